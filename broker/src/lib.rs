@@ -1,0 +1,3 @@
+//! `milena` moves bytes between sockets, state machines and logs.
+//!
+//! It must never decide about groups, elections or replica sets: those decisions live in `milena-coordinator`.

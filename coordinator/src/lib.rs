@@ -1,0 +1,4 @@
+//! `milena-coordinator` decides: the tree, the controller, the metadata image, groups.
+//!
+//! Outside `ensemble/` it must never do I/O, be `async`, ask a clock, draw random numbers, or iterate an
+//! unordered map.
