@@ -2,3 +2,6 @@
 //!
 //! Outside `ensemble/` it must never do I/O, be `async`, ask a clock, draw random numbers, or iterate an
 //! unordered map.
+
+pub mod controller;
+pub mod image;

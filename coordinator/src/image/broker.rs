@@ -1,0 +1,59 @@
+//! A registered broker as the image holds it.
+//!
+//! Must never hold what only that broker knows: its log directories and settings are asked from it.
+
+use milena_storage::ids::BrokerId;
+
+/// `/brokers/ids/<id>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerImage {
+    pub id: BrokerId,
+    /// The zxid that created the node: it grows with each start and fences earlier ones.
+    pub epoch: i64,
+    pub endpoints: Vec<Endpoint>,
+    pub rack: Option<String>,
+    /// A fenced broker leads nothing and is left out of Metadata.
+    pub fenced: bool,
+}
+
+/// Where clients of one listener reach a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub listener: String,
+    pub host: String,
+    pub port: u16,
+    pub protocol: SecurityProtocol,
+}
+
+/// Kafka's security protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecurityProtocol {
+    Plaintext,
+    Ssl,
+    SaslPlaintext,
+    SaslSsl,
+}
+
+impl BrokerImage {
+    /// The endpoint of a listener, by name without regard to case.
+    pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|e| e.listener.eq_ignore_ascii_case(listener))
+    }
+}
+
+impl SecurityProtocol {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "PLAINTEXT",
+            Self::Ssl => "SSL",
+            Self::SaslPlaintext => "SASL_PLAINTEXT",
+            Self::SaslSsl => "SASL_SSL",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Plaintext, Self::Ssl, Self::SaslPlaintext, Self::SaslSsl]
+            .into_iter()
+            .find(|p| p.name().eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,122 @@
+//! The metadata image: what a broker knows about the cluster at one zxid, as an immutable value.
+//!
+//! It is built from the tree and from nothing else. A new image shares every unchanged part with the one
+//! before it, and a look-up allocates nothing. It must never hold state that cannot be rebuilt from the tree.
+
+mod broker;
+mod config;
+mod ordered;
+mod topic;
+
+use std::sync::Arc;
+
+use milena_storage::ids::{BrokerId, PartitionIndex};
+use uuid::Uuid;
+
+pub use broker::{BrokerImage, Endpoint, SecurityProtocol};
+pub use config::{ConfigKind, ConfigResource, Configs};
+pub use ordered::Ordered;
+pub use topic::{PartitionImage, TopicImage, is_internal_topic};
+
+/// Everything that handlers and state machines read about the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct MetadataImage {
+    /// Base64 form of the cluster's UUID; empty until the cluster is bootstrapped.
+    pub cluster_id: Arc<str>,
+    /// The last change of the tree that this image contains.
+    pub zxid: i64,
+    /// The broker that holds `/controller`.
+    pub controller: Option<BrokerId>,
+    /// Content of `/controller_epoch`.
+    pub controller_epoch: i32,
+    /// Node version of `/controller_epoch`: the token that every controller write checks.
+    pub controller_epoch_version: i32,
+    /// Live brokers in the order of their ids.
+    pub brokers: Ordered<BrokerId, Arc<BrokerImage>>,
+    pub features: Features,
+    /// First producer id that no block has given out, from `/latest_producer_id_block`.
+    pub next_producer_id: i64,
+    /// Node version of `/latest_producer_id_block`; `None` while there is no such node.
+    pub producer_block_version: Option<i32>,
+    topics: Ordered<Arc<str>, Arc<TopicImage>>,
+    topics_by_id: Ordered<Uuid, Arc<TopicImage>>,
+    /// Names with a '.' or '_' by their form with underscores only, for the collision rule.
+    collisions: Ordered<Arc<str>, Arc<[Arc<str>]>>,
+    configs: [Ordered<Arc<str>, Arc<ConfigNode>>; ConfigKind::COUNT],
+}
+
+/// Finalized feature levels (KIP-584) from `/feature`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Grows with each change, as clients keep the features of the highest epoch they saw; −1 before bootstrap.
+    pub epoch: i64,
+    /// Node version of `/feature`.
+    pub version: i32,
+    /// Levels by feature name; level 0 is never stored.
+    pub levels: Arc<std::collections::BTreeMap<String, i16>>,
+}
+
+/// One `/config/<kind>/<name>` node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ConfigNode {
+    version: i32,
+    entries: Configs,
+}
+
+impl MetadataImage {
+    pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        self.topics.get(name)
+    }
+
+    pub fn topic_by_id(&self, id: Uuid) -> Option<&Arc<TopicImage>> {
+        self.topics_by_id.get(&id)
+    }
+
+    /// The partition, if topic and index exist.
+    pub fn partition(&self, topic: &str, index: PartitionIndex) -> Option<&Arc<PartitionImage>> {
+        self.topic(topic)?.partition(index)
+    }
+
+    /// All topics in the order of their names.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
+        self.topics.iter().map(|(_, topic)| topic)
+    }
+
+    /// Topics named `from` and after, in the order of their names.
+    pub fn topics_from(&self, from: &str) -> impl Iterator<Item = &Arc<TopicImage>> {
+        self.topics.iter_from(from).map(|(_, topic)| topic)
+    }
+
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    pub fn broker(&self, id: BrokerId) -> Option<&Arc<BrokerImage>> {
+        self.brokers.get(&id)
+    }
+
+    /// The dynamic configs of one resource; `None` when it has none.
+    pub fn config(&self, kind: ConfigKind, name: &str) -> Option<&Configs> {
+        self.configs[kind as usize].get(name).map(|node| &node.entries)
+    }
+
+    pub fn topic_config(&self, topic: &str) -> Option<&Configs> {
+        self.config(ConfigKind::Topic, topic)
+    }
+
+    /// Node version of the resource's config, for a checked write; `None` when it has no node.
+    pub fn config_version(&self, kind: ConfigKind, name: &str) -> Option<i32> {
+        self.configs[kind as usize].get(name).map(|node| node.version)
+    }
+
+    /// All resources of a kind that have a config node, by name.
+    pub fn configs(&self, kind: ConfigKind) -> impl Iterator<Item = (&Arc<str>, &Configs)> {
+        self.configs[kind as usize].iter().map(|(name, node)| (name, &node.entries))
+    }
+
+    /// Another topic whose name differs from `name` only by '.' and '_', so that their metrics would collide.
+    pub fn colliding_topic(&self, name: &str) -> Option<&Arc<str>> {
+        let names = self.collisions.get(topic::normalized(name).as_ref())?;
+        names.iter().find(|other| other.as_ref() != name)
+    }
+}
