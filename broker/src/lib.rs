@@ -1,3 +1,8 @@
 //! `milena` moves bytes between sockets, state machines and logs.
 //!
 //! It must never decide about groups, elections or replica sets: those decisions live in `milena-coordinator`.
+
+pub mod api;
+pub mod clock;
+pub mod net;
+pub mod state;

@@ -1,0 +1,96 @@
+//! What a handler is given and what it gives back: `Cx`, `Caller`, `Outcome`.
+//!
+//! Must never know a particular API, nor how bytes reach the socket.
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use kafka_protocol::protocol::StrBytes;
+use milena_storage::ids::Timestamp;
+
+use crate::state::{BrokerState, MetadataImage};
+
+/// A future that a waiting request leaves behind; it owns everything that it needs.
+pub type BoxFuture<R> = Pin<Box<dyn Future<Output = R> + Send + 'static>>;
+
+/// Everything that a handler may look at while it runs.
+pub struct Cx<'a> {
+    /// Version of the request, inside the row's range.
+    pub version: i16,
+    /// The metadata of this request; taken once, so that one answer never mixes two images.
+    pub image: Arc<MetadataImage>,
+    pub caller: &'a Caller,
+    pub now: Timestamp,
+    pub broker: &'a Arc<BrokerState>,
+}
+
+/// What a handler answers.
+pub enum Outcome<R> {
+    Now(R),
+    /// The request waits; later requests of the connection are started meanwhile, answers keep their order.
+    Later(BoxFuture<R>),
+    /// Produce with acks=0 has no response at all.
+    Nothing,
+    /// Drop the connection, as Kafka does when a produce with acks=0 fails.
+    Close,
+}
+
+impl<R> Outcome<R> {
+    /// The future of an answer that has to be waited for.
+    pub fn later(future: impl Future<Output = R> + Send + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+}
+
+impl<R> From<R> for Outcome<R> {
+    fn from(answer: R) -> Self {
+        Self::Now(answer)
+    }
+}
+
+/// Who sent a request. Cheap to clone into a future.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// From the header of this request.
+    pub client_id: Option<StrBytes>,
+    pub principal: Principal,
+    /// The peer's address, as groups and logs report it.
+    pub host: IpAddr,
+    /// Name of the listener that accepted the connection.
+    pub listener: Arc<str>,
+    /// Unique for the life of the broker.
+    pub connection: u64,
+    /// Set once by ApiVersions v3+ (KIP-511).
+    pub software: Arc<OnceLock<Software>>,
+}
+
+/// Name and version of the client library, as it says itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Software {
+    pub name: StrBytes,
+    pub version: StrBytes,
+}
+
+/// An authenticated identity, printed as Kafka prints it: `User:name`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Principal {
+    pub kind: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl Principal {
+    /// What every client of a listener without authentication is.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { kind: "User".into(), name: "ANONYMOUS".into() }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.name)
+    }
+}

@@ -1,0 +1,154 @@
+//! The one table of APIs, and the dispatch that derives from it.
+//!
+//! Adding an API is one file and one row. Must never hold behaviour of a particular API.
+
+pub mod api_versions;
+pub mod context;
+pub mod message;
+
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
+
+pub use context::{BoxFuture, Caller, Cx, Outcome, Principal, Software};
+pub use message::{Answer, Ask, Encoded, MessageError};
+
+use crate::net::frame::{Frame, FrameBuilder};
+use crate::net::guard::{self, Header};
+use crate::net::{Closing, Served, Service};
+use crate::state::BrokerState;
+
+/// One API that is served.
+#[derive(Debug)]
+pub struct Row {
+    pub key: i16,
+    pub name: &'static str,
+    pub versions: RangeInclusive<i16>,
+    /// Served, but left out of ApiVersions (telemetry without a plugin).
+    pub hidden: bool,
+    serve: fn(&Cx<'_>, Head, Bytes) -> Served,
+}
+
+/// `row!(key, "Name", module, XRequest, XResponse)`, with `, hidden` where ApiVersions leaves it out.
+macro_rules! row {
+    ($key:literal, $name:literal, $module:ident, $request:ty, $response:ty) => {
+        row!(@row $key, $name, $module, $request, $response, false)
+    };
+    ($key:literal, $name:literal, $module:ident, $request:ty, $response:ty, hidden) => {
+        row!(@row $key, $name, $module, $request, $response, true)
+    };
+    (@row $key:literal, $name:literal, $module:ident, $request:ty, $response:ty, $hidden:literal) => {
+        Row {
+            key: $key,
+            name: $name,
+            versions: $module::VERSIONS,
+            hidden: $hidden,
+            serve: |cx, head, body| answer::<$request, $response>(cx, head, body, $module::handle),
+        }
+    };
+}
+
+/// Every API that is served, by key.
+pub static TABLE: &[Row] = &[row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded)];
+
+/// The row of an API key.
+#[must_use]
+pub fn row(key: i16) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.key == key)
+}
+
+/// Takes frames from connections to handlers.
+#[derive(Debug)]
+pub struct Dispatch {
+    broker: Arc<BrokerState>,
+}
+
+impl Dispatch {
+    #[must_use]
+    pub fn new(broker: Arc<BrokerState>) -> Self {
+        Self { broker }
+    }
+
+    fn start(&self, caller: &Caller, frame: Bytes) -> Result<Served, Closing> {
+        let (header, body) = guard::header(&frame)?;
+        let row = row(header.api_key).ok_or(Closing::UnknownApi(header.api_key))?;
+        let version = header.api_version;
+        let head = Head { api: row.name, version, correlation_id: header.correlation_id, flexible: false };
+        if !row.versions.contains(&version) {
+            // KIP-511: a client that is too new asks again with what it learns; everybody else is cut off.
+            if header.api_key == ApiKey::ApiVersions as i16 {
+                return Ok(frame_of(head, api_versions::unsupported_version(), 0)
+                    .map_or_else(Served::Close, Served::Now));
+            }
+            return Err(Closing::Version { api: row.name, version });
+        }
+        let head = Head { flexible: response_is_flexible(&header), ..head };
+        let caller = Caller { client_id: header.client_id, ..caller.clone() };
+        let cx = Cx {
+            version,
+            image: self.broker.image.load_full(),
+            caller: &caller,
+            now: self.broker.clock.now(),
+            broker: &self.broker,
+        };
+        let body = frame.slice(body..);
+        // The state that a handler shares is behind locks that do not poison; one request is lost, not the broker.
+        catch_unwind(AssertUnwindSafe(|| (row.serve)(&cx, head, body)))
+            .map_err(|_| Closing::Panicked { api: row.name, version })
+    }
+}
+
+impl Service for Dispatch {
+    fn serve(&self, caller: &Caller, frame: Bytes) -> Served {
+        self.start(caller, frame).unwrap_or_else(Served::Close)
+    }
+}
+
+/// What the answer to a request needs to know of it.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    api: &'static str,
+    version: i16,
+    correlation_id: i32,
+    flexible: bool,
+}
+
+fn response_is_flexible(header: &Header) -> bool {
+    ApiKey::try_from(header.api_key).is_ok_and(|key| key.response_header_version(header.api_version) >= 1)
+}
+
+/// Decodes, handles, encodes: the same for every API.
+fn answer<Q: Ask, R: Answer + 'static>(
+    cx: &Cx<'_>,
+    head: Head,
+    body: Bytes,
+    handle: impl FnOnce(&Cx<'_>, Q) -> Outcome<R>,
+) -> Served {
+    let request = match Q::decode(body, head.version) {
+        Ok(request) => request,
+        Err(MessageError(reason)) => {
+            return Served::Close(Closing::Malformed { api: head.api, version: head.version, reason });
+        }
+    };
+    match handle(cx, request) {
+        Outcome::Now(answer) => frame_of(head, answer, head.version).map_or_else(Served::Close, Served::Now),
+        Outcome::Later(future) => {
+            Served::Later(Box::pin(async move { frame_of(head, future.await, head.version) }))
+        }
+        Outcome::Nothing => Served::Nothing,
+        Outcome::Close => Served::Close(Closing::Asked),
+    }
+}
+
+fn frame_of<R: Answer>(head: Head, answer: R, version: i16) -> Result<Frame, Closing> {
+    let mut out = FrameBuilder::new(head.correlation_id, head.flexible, answer.size_hint(version));
+    match answer.encode(version, &mut out) {
+        Ok(()) => Ok(out.finish()),
+        Err(MessageError(reason)) => {
+            Err(Closing::Unencodable { api: head.api, version: head.version, reason })
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Sockets: frames in, frames out, in order.
+//!
+//! Must never know an API: a frame goes to a [`Service`], what comes back is written.
+
+pub mod frame;
+pub mod guard;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::api::context::{BoxFuture, Caller};
+use frame::Frame;
+
+/// What a connection hands its frames to. Called on the connection's core, in the order of arrival.
+pub trait Service: Send + Sync + 'static {
+    /// Starts one request. `caller.client_id` is the service's to set from the header.
+    fn serve(&self, caller: &Caller, frame: Bytes) -> Served;
+}
+
+/// What became of one request.
+pub enum Served {
+    Now(Frame),
+    Later(BoxFuture<Result<Frame, Closing>>),
+    Nothing,
+    Close(Closing),
+}
+
+/// Why the broker closes a connection by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum Closing {
+    #[error("malformed request header")]
+    Header,
+    #[error("unknown api key {0}")]
+    UnknownApi(i16),
+    #[error("{api} version {version} is not served")]
+    Version { api: &'static str, version: i16 },
+    #[error("{api} v{version}: {reason}")]
+    Malformed { api: &'static str, version: i16, reason: String },
+    #[error("{api} v{version}: answer could not be encoded: {reason}")]
+    Unencodable { api: &'static str, version: i16, reason: String },
+    #[error("{api} v{version}: handler panicked")]
+    Panicked { api: &'static str, version: i16 },
+    /// Asked for by the handler; no fault of anybody.
+    #[error("closed by the handler")]
+    Asked,
+}
