@@ -11,13 +11,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
+use kafka_protocol::messages::ApiVersionsRequest;
 
 pub use context::{BoxFuture, Caller, Cx, Outcome, Principal, Software};
 pub use message::{Answer, Ask, Encoded, MessageError};
 
 use crate::net::frame::{Frame, FrameBuilder};
-use crate::net::guard::{self, Header};
+use crate::net::guard::{self, Shape};
 use crate::net::{Closing, Served, Service};
 use crate::state::BrokerState;
 
@@ -29,6 +29,7 @@ pub struct Row {
     pub versions: RangeInclusive<i16>,
     /// Served, but left out of ApiVersions (telemetry without a plugin).
     pub hidden: bool,
+    shape: &'static Shape,
     serve: fn(&Cx<'_>, Head, Bytes) -> Served,
 }
 
@@ -46,10 +47,14 @@ macro_rules! row {
             name: $name,
             versions: $module::VERSIONS,
             hidden: $hidden,
+            shape: const { guard::shape($key) },
             serve: |cx, head, body| answer::<$request, $response>(cx, head, body, $module::handle),
         }
     };
 }
+
+/// Key of the API that tells a client what it may ask.
+const API_VERSIONS: i16 = 18;
 
 /// Every API that is served, by key.
 pub static TABLE: &[Row] = &[row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded)];
@@ -72,20 +77,23 @@ impl Dispatch {
         Self { broker }
     }
 
-    fn start(&self, caller: &Caller, frame: Bytes) -> Result<Served, Closing> {
-        let (header, body) = guard::header(&frame)?;
-        let row = row(header.api_key).ok_or(Closing::UnknownApi(header.api_key))?;
-        let version = header.api_version;
+    fn start(&self, caller: &Caller, frame: &Bytes) -> Result<Served, Closing> {
+        let (key, version) = guard::api(frame)?;
+        let row = row(key).ok_or(Closing::UnknownApi(key))?;
+        let (header, body_at) = guard::header(row.shape, frame)?;
         let head = Head { api: row.name, version, correlation_id: header.correlation_id, flexible: false };
         if !row.versions.contains(&version) {
             // KIP-511: a client that is too new asks again with what it learns; everybody else is cut off.
-            if header.api_key == ApiKey::ApiVersions as i16 {
-                return Ok(frame_of(head, api_versions::unsupported_version(), 0)
-                    .map_or_else(Served::Close, Served::Now));
+            if key == API_VERSIONS {
+                return frame_of(head, api_versions::unsupported_version(), 0).map(Served::Now);
             }
             return Err(Closing::Version { api: row.name, version });
         }
-        let head = Head { flexible: response_is_flexible(&header), ..head };
+        let body = frame.slice(body_at..);
+        guard::body(row.shape, version, &body).map_err(|flaw| malformed(row.name, version, &flaw))?;
+        // KIP-511: the answer to ApiVersions keeps header 0 for ever, for clients that do not know the version yet.
+        let flexible = key != API_VERSIONS && row.shape.is_flexible(version);
+        let head = Head { flexible, ..head };
         let caller = Caller { client_id: header.client_id, ..caller.clone() };
         let cx = Cx {
             version,
@@ -94,7 +102,6 @@ impl Dispatch {
             now: self.broker.clock.now(),
             broker: &self.broker,
         };
-        let body = frame.slice(body..);
         // The state that a handler shares is behind locks that do not poison; one request is lost, not the broker.
         catch_unwind(AssertUnwindSafe(|| (row.serve)(&cx, head, body)))
             .map_err(|_| Closing::Panicked { api: row.name, version })
@@ -103,7 +110,7 @@ impl Dispatch {
 
 impl Service for Dispatch {
     fn serve(&self, caller: &Caller, frame: Bytes) -> Served {
-        self.start(caller, frame).unwrap_or_else(Served::Close)
+        self.start(caller, &frame).unwrap_or_else(Served::Close)
     }
 }
 
@@ -116,8 +123,8 @@ struct Head {
     flexible: bool,
 }
 
-fn response_is_flexible(header: &Header) -> bool {
-    ApiKey::try_from(header.api_key).is_ok_and(|key| key.response_header_version(header.api_version) >= 1)
+fn malformed(api: &'static str, version: i16, reason: &impl std::fmt::Display) -> Closing {
+    Closing::Malformed { api, version, reason: reason.to_string() }
 }
 
 /// Decodes, handles, encodes: the same for every API.
@@ -129,9 +136,7 @@ fn answer<Q: Ask, R: Answer + 'static>(
 ) -> Served {
     let request = match Q::decode(body, head.version) {
         Ok(request) => request,
-        Err(MessageError(reason)) => {
-            return Served::Close(Closing::Malformed { api: head.api, version: head.version, reason });
-        }
+        Err(error) => return Served::Close(malformed(head.api, head.version, &error)),
     };
     match handle(cx, request) {
         Outcome::Now(answer) => frame_of(head, answer, head.version).map_or_else(Served::Close, Served::Now),
