@@ -4,4 +4,6 @@
 //! unordered map.
 
 pub mod controller;
+pub mod ensemble;
 pub mod image;
+pub mod tree;

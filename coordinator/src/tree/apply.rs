@@ -1,0 +1,347 @@
+//! How a command changes the tree, with ZooKeeper's checks in ZooKeeper's order (`PrepRequestProcessor`).
+//!
+//! A multi changes nothing unless all of its operations succeed: each operation notes the nodes it replaced, and a
+//! failure puts them back. Must never depend on anything but the tree, the zxid and the command.
+//!
+//! Access lists are kept and versioned but not enforced: every command comes from the controller, which may do
+//! everything. A front end for ZooKeeper's own clients has to check them before it proposes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use milena_storage::ids::Timestamp;
+
+use super::command::{
+    ANY_VERSION, Acls, Code, Command, CommandKind, Mode, MultiError, Op, OpResult, Outcome,
+};
+use super::path::{parent, validate};
+use super::stat::{MAX_TTL_MILLIS, Owner, SessionId, Zxid};
+use super::{Change, MAX_NODE_BYTES, MAX_OPS, Node, Session, Tree};
+
+impl Tree {
+    /// Applies one command of the total order and says what changed.
+    ///
+    /// A refused command takes its zxid too, as in ZooKeeper, and changes nothing else.
+    pub fn apply(&mut self, zxid: Zxid, command: &Command) -> (Outcome, Vec<Change>) {
+        debug_assert!(zxid > self.zxid, "{zxid} after {}", self.zxid);
+        self.zxid = zxid;
+        if command.session != SessionId::NONE && !self.sessions.contains_key(&command.session) {
+            return (Outcome::Refused(Code::SessionExpired), Vec::new());
+        }
+        match &command.kind {
+            CommandKind::Multi(ops) => {
+                let mut step = Step {
+                    zxid,
+                    time: command.time,
+                    session: command.session,
+                    undo: Vec::new(),
+                    changes: Vec::new(),
+                    tree: self,
+                };
+                let result = step.multi(ops);
+                let changes = step.changes;
+                (Outcome::Multi(result), changes)
+            }
+            CommandKind::OpenSession { timeout_millis } => self.open_session(zxid, *timeout_millis),
+            CommandKind::CloseSession { id } => self.close_session(zxid, *id),
+        }
+    }
+
+    fn open_session(&mut self, zxid: Zxid, timeout_millis: i32) -> (Outcome, Vec<Change>) {
+        let id = SessionId(zxid.0);
+        self.sessions.insert(id, Session { timeout_millis, ephemerals: BTreeSet::new() });
+        (Outcome::SessionOpened(id), vec![Change::SessionOpened(id)])
+    }
+
+    fn close_session(&mut self, zxid: Zxid, id: SessionId) -> (Outcome, Vec<Change>) {
+        let Some(session) = self.sessions.get(&id) else {
+            return (Outcome::Refused(Code::UnknownSession), Vec::new());
+        };
+        let gone: Vec<_> = session.ephemerals.iter().cloned().collect();
+        let mut changes = Vec::with_capacity(gone.len() + 1);
+        for path in &gone {
+            self.remove(path);
+            self.touch_parent(path, |node| {
+                node.children -= 1;
+                node.pzxid = zxid;
+            });
+            changes.push(Change::Deleted(Arc::clone(path)));
+        }
+        self.sessions.remove(&id);
+        changes.push(Change::SessionClosed(id));
+        (Outcome::SessionClosed(gone), changes)
+    }
+
+    fn touch_parent(&mut self, path: &str, change: impl FnOnce(&mut Node)) {
+        let parent = parent(path).expect("only the root has no parent, and it is never created or deleted");
+        change(self.nodes.get_mut(parent).expect("a node's parent exists as long as the node"));
+    }
+
+    /// Puts a node in place, and into the index that its owner asks for.
+    pub(super) fn insert(&mut self, path: Arc<str>, node: Node) {
+        match Owner::from_field(node.owner) {
+            Owner::Nobody => {}
+            Owner::Container | Owner::Ttl { .. } => {
+                self.perishable.insert(Arc::clone(&path));
+            }
+            Owner::Session(id) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.ephemerals.insert(Arc::clone(&path));
+                }
+            }
+        }
+        self.nodes.insert(path, node);
+    }
+
+    fn remove(&mut self, path: &str) -> Option<Node> {
+        let node = self.nodes.remove(path)?;
+        match Owner::from_field(node.owner) {
+            Owner::Nobody => {}
+            Owner::Container | Owner::Ttl { .. } => {
+                self.perishable.remove(path);
+            }
+            Owner::Session(id) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.ephemerals.remove(path);
+                }
+            }
+        }
+        Some(node)
+    }
+}
+
+impl Node {
+    /// `ContainerManager`'s rule: a container goes once it has had children and has none; a TTL node once it has
+    /// none and its data has been left alone for longer than its time to live.
+    pub(super) fn has_perished(&self, now: Timestamp) -> bool {
+        self.children == 0
+            && match Owner::from_field(self.owner) {
+                Owner::Container => self.creations > 0,
+                Owner::Ttl { millis } => now.0.saturating_sub(self.mtime.0) > millis,
+                Owner::Nobody | Owner::Session(_) => false,
+            }
+    }
+}
+
+/// One multi on its way.
+struct Step<'a> {
+    zxid: Zxid,
+    time: Timestamp,
+    session: SessionId,
+    /// What stood at a path before, latest last.
+    undo: Vec<(Arc<str>, Option<Node>)>,
+    changes: Vec<Change>,
+    tree: &'a mut Tree,
+}
+
+impl Step<'_> {
+    fn multi(&mut self, ops: &[Op]) -> Result<Vec<OpResult>, MultiError> {
+        if ops.len() > MAX_OPS {
+            return Err(MultiError {
+                index: MAX_OPS,
+                code: Code::BadArguments,
+                path: ops[MAX_OPS].path().to_owned(),
+            });
+        }
+        let mut results = Vec::with_capacity(ops.len());
+        for (index, op) in ops.iter().enumerate() {
+            match self.operation(op) {
+                Ok(result) => results.push(result),
+                Err(code) => {
+                    self.roll_back();
+                    return Err(MultiError { index, code, path: op.path().to_owned() });
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    fn roll_back(&mut self) {
+        self.changes.clear();
+        while let Some((path, before)) = self.undo.pop() {
+            self.tree.remove(&path);
+            if let Some(node) = before {
+                self.tree.insert(path, node);
+            }
+        }
+    }
+
+    fn operation(&mut self, op: &Op) -> Result<OpResult, Code> {
+        match op {
+            Op::Create { path, data, acl, mode } => self.create(path, data, acl, *mode),
+            Op::Delete { path, version } => self.delete(path, *version),
+            Op::SetData { path, data, version } => self.set_data(path, data, *version),
+            Op::SetAcl { path, acl, version } => self.set_acl(path, acl, *version),
+            Op::Check { path, version } => {
+                validate(path).map_err(|_| Code::BadArguments)?;
+                let node = self.tree.nodes.get(path.as_str()).ok_or(Code::NoNode)?;
+                expect_version(node.version, *version)?;
+                Ok(OpResult::Checked)
+            }
+            Op::DeleteContainer { path } => self.delete_container(path),
+        }
+    }
+
+    fn create(&mut self, path: &str, data: &Bytes, acl: &Acls, mode: Mode) -> Result<OpResult, Code> {
+        check_weight(path, data.len(), acl)?;
+        let owner = self.owner_for(mode)?;
+        let parent_path = raw_parent(path)?;
+        check_acl(acl)?;
+        let parent = self.tree.nodes.get(parent_path).ok_or(Code::NoNode)?;
+        let path: Arc<str> = if mode.is_sequential() {
+            Arc::from(format!("{path}{:010}", parent.creations))
+        } else {
+            Arc::from(path)
+        };
+        validate(&path).map_err(|_| Code::BadArguments)?;
+        if self.tree.nodes.contains_key(&path) {
+            return Err(Code::NodeExists);
+        }
+        if matches!(Owner::from_field(parent.owner), Owner::Session(_)) {
+            return Err(Code::NoChildrenForEphemerals);
+        }
+        let node = Node::new(data.clone(), Arc::clone(acl), owner, self.zxid, self.time);
+        let stat = node.stat();
+        self.replace(&Arc::from(parent_path), |parent, step| {
+            parent.children += 1;
+            parent.creations = parent.creations.wrapping_add(1);
+            parent.pzxid = step.0;
+        });
+        self.undo.push((Arc::clone(&path), None));
+        self.tree.insert(Arc::clone(&path), node);
+        self.changes.push(Change::Created(Arc::clone(&path)));
+        Ok(OpResult::Created { path, stat })
+    }
+
+    fn owner_for(&self, mode: Mode) -> Result<Owner, Code> {
+        match mode {
+            Mode::Persistent | Mode::PersistentSequential => Ok(Owner::Nobody),
+            Mode::Container => Ok(Owner::Container),
+            Mode::Ttl { millis } | Mode::TtlSequential { millis } => {
+                if (1..=MAX_TTL_MILLIS).contains(&millis) {
+                    Ok(Owner::Ttl { millis })
+                } else {
+                    Err(Code::BadArguments)
+                }
+            }
+            Mode::Ephemeral | Mode::EphemeralSequential if self.session == SessionId::NONE => {
+                Err(Code::BadArguments)
+            }
+            Mode::Ephemeral | Mode::EphemeralSequential => Ok(Owner::Session(self.session)),
+        }
+    }
+
+    fn delete(&mut self, path: &str, version: i32) -> Result<OpResult, Code> {
+        let parent_path = deletable(path)?;
+        self.tree.nodes.get(parent_path).ok_or(Code::NoNode)?;
+        let node = self.tree.nodes.get(path).ok_or(Code::NoNode)?;
+        expect_version(node.version, version)?;
+        if node.children > 0 {
+            return Err(Code::NotEmpty);
+        }
+        self.take_out(path, parent_path);
+        Ok(OpResult::Deleted)
+    }
+
+    fn delete_container(&mut self, path: &str) -> Result<OpResult, Code> {
+        let parent_path = deletable(path)?;
+        let node = self.tree.nodes.get(path).ok_or(Code::NoNode)?;
+        if node.children > 0 {
+            return Err(Code::NotEmpty);
+        }
+        // The timer's decision may be older than a touch of the node; ZooKeeper answers so too for ordinary nodes.
+        if !node.has_perished(self.time) {
+            return Err(Code::BadVersion);
+        }
+        self.take_out(path, parent_path);
+        Ok(OpResult::Deleted)
+    }
+
+    fn take_out(&mut self, path: &str, parent_path: &str) {
+        let path: Arc<str> = Arc::from(path);
+        let before = self.tree.remove(&path);
+        self.undo.push((Arc::clone(&path), before));
+        self.replace(&Arc::from(parent_path), |parent, step| {
+            parent.children -= 1;
+            parent.pzxid = step.0;
+        });
+        self.changes.push(Change::Deleted(path));
+    }
+
+    fn set_data(&mut self, path: &str, data: &Bytes, version: i32) -> Result<OpResult, Code> {
+        validate(path).map_err(|_| Code::BadArguments)?;
+        let node = self.tree.nodes.get(path).ok_or(Code::NoNode)?;
+        check_weight(path, data.len(), &node.acl)?;
+        let next = expect_version(node.version, version)?;
+        let path: Arc<str> = Arc::from(path);
+        let stat = self.replace(&path, |node, (zxid, time)| {
+            node.data = data.clone();
+            node.version = next;
+            node.mzxid = zxid;
+            node.mtime = time;
+        });
+        self.changes.push(Change::DataChanged(path));
+        Ok(OpResult::DataSet(stat))
+    }
+
+    fn set_acl(&mut self, path: &str, acl: &Acls, version: i32) -> Result<OpResult, Code> {
+        validate(path).map_err(|_| Code::BadArguments)?;
+        check_acl(acl)?;
+        let node = self.tree.nodes.get(path).ok_or(Code::NoNode)?;
+        check_weight(path, node.data.len(), acl)?;
+        let next = expect_version(node.aversion, version)?;
+        let path: Arc<str> = Arc::from(path);
+        let stat = self.replace(&path, |node, _| {
+            node.acl = Arc::clone(acl);
+            node.aversion = next;
+        });
+        self.changes.push(Change::AclChanged(path));
+        Ok(OpResult::AclSet(stat))
+    }
+
+    /// Changes a node that exists, noting what it was.
+    fn replace(&mut self, path: &Arc<str>, change: impl FnOnce(&mut Node, (Zxid, Timestamp))) -> super::Stat {
+        let node = self.tree.nodes.get_mut(&**path).expect("the caller found the node");
+        self.undo.push((Arc::clone(path), Some(node.clone())));
+        change(node, (self.zxid, self.time));
+        node.stat()
+    }
+}
+
+/// The version that follows, if the node has the expected one.
+fn expect_version(current: i32, expected: i32) -> Result<i32, Code> {
+    if expected != ANY_VERSION && expected != current {
+        return Err(Code::BadVersion);
+    }
+    // −1 means "any version", so no node may ever have it (ZOOKEEPER-4743).
+    Ok(if current == -2 { 0 } else { current.wrapping_add(1) })
+}
+
+/// The parent of a node that may be deleted; the root and ZooKeeper's own nodes may not.
+fn deletable(path: &str) -> Result<&str, Code> {
+    if matches!(path, "/" | "/zookeeper" | "/zookeeper/config" | "/zookeeper/quota") {
+        return Err(Code::BadArguments);
+    }
+    raw_parent(path)
+}
+
+/// What stands before the last slash of a path not yet checked: ZooKeeper looks for the parent first, so most bad
+/// paths are answered with "no node".
+fn raw_parent(path: &str) -> Result<&str, Code> {
+    match path.rsplit_once('/') {
+        None => Err(Code::BadArguments),
+        Some(_) if path.contains('\0') => Err(Code::BadArguments),
+        Some(("", _)) => Ok("/"),
+        Some((parent, _)) => Ok(parent),
+    }
+}
+
+fn check_acl(acl: &Acls) -> Result<(), Code> {
+    if acl.is_empty() { Err(Code::InvalidAcl) } else { Ok(()) }
+}
+
+fn check_weight(path: &str, data: usize, acl: &Acls) -> Result<(), Code> {
+    let entries: usize = acl.iter().map(|entry| entry.scheme.len() + entry.id.len() + 12).sum();
+    if path.len() + data + entries > MAX_NODE_BYTES { Err(Code::BadArguments) } else { Ok(()) }
+}

@@ -1,0 +1,1 @@
+//! The tree against ZooKeeper's semantics, one behaviour per test.
