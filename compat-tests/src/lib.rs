@@ -1,3 +1,16 @@
-//! What the tests here share: starting the binary, running tools and clients, waiting for conditions.
+//! What the tests here share: starting a broker, running the official tools, speaking the protocol, waiting.
 //!
-//! It must never know anything of the broker that a user could not know.
+//! Every test runs against Milena or, with `MILENA_TARGET=kafka`, against Apache Kafka from its published jars; that is
+//! how a test is known to be right. It must never know anything of the broker that a user could not know.
+
+pub mod java;
+pub mod paths;
+pub mod process;
+pub mod runner;
+pub mod server;
+pub mod tool;
+pub mod wait;
+pub mod wire;
+
+pub use server::{Server, Target};
+pub use tool::{Running, Tool, Transcript};

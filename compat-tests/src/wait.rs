@@ -1,0 +1,50 @@
+//! Waiting for a condition with a deadline: the only way in which a test may wait.
+//!
+//! It must never return when the deadline passed: it panics and says what did not happen.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Long enough for a JVM's start on a busy machine with two cores.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// When there is none after `patience`.
+pub fn until<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+/// Asks until the answer satisfies, and shows the last answer when the deadline passes.
+///
+/// # Panics
+/// When no answer satisfied within `patience`.
+pub fn until_like<T: std::fmt::Debug>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> T,
+    satisfied: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer = ask();
+        if satisfied(&answer) {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "not within {patience:?}: {what}; the last answer was {answer:#?}"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
