@@ -5,4 +5,5 @@
 pub mod api;
 pub mod clock;
 pub mod net;
+pub mod settings;
 pub mod state;

@@ -1,0 +1,15 @@
+//! The settings of a client-metrics subscription (KIP-714).
+//!
+//! Must never hold a value that was set; names, types and defaults are those of Kafka 4.3.1 (ClientMetricsConfigs).
+
+use super::super::row::Row;
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    Row::int("interval.ms", "300000").accepted().kip(714)
+        .doc(""),
+    Row::list("match", "").distinct(true).accepted().kip(714)
+        .doc(""),
+    Row::list("metrics", "").distinct(true).accepted().kip(714)
+        .doc(""),
+];

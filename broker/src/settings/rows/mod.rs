@@ -1,0 +1,128 @@
+//! The one table of settings, split by subject, and the look-up by name.
+//!
+//! Must never be changed while running: rows are constants, values live in `Settings`.
+
+mod client_metrics;
+mod compaction;
+mod group_level;
+mod groups;
+mod log;
+mod metrics;
+mod network;
+mod quorum;
+mod quota;
+mod remote;
+mod replication;
+mod sasl;
+mod security;
+mod server;
+mod share;
+mod topic;
+mod topics;
+mod transactions;
+
+use super::row::Row;
+
+/// The settings of a broker under the heading of their subject, in the order of the reference page.
+pub static BROKER_SUBJECTS: &[(&str, &[Row])] = &[
+    ("Roles and quorum", quorum::ROWS),
+    ("Listeners and connections", network::ROWS),
+    ("Topics, messages and fetching", topics::ROWS),
+    ("Log", log::ROWS),
+    ("Compaction", compaction::ROWS),
+    ("Replication", replication::ROWS),
+    ("Groups and offsets", groups::ROWS),
+    ("Share groups", share::ROWS),
+    ("Transactions and producers", transactions::ROWS),
+    ("Quotas", quota::ROWS),
+    ("Metrics and telemetry", metrics::ROWS),
+    ("Server", server::ROWS),
+    ("Security", security::ROWS),
+    ("SASL", sasl::ROWS),
+    ("Tiered storage", remote::ROWS),
+];
+
+pub static TOPIC_ROWS: &[Row] = topic::ROWS;
+pub static GROUP_ROWS: &[Row] = group_level::ROWS;
+pub static CLIENT_METRICS_ROWS: &[Row] = client_metrics::ROWS;
+
+/// Every setting of a broker.
+pub fn broker_rows() -> impl Iterator<Item = &'static Row> {
+    BROKER_SUBJECTS.iter().flat_map(|(_, rows)| rows.iter())
+}
+
+pub fn broker_row(name: &str) -> Option<&'static Row> {
+    // Each subject is sorted by name (tested below), so this is a handful of short searches.
+    BROKER_SUBJECTS.iter().find_map(|(_, rows)| find(rows, name))
+}
+
+pub fn topic_row(name: &str) -> Option<&'static Row> {
+    find(TOPIC_ROWS, name)
+}
+
+pub fn group_row(name: &str) -> Option<&'static Row> {
+    find(GROUP_ROWS, name)
+}
+
+pub fn client_metrics_row(name: &str) -> Option<&'static Row> {
+    find(CLIENT_METRICS_ROWS, name)
+}
+
+fn find(rows: &'static [Row], name: &str) -> Option<&'static Row> {
+    rows.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &rows[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn tables() -> impl Iterator<Item = &'static [Row]> {
+        let broker = BROKER_SUBJECTS.iter().map(|(_, rows)| *rows);
+        broker.chain([TOPIC_ROWS, GROUP_ROWS, CLIENT_METRICS_ROWS])
+    }
+
+    #[test]
+    fn every_table_is_sorted_so_that_look_ups_find_every_row() {
+        for rows in tables() {
+            assert!(rows.is_sorted_by(|a, b| a.name < b.name), "not sorted near {}", rows[0].name);
+        }
+    }
+
+    #[test]
+    fn no_setting_stands_in_two_subjects() {
+        let mut seen = BTreeSet::new();
+        for row in broker_rows() {
+            assert!(seen.insert(row.name), "{} stands twice", row.name);
+        }
+    }
+
+    #[test]
+    fn every_default_passes_its_own_check() {
+        for row in tables().flatten() {
+            for default in [row.default, row.own_default].into_iter().flatten() {
+                row.parse(default).unwrap_or_else(|message| panic!("{message}"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_synonym_names_a_setting_of_the_broker() {
+        for row in tables().flatten() {
+            if let Some(name) = row.synonym {
+                let broker = broker_row(name).unwrap_or_else(|| panic!("{} falls back to {name}", row.name));
+                assert_eq!(broker.kind, row.kind, "{}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_counts_are_those_of_kafka_4_3_1() {
+        let public = |rows: &[Row]| rows.iter().filter(|row| !row.hidden).count();
+        assert_eq!(public(TOPIC_ROWS), 33);
+        assert_eq!(public(GROUP_ROWS), 17);
+        assert_eq!(public(CLIENT_METRICS_ROWS), 3);
+        assert_eq!(broker_rows().filter(|row| !row.hidden).count(), 340);
+    }
+}

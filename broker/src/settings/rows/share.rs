@@ -1,0 +1,83 @@
+//! Share groups and their state topic (KIP-932).
+//!
+//! Must never hold a value that was set; names, types and defaults are those of Kafka 4.3.1 (ShareGroupConfig, ShareCoordinatorConfig, GroupCoordinatorConfig).
+
+use super::super::row::Row;
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    Row::int("group.share.assignment.interval.ms", "1000").at_least(0.0).cluster_wide().accepted()
+        .doc(""),
+    Row::list("group.share.assignors", "simple").distinct(false).accepted()
+        .doc(""),
+    Row::int("group.share.delivery.count.limit", "5").between(2.0, 10.0).accepted()
+        .doc(""),
+    Row::int("group.share.heartbeat.interval.ms", "5000").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("group.share.initialize.retry.interval.ms", "30000").at_least(1.0).low().hidden().accepted()
+        .doc(""),
+    Row::int("group.share.max.assignment.interval.ms", "15000").at_least(0.0).accepted()
+        .doc(""),
+    Row::int("group.share.max.delivery.count.limit", "10").between(5.0, 25.0).accepted()
+        .doc(""),
+    Row::int("group.share.max.heartbeat.interval.ms", "15000").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("group.share.max.partition.max.record.locks", "4000").between(2000.0, 10000.0).accepted()
+        .doc(""),
+    Row::int("group.share.max.record.lock.duration.ms", "60000").between(30000.0, 3600000.0).accepted()
+        .doc(""),
+    Row::int("group.share.max.session.timeout.ms", "60000").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("group.share.max.share.sessions", "2000").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("group.share.max.size", "200").between(1.0, 1000.0).accepted()
+        .doc(""),
+    Row::int("group.share.min.assignment.interval.ms", "0").at_least(0.0).accepted()
+        .doc(""),
+    Row::int("group.share.min.delivery.count.limit", "2").between(2.0, 5.0).accepted()
+        .doc(""),
+    Row::int("group.share.min.heartbeat.interval.ms", "5000").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("group.share.min.partition.max.record.locks", "100").between(100.0, 2000.0).accepted()
+        .doc(""),
+    Row::int("group.share.min.record.lock.duration.ms", "15000").between(1000.0, 30000.0).accepted()
+        .doc(""),
+    Row::int("group.share.min.session.timeout.ms", "45000").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("group.share.partition.max.record.locks", "2000").between(100.0, 10000.0).accepted()
+        .doc(""),
+    Row::text("group.share.persister.class.name", "org.apache.kafka.server.share.persister.DefaultStatePersister").hidden().accepted()
+        .doc(""),
+    Row::int("group.share.record.lock.duration.ms", "30000").between(1000.0, 3600000.0).accepted().kip(932)
+        .doc(""),
+    Row::int("group.share.session.timeout.ms", "45000").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("share.coordinator.append.linger.ms", "-1").at_least(-1.0).accepted()
+        .doc(""),
+    Row::int("share.coordinator.cached.buffer.max.bytes", "1048588").at_least(524288.0).cluster_wide().accepted()
+        .doc(""),
+    Row::int("share.coordinator.cold.partition.snapshot.interval.ms", "300000").at_least(1.0).low().hidden().accepted()
+        .doc(""),
+    Row::int("share.coordinator.load.buffer.size", "5242880").at_least(1.0).high().accepted()
+        .doc(""),
+    Row::int("share.coordinator.snapshot.update.records.per.snapshot", "500").between(0.0, 500.0).accepted()
+        .doc(""),
+    Row::int("share.coordinator.state.topic.compression.codec", "0").high().accepted()
+        .doc(""),
+    Row::short("share.coordinator.state.topic.min.isr", "2").own("1").at_least(1.0).high().accepted()
+        .doc(""),
+    Row::int("share.coordinator.state.topic.num.partitions", "50").at_least(1.0).high().accepted()
+        .doc(""),
+    Row::int("share.coordinator.state.topic.prune.interval.ms", "300000").at_least(1.0).low().hidden().accepted()
+        .doc(""),
+    Row::short("share.coordinator.state.topic.replication.factor", "3").own("1").at_least(1.0).high().accepted()
+        .doc(""),
+    Row::int("share.coordinator.state.topic.segment.bytes", "104857600").at_least(1.0).high().accepted()
+        .doc(""),
+    Row::int("share.coordinator.threads", "1").at_least(1.0).accepted()
+        .doc(""),
+    Row::int("share.coordinator.write.timeout.ms", "5000").at_least(1.0).high().accepted()
+        .doc(""),
+    Row::int("share.fetch.purgatory.purge.interval.requests", "1000").accepted()
+        .doc(""),
+];

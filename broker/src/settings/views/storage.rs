@@ -1,0 +1,87 @@
+//! What the log directories and the cleaner get.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::Settings;
+
+/// Log directories and the tasks over all logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSettings {
+    pub dirs: Vec<PathBuf>,
+    /// Directories that get no new partitions (KIP-1066).
+    pub cordoned_dirs: Vec<PathBuf>,
+    /// Where the metadata log lives; the first log directory unless set.
+    pub metadata_dir: PathBuf,
+    pub recovery_threads_per_dir: usize,
+    pub retention_check_interval: Duration,
+    pub initial_task_delay: Duration,
+    pub recovery_point_checkpoint_interval: Duration,
+    pub start_offset_checkpoint_interval: Duration,
+    pub high_watermark_checkpoint_interval: Duration,
+    /// How often logs are looked at for `flush.ms`.
+    pub flush_check_interval: Duration,
+    pub dir_failure_timeout: Duration,
+}
+
+/// Compaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CleanerSettings {
+    pub enabled: bool,
+    pub threads: usize,
+    pub dedupe_buffer_bytes: usize,
+    pub io_buffer_bytes: usize,
+    pub io_buffer_load_factor: f64,
+    pub io_max_bytes_per_second: f64,
+    pub backoff: Duration,
+}
+
+impl Settings {
+    pub fn storage(&self) -> StorageSettings {
+        let dirs = self.log_dirs();
+        let metadata_dir = self.text("metadata.log.dir").filter(|dir| !dir.is_empty());
+        StorageSettings {
+            cordoned_dirs: self.cordoned_log_dirs(&dirs),
+            metadata_dir: metadata_dir.map_or_else(|| dirs[0].clone(), PathBuf::from),
+            dirs,
+            recovery_threads_per_dir: self.count("num.recovery.threads.per.data.dir"),
+            retention_check_interval: self.millis("log.retention.check.interval.ms"),
+            initial_task_delay: self.millis("log.initial.task.delay.ms"),
+            recovery_point_checkpoint_interval: self.millis("log.flush.offset.checkpoint.interval.ms"),
+            start_offset_checkpoint_interval: self.millis("log.flush.start.offset.checkpoint.interval.ms"),
+            high_watermark_checkpoint_interval: self.millis("replica.high.watermark.checkpoint.interval.ms"),
+            flush_check_interval: self.millis("log.flush.scheduler.interval.ms"),
+            dir_failure_timeout: self.millis("log.dir.failure.timeout.ms"),
+        }
+    }
+
+    pub fn cleaner(&self) -> CleanerSettings {
+        CleanerSettings {
+            enabled: self.boolean("log.cleaner.enable"),
+            threads: self.count("log.cleaner.threads"),
+            dedupe_buffer_bytes: self.count("log.cleaner.dedupe.buffer.size"),
+            io_buffer_bytes: self.count("log.cleaner.io.buffer.size"),
+            io_buffer_load_factor: self.double("log.cleaner.io.buffer.load.factor"),
+            io_max_bytes_per_second: self.double("log.cleaner.io.max.bytes.per.second"),
+            backoff: self.millis("log.cleaner.backoff.ms"),
+        }
+    }
+
+    /// `log.dirs`, else `log.dir`; never empty.
+    fn log_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs = self.list("log.dirs");
+        if dirs.is_empty() {
+            dirs = self.list("log.dir");
+        }
+        assert!(!dirs.is_empty(), "log.dir has a default and its check refuses an empty list");
+        dirs.into_iter().map(PathBuf::from).collect()
+    }
+
+    fn cordoned_log_dirs(&self, dirs: &[PathBuf]) -> Vec<PathBuf> {
+        let cordoned = self.list("cordoned.log.dirs");
+        if cordoned.iter().any(|dir| dir == "*") {
+            return dirs.to_vec();
+        }
+        cordoned.into_iter().map(PathBuf::from).collect()
+    }
+}
