@@ -2,4 +2,13 @@
 //!
 //! It must never contain `async`, a socket, a leader, or a high watermark.
 
+pub mod batch;
+pub mod compress;
+pub mod dirs;
+mod error;
+pub mod fs;
 pub mod ids;
+pub mod log;
+pub mod validate;
+
+pub use error::StorageError;

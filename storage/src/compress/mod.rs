@@ -1,0 +1,255 @@
+//! The five codecs of record batches, written as Kafka's Java classes write them and read under a cap.
+//!
+//! Must never give memory for a size that the compressed bytes claim beyond the caller's cap.
+
+mod snappy;
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+/// How the records of a batch are packed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Codec {
+    #[default]
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// Why compressed bytes could not be unpacked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecompressError {
+    #[error("the {codec} data unpack to more than {cap} bytes")]
+    TooLarge { codec: Codec, cap: usize },
+    #[error("the {codec} data are damaged: {reason}")]
+    Damaged { codec: Codec, reason: String },
+}
+
+/// The zstd decoder's window may take 2^27 bytes, as with Java's default; the pages are taken only as data come.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Buffer between a decoder and the record parser.
+const READ_BUFFER_LEN: usize = 16 * 1024;
+const ZSTD_DEFAULT_LEVEL: i32 = 3;
+
+impl Codec {
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// The codec with this number in a batch's attributes.
+    pub fn from_id(id: u16) -> Option<Self> {
+        Self::ALL.get(usize::from(id)).copied()
+    }
+
+    pub fn id(self) -> u8 {
+        self as u8
+    }
+}
+
+impl std::fmt::Display for Codec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+impl DecompressError {
+    pub(crate) fn from_io(codec: Codec, error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<CapReached>()) {
+            Some(CapReached(cap)) => Self::TooLarge { codec, cap: *cap },
+            None => Self::Damaged { codec, reason: error.to_string() },
+        }
+    }
+}
+
+/// Packs `input` behind what `out` holds. `level` means what Kafka's `compression.<codec>.level` means; lz4 has
+/// one level only here.
+pub fn compress(codec: Codec, level: Option<i32>, input: &[u8], out: &mut Vec<u8>) {
+    let done = match codec {
+        Codec::None => {
+            out.extend_from_slice(input);
+            Ok(())
+        }
+        Codec::Gzip => gzip(level, input, out),
+        Codec::Snappy => snappy::compress(input, out),
+        Codec::Lz4 => lz4(input, out),
+        Codec::Zstd => zstd(level.unwrap_or(ZSTD_DEFAULT_LEVEL), input, out),
+    };
+    done.expect("compressing from memory into memory cannot fail");
+}
+
+fn gzip(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let level = match level.map(u32::try_from) {
+        Some(Ok(level @ 0..=9)) => flate2::Compression::new(level),
+        _ => flate2::Compression::default(),
+    };
+    let mut encoder = flate2::write::GzEncoder::new(out, level);
+    encoder.write_all(input)?;
+    encoder.finish().map(drop)
+}
+
+/// Frames of independent 64 KiB blocks without content checksum, as `Lz4BlockOutputStream` writes them; its header
+/// checksum is the standard's for magic 2.
+fn lz4(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let info = lz4_flex::frame::FrameInfo::new()
+        .block_size(lz4_flex::frame::BlockSize::Max64KB)
+        .block_mode(lz4_flex::frame::BlockMode::Independent);
+    let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, out);
+    encoder.write_all(input)?;
+    encoder.finish().map(drop).map_err(io::Error::other)
+}
+
+fn zstd(level: i32, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, level)?;
+    encoder.write_all(input)?;
+    encoder.finish().map(drop)
+}
+
+/// Unpacks `input` behind what `out` holds, adding at most `cap` bytes.
+pub fn decompress(codec: Codec, input: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), DecompressError> {
+    let mut reader = reader(codec, input, cap)?;
+    let mut read = || -> io::Result<()> {
+        loop {
+            let chunk = reader.fill_buf()?;
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            out.extend_from_slice(chunk);
+            let taken = chunk.len();
+            reader.consume(taken);
+        }
+    };
+    read().map_err(|error| DecompressError::from_io(codec, error))
+}
+
+/// A stream of uncompressed bytes; see [`reader`].
+pub struct Reader<'a>(BufReader<Capped<Box<dyn Read + 'a>>>);
+
+/// Unpacks as a stream that fails once more than `cap` bytes have come out.
+pub fn reader(codec: Codec, input: &[u8], cap: usize) -> Result<Reader<'_>, DecompressError> {
+    let inner: Box<dyn Read + '_> = match codec {
+        Codec::None => Box::new(input),
+        // Java's GZIPInputStream reads members that follow each other too.
+        Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Codec::Snappy => Box::new(snappy::Decoder::new(input, cap)),
+        Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
+        Codec::Zstd => Box::new(zstd_reader(input).map_err(|error| DecompressError::from_io(codec, error))?),
+    };
+    Ok(Reader(BufReader::with_capacity(READ_BUFFER_LEN, Capped { inner, cap, left: cap })))
+}
+
+fn zstd_reader(input: &[u8]) -> io::Result<zstd::stream::read::Decoder<'static, &[u8]>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(decoder)
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl BufRead for Reader<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
+/// Fails instead of giving more than `cap` bytes.
+struct Capped<R> {
+    inner: R,
+    cap: usize,
+    left: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("more than {0} bytes")]
+struct CapReached(usize);
+
+fn cap_reached(cap: usize) -> io::Error {
+    io::Error::other(CapReached(cap))
+}
+
+impl<R: Read> Read for Capped<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.left = self.left.checked_sub(n).ok_or_else(|| cap_reached(self.cap))?;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> Vec<u8> {
+        (0..20_000u32).flat_map(|n| format!("line {} of a text\n", n % 997).into_bytes()).collect()
+    }
+
+    #[test]
+    fn what_is_packed_comes_back_and_is_smaller() {
+        for codec in Codec::ALL {
+            for input in [Vec::new(), b"a".to_vec(), text()] {
+                let mut packed = b"before".to_vec();
+                compress(codec, None, &input, &mut packed);
+                let mut out = Vec::new();
+                decompress(codec, &packed[6..], input.len(), &mut out).unwrap();
+                assert!(out == input, "{codec}");
+                assert!(codec == Codec::None || input.len() < 100 || packed.len() < input.len() / 3);
+            }
+        }
+    }
+
+    #[test]
+    fn levels_change_the_size() {
+        for (codec, low, high) in [(Codec::Gzip, 1, 9), (Codec::Zstd, 1, 19)] {
+            let size = |level| {
+                let mut out = Vec::new();
+                compress(codec, Some(level), &text(), &mut out);
+                out.len()
+            };
+            assert!(size(high) < size(low), "{codec}");
+        }
+    }
+
+    #[test]
+    fn the_cap_holds_to_the_byte() {
+        let input = text();
+        for codec in Codec::ALL {
+            let mut packed = Vec::new();
+            compress(codec, None, &input, &mut packed);
+            let error = decompress(codec, &packed, input.len() - 1, &mut Vec::new()).unwrap_err();
+            assert_eq!(error, DecompressError::TooLarge { codec, cap: input.len() - 1 });
+        }
+    }
+
+    #[test]
+    fn lz4_frames_have_the_header_that_java_writes() {
+        let mut packed = Vec::new();
+        compress(Codec::Lz4, None, b"abc", &mut packed);
+        // Magic, version 1 with independent blocks, 64 KiB blocks, and the checksum byte of these two.
+        assert_eq!(packed[..7], [0x04, 0x22, 0x4D, 0x18, 0x60, 0x40, 0x82]);
+    }
+
+    #[test]
+    fn damaged_data_are_an_error() {
+        for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let mut packed = Vec::new();
+            compress(codec, None, &text(), &mut packed);
+            packed.truncate(packed.len() / 2);
+            let error = decompress(codec, &packed, 1 << 30, &mut Vec::new()).unwrap_err();
+            assert!(matches!(error, DecompressError::Damaged { .. }), "{codec}: {error}");
+            let garbage = [0xFF; 100];
+            assert!(decompress(codec, &garbage, 1 << 30, &mut Vec::new()).is_err(), "{codec}");
+        }
+    }
+}

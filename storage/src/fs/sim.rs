@@ -1,0 +1,489 @@
+//! A disk in memory that forgets, tears, fails and fills up when told, for crash tests.
+//!
+//! Must never touch the real disk or choose by itself: every whim comes from the seed or the cue that a test gave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Entry, File, Fs, Lock, Meta, Open};
+use crate::ids::Timestamp;
+
+/// What happens when the cue of [`SimFs::fault_after`] comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SimFault {
+    /// The operation fails once; later ones work.
+    Error,
+    /// No space is left: this and every later write fails until [`SimFs::heal`].
+    Full,
+    /// The process dies in the middle: a write keeps only its first half, and everything fails until
+    /// [`SimFs::heal`] or [`SimFs::power_loss`].
+    Death,
+}
+
+/// A simulated file system; clones share one disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimFs {
+    disk: Arc<Mutex<Disk>>,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    nodes: Vec<Node>,
+    locks: BTreeSet<PathBuf>,
+    now: i64,
+    mutations: u64,
+    cue: Option<(u64, SimFault)>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    #[default]
+    Well,
+    Full,
+    Dead,
+}
+
+#[derive(Debug)]
+enum Node {
+    File { data: Vec<u8>, synced: Vec<u8>, pending: Vec<Change>, modified: i64 },
+    Dir { names: Names, synced: Names, history: Vec<Names> },
+}
+
+type Names = BTreeMap<String, usize>;
+
+/// A change of a file that a loss of power may undo.
+#[derive(Clone, Debug)]
+enum Change {
+    Write(u64, Vec<u8>),
+    Length(u64),
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: Arc<Mutex<Disk>>,
+    node: usize,
+}
+
+#[derive(Debug)]
+struct SimLock {
+    disk: Arc<Mutex<Disk>>,
+    path: PathBuf,
+}
+
+impl Lock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.disk.lock().locks.remove(&self.path);
+    }
+}
+
+impl SimFs {
+    pub fn new() -> Self {
+        let fs = Self::default();
+        fs.disk.lock().nodes.push(empty_dir());
+        fs
+    }
+
+    /// Counts the operations that change the disk, so that a test can place a fault at each of them.
+    pub fn mutations(&self) -> u64 {
+        self.disk.lock().mutations
+    }
+
+    /// After `count` more changes the next one meets `fault`.
+    pub fn fault_after(&self, count: u64, fault: SimFault) {
+        let mut disk = self.disk.lock();
+        disk.cue = Some((disk.mutations + count, fault));
+    }
+
+    /// Ends every fault; what was written stays, as after `kill -9`.
+    pub fn heal(&self) {
+        let mut disk = self.disk.lock();
+        disk.cue = None;
+        disk.state = State::Well;
+        disk.locks.clear();
+    }
+
+    /// Loses power: of each file and directory everything synced stays, and of the changes since then a part
+    /// that `seed` chooses (a prefix, the last one torn or read back as zeros).
+    pub fn power_loss(&self, seed: u64) {
+        self.heal();
+        let mut chance = Chance(seed);
+        for node in &mut self.disk.lock().nodes {
+            node.lose_power(&mut chance);
+        }
+    }
+
+    /// Sets the modification time that later writes leave.
+    pub fn set_now(&self, now: Timestamp) {
+        self.disk.lock().now = now.0;
+    }
+}
+
+impl Fs for SimFs {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+        let mut disk = self.disk.lock();
+        disk.alive()?;
+        let found = disk.find(path);
+        let node = match (found, how) {
+            (Some(node), Open::Truncate) => {
+                disk.change_file(node, Change::Length(0))?;
+                node
+            }
+            (Some(node), _) => node,
+            (None, Open::Read | Open::Write) => return Err(io::ErrorKind::NotFound.into()),
+            (None, Open::Create | Open::Truncate) => {
+                disk.mutation()?;
+                let node = disk.nodes.len();
+                let modified = disk.now;
+                disk.nodes.push(Node::File {
+                    data: Vec::new(),
+                    synced: Vec::new(),
+                    pending: Vec::new(),
+                    modified,
+                });
+                disk.edit_parent(path, |names, name| names.insert(name, node))?;
+                node
+            }
+        };
+        if matches!(disk.nodes[node], Node::Dir { .. }) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Arc::new(SimFile { disk: self.disk.clone(), node }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.mutation()?;
+        assert_eq!(from.parent(), to.parent(), "the simulated disk renames within one directory");
+        let node = disk.find(from).ok_or(io::ErrorKind::NotFound)?;
+        let old = name_of(from)?;
+        disk.edit_parent(to, |names, name| {
+            names.remove(&old);
+            names.insert(name, node)
+        })
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.mutation()?;
+        disk.find(path).ok_or(io::ErrorKind::NotFound)?;
+        disk.edit_parent(path, |names, name| names.remove(&name))
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.remove_file(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.alive()?;
+        let mut at = PathBuf::new();
+        for part in path.components() {
+            at.push(part);
+            if disk.find(&at).is_none() {
+                disk.mutation()?;
+                let node = disk.nodes.len();
+                disk.nodes.push(empty_dir());
+                disk.edit_parent(&at, |names, name| names.insert(name, node))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let disk = self.disk.lock();
+        disk.alive()?;
+        let node = disk.find(dir).ok_or(io::ErrorKind::NotFound)?;
+        let Node::Dir { names, .. } = &disk.nodes[node] else {
+            return Err(io::ErrorKind::NotADirectory.into());
+        };
+        let entry = |(name, &node): (&String, &usize)| match &disk.nodes[node] {
+            Node::File { data, .. } => Entry { name: name.clone(), is_dir: false, len: data.len() as u64 },
+            Node::Dir { .. } => Entry { name: name.clone(), is_dir: true, len: 0 },
+        };
+        Ok(names.iter().map(entry).collect())
+    }
+
+    fn meta(&self, path: &Path) -> io::Result<Option<Meta>> {
+        let disk = self.disk.lock();
+        disk.alive()?;
+        Ok(disk.find(path).map(|node| match &disk.nodes[node] {
+            Node::File { data, modified, .. } => {
+                Meta { is_dir: false, len: data.len() as u64, modified: Timestamp(*modified) }
+            }
+            Node::Dir { .. } => Meta { is_dir: true, len: 0, modified: Timestamp(0) },
+        }))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.mutation()?;
+        let node = disk.find(dir).ok_or(io::ErrorKind::NotFound)?;
+        if let Node::Dir { names, synced, history } = &mut disk.nodes[node] {
+            history.clear();
+            synced.clone_from(names);
+        }
+        Ok(())
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+        self.open(path, Open::Create)?;
+        if !self.disk.lock().locks.insert(path.to_owned()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(SimLock { disk: self.disk.clone(), path: path.to_owned() })))
+    }
+}
+
+impl File for SimFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let disk = self.disk.lock();
+        disk.alive()?;
+        let data = disk.data(self.node);
+        let Some(rest) = usize::try_from(at).ok().and_then(|at| data.get(at..)) else { return Ok(0) };
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+
+    fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
+        self.disk.lock().change_file(self.node, Change::Write(at, buf.to_vec()))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.lock().data(self.node).len() as u64)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.lock().change_file(self.node, Change::Length(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.mutation()?;
+        if let Node::File { data, synced, pending, .. } = &mut disk.nodes[self.node] {
+            pending.clear();
+            synced.clone_from(data);
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, _at: u64, _len: u64) -> io::Result<()> {
+        self.disk.lock().mutation()
+    }
+}
+
+impl Disk {
+    fn alive(&self) -> io::Result<()> {
+        if self.state == State::Dead {
+            Err(io::Error::other("the simulated process is dead"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts one change and meets the fault that is due.
+    fn mutation(&mut self) -> io::Result<()> {
+        self.alive()?;
+        if self.state == State::Full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.mutations += 1;
+        match self.cue {
+            Some((due, fault)) if self.mutations > due => {
+                self.cue = None;
+                match fault {
+                    SimFault::Error => return Err(io::Error::other("simulated failure")),
+                    SimFault::Full => self.state = State::Full,
+                    SimFault::Death => self.state = State::Dead,
+                }
+                self.alive().and(Err(io::ErrorKind::StorageFull.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self, path: &Path) -> Option<usize> {
+        let mut node = 0;
+        for part in path.components() {
+            if let std::path::Component::Normal(name) = part {
+                let Node::Dir { names, .. } = &self.nodes[node] else { return None };
+                node = *names.get(name.to_str()?)?;
+            }
+        }
+        Some(node)
+    }
+
+    fn edit_parent<T>(&mut self, path: &Path, edit: impl FnOnce(&mut Names, String) -> T) -> io::Result<()> {
+        let name = name_of(path)?;
+        let parent = path.parent().and_then(|dir| self.find(dir)).ok_or(io::ErrorKind::NotFound)?;
+        let Node::Dir { names, history, .. } = &mut self.nodes[parent] else {
+            return Err(io::ErrorKind::NotADirectory.into());
+        };
+        edit(names, name);
+        history.push(names.clone());
+        Ok(())
+    }
+
+    fn data(&self, node: usize) -> &[u8] {
+        match &self.nodes[node] {
+            Node::File { data, .. } => data,
+            Node::Dir { .. } => &[],
+        }
+    }
+
+    fn change_file(&mut self, node: usize, change: Change) -> io::Result<()> {
+        let met = self.mutation();
+        let died = met.is_err() && self.state == State::Dead;
+        let change = match (met, change) {
+            (Err(_), Change::Write(at, bytes)) if died => {
+                Change::Write(at, bytes[..bytes.len() / 2].to_vec())
+            }
+            (Err(error), _) => return Err(error),
+            (Ok(()), change) => change,
+        };
+        let now = self.now;
+        if let Node::File { data, pending, modified, .. } = &mut self.nodes[node] {
+            change.apply(data);
+            pending.push(change);
+            *modified = now;
+        }
+        self.alive()
+    }
+}
+
+impl Change {
+    fn apply(&self, data: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, bytes) => {
+                let at = usize::try_from(*at).expect("simulated files fit in memory");
+                if data.len() < at + bytes.len() {
+                    data.resize(at + bytes.len(), 0);
+                }
+                data[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            Self::Length(len) => {
+                data.resize(usize::try_from(*len).expect("simulated files fit in memory"), 0);
+            }
+        }
+    }
+}
+
+impl Node {
+    fn lose_power(&mut self, chance: &mut Chance) {
+        match self {
+            Self::File { data, synced, pending, .. } => {
+                data.clone_from(synced);
+                let kept = chance.below(pending.len() + 1);
+                for change in &pending[..kept] {
+                    change.apply(data);
+                }
+                if let Some(Change::Write(at, bytes)) = pending.get(kept) {
+                    let torn = &bytes[..chance.below(bytes.len() + 1)];
+                    // The length may reach the disk before the bytes do; they then read as zeros.
+                    let zeros = chance.below(4) == 0;
+                    let bytes = if zeros { vec![0; torn.len()] } else { torn.to_vec() };
+                    Change::Write(*at, bytes).apply(data);
+                }
+                pending.clear();
+                synced.clone_from(data);
+            }
+            Self::Dir { names, synced, history } => {
+                let kept = chance.below(history.len() + 1);
+                if kept > 0 {
+                    synced.clone_from(&history[kept - 1]);
+                }
+                names.clone_from(synced);
+                history.clear();
+            }
+        }
+    }
+}
+
+fn empty_dir() -> Node {
+    Node::Dir { names: Names::new(), synced: Names::new(), history: Vec::new() }
+}
+
+fn name_of(path: &Path) -> io::Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(name.to_owned())
+}
+
+/// SplitMix64: enough to spread the choices of a seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let z = z ^ (z >> 31);
+        usize::try_from(z % bound as u64).expect("smaller than a usize")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fs_with_file() -> (SimFs, Arc<dyn File>) {
+        let fs = SimFs::new();
+        fs.create_dir_all(Path::new("/d")).unwrap();
+        let file = fs.open(Path::new("/d/f"), Open::Create).unwrap();
+        (fs, file)
+    }
+
+    #[test]
+    fn synced_bytes_and_names_outlive_a_loss_of_power() {
+        for seed in 0..50 {
+            let (fs, file) = fs_with_file();
+            fs.sync_dir(Path::new("/")).unwrap();
+            fs.sync_dir(Path::new("/d")).unwrap();
+            file.write_at(b"kept", 0).unwrap();
+            file.sync_data().unwrap();
+            file.write_at(b"lost?", 4).unwrap();
+            fs.power_loss(seed);
+            let content = fs.read(Path::new("/d/f"), 100).unwrap();
+            assert_eq!(&content[..4], b"kept", "seed {seed}");
+            assert!(content.len() <= 9);
+        }
+    }
+
+    #[test]
+    fn a_death_tears_the_write_and_stops_everything() {
+        let (fs, file) = fs_with_file();
+        fs.fault_after(0, SimFault::Death);
+        assert!(file.write_at(b"abcdef", 0).is_err());
+        assert!(file.read_at(&mut [0; 1], 0).is_err());
+        fs.heal();
+        assert_eq!(fs.read(Path::new("/d/f"), 100).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_full_disk_refuses_writes_until_healed() {
+        let (fs, file) = fs_with_file();
+        fs.fault_after(1, SimFault::Full);
+        file.write_at(b"a", 0).unwrap();
+        assert_eq!(file.write_at(b"b", 1).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(file.write_at(b"b", 1).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        fs.heal();
+        file.write_at(b"b", 1).unwrap();
+    }
+
+    #[test]
+    fn a_lock_is_held_until_dropped() {
+        let (fs, _) = fs_with_file();
+        let held = fs.try_lock(Path::new("/d/.lock")).unwrap();
+        assert!(held.is_some());
+        assert!(fs.try_lock(Path::new("/d/.lock")).unwrap().is_none());
+        drop(held);
+        assert!(fs.try_lock(Path::new("/d/.lock")).unwrap().is_some());
+    }
+}

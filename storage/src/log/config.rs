@@ -1,0 +1,88 @@
+//! A log's settings as plain values, with Kafka's defaults.
+//!
+//! Must never parse a setting or know its name in a file.
+
+use crate::batch::TimestampType;
+use crate::validate::{CompressionRule, Rules};
+
+/// The topic settings that the log acts on; each is named like Kafka's.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LogConfig {
+    pub segment_bytes: u32,
+    pub segment_ms: i64,
+    pub segment_jitter_ms: i64,
+    pub segment_index_bytes: u32,
+    pub index_interval_bytes: u32,
+    /// −1: no limit.
+    pub retention_ms: i64,
+    /// −1: no limit.
+    pub retention_bytes: i64,
+    pub flush_messages: i64,
+    pub flush_ms: i64,
+    pub max_message_bytes: usize,
+    /// `cleanup.policy` holds `delete`.
+    pub delete: bool,
+    /// `cleanup.policy` holds `compact`.
+    pub compact: bool,
+    pub timestamp_type: TimestampType,
+    pub timestamp_before_max_ms: i64,
+    pub timestamp_after_max_ms: i64,
+    pub compression: CompressionRule,
+    pub max_compaction_lag_ms: i64,
+    pub file_delete_delay_ms: i64,
+    pub preallocate: bool,
+    /// Idle producers are forgotten after this time (`producer.id.expiration.ms`).
+    pub producer_expiration_ms: i64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            segment_jitter_ms: 0,
+            segment_index_bytes: 10 << 20,
+            index_interval_bytes: 4096,
+            retention_ms: 7 * 24 * 3_600_000,
+            retention_bytes: -1,
+            flush_messages: i64::MAX,
+            flush_ms: i64::MAX,
+            max_message_bytes: (1 << 20) + 12,
+            delete: true,
+            compact: false,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            compression: CompressionRule::Producer,
+            max_compaction_lag_ms: i64::MAX,
+            file_delete_delay_ms: 60_000,
+            preallocate: false,
+            producer_expiration_ms: 86_400_000,
+        }
+    }
+}
+
+impl LogConfig {
+    /// The part that validation needs, to be used outside the log's lock.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            max_message_bytes: self.max_message_bytes,
+            compact: self.compact,
+            timestamp_type: self.timestamp_type,
+            before_max_ms: self.timestamp_before_max_ms,
+            after_max_ms: self.timestamp_after_max_ms,
+            compression: self.compression,
+        }
+    }
+
+    /// The largest age of a segment: compacted topics must roll often enough to be compacted in time
+    /// (`LogConfig.maxSegmentMs`).
+    pub(crate) fn segment_ms_max(&self) -> i64 {
+        if self.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+
+    /// Entries that fit into an index file of `segment.index.bytes`.
+    pub(crate) fn index_entries_max(&self, entry_len: u32) -> usize {
+        (self.segment_index_bytes / entry_len) as usize
+    }
+}
