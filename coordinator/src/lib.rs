@@ -5,5 +5,6 @@
 
 pub mod controller;
 pub mod ensemble;
+pub mod group;
 pub mod image;
 pub mod tree;

@@ -1,0 +1,105 @@
+//! What goes into a group machine and what comes out.
+//!
+//! Plain values only: nothing here may refer to a connection, a task or a clock.
+
+use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
+use kafka_protocol::messages::describe_groups_response::DescribedGroup;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use kafka_protocol::messages::{
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
+    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
+};
+use milena_storage::ids::Timestamp;
+use uuid::Uuid;
+
+use super::{Record, TimerKey};
+
+/// Stands for a client that waits for an answer. Each ticket is answered exactly once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// Who asks, as far as a group has to know it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Empty if the request header carried none.
+    pub client_id: String,
+    /// As Kafka's tools print it: a slash and the address, `/127.0.0.1`.
+    pub client_host: String,
+    pub api_version: i16,
+    /// A random value for this request, used if the caller is given a member id.
+    pub fresh_id: Uuid,
+}
+
+/// A request for one group, or for several groups of one shard.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Join(JoinGroupRequest),
+    Sync(SyncGroupRequest),
+    Heartbeat(HeartbeatRequest),
+    Leave(LeaveGroupRequest),
+    /// Topics carry name and id, whichever of them the client sent.
+    Commit(OffsetCommitRequest),
+    FetchOffsets {
+        group: OffsetFetchRequestGroup,
+        require_stable: bool,
+    },
+    DeleteOffsets(OffsetDeleteRequest),
+    List {
+        states: Vec<String>,
+        types: Vec<String>,
+    },
+    Describe {
+        groups: Vec<String>,
+    },
+    Delete {
+        groups: Vec<String>,
+    },
+}
+
+/// The answer to the request of the same name.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    Join(JoinGroupResponse),
+    Sync(SyncGroupResponse),
+    Heartbeat(HeartbeatResponse),
+    Leave(LeaveGroupResponse),
+    Commit(OffsetCommitResponse),
+    FetchOffsets(OffsetFetchResponseGroup),
+    DeleteOffsets(OffsetDeleteResponse),
+    List(ListGroupsResponse),
+    Describe(Vec<DescribedGroup>),
+    Delete(Vec<DeletableGroupResult>),
+}
+
+/// A topic that is gone, with the id that it had.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletedTopic {
+    pub name: String,
+    pub id: Uuid,
+}
+
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and consumed one at a time; a box would cost each heartbeat one"
+)]
+pub enum Input {
+    Request(Ticket, Caller, Request),
+    /// The deadline of this key has passed. Keys that were cancelled or moved meanwhile must not be brought.
+    Timer(TimerKey),
+    TopicsDeleted(Vec<DeletedTopic>),
+    /// The whole log has been applied; from now on the shard is alive.
+    Loaded,
+}
+
+/// What a step wants done. All records belong into one batch.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub records: Vec<Record>,
+    /// To be sent once the records of this output, or if it has none those written before, are committed.
+    pub replies: Vec<(Ticket, Reply)>,
+    /// `Some` sets or moves a deadline, `None` cancels it; later entries win.
+    pub timers: Vec<(TimerKey, Option<Timestamp>)>,
+}

@@ -1,0 +1,59 @@
+//! Offset retention, and the end of groups that have nothing left.
+//!
+//! Must never expire an offset of a topic that a member subscribes to, nor count a group's retention from its last
+//! commit while the group had members after it (KIP-211).
+
+use milena_storage::ids::Timestamp;
+
+use super::delete::forget;
+use super::{OffsetCommit, Offsets};
+use crate::group::ClassicState;
+use crate::group::classic::{ClassicGroup, Groups};
+use crate::group::records::Record;
+use crate::group::turn::Turn;
+
+/// Kafka's `GroupCoordinatorShard.cleanupGroupMetadata`.
+pub(in crate::group) fn expire(groups: &Groups, offsets: &Offsets, turn: &mut Turn<'_>) {
+    for group in groups.values() {
+        if expire_group(group, offsets, turn) && group.is_vacant() {
+            turn.record_or_log(&group.id, Record::group_tombstone(&group.id));
+        }
+    }
+}
+
+/// Whether the group has no offset left.
+fn expire_group(group: &ClassicGroup, offsets: &Offsets, turn: &mut Turn<'_>) -> bool {
+    let mut all = true;
+    for (topic, partitions) in offsets.of(&group.id) {
+        let subscribed = group.is_subscribed_to(topic);
+        for (&partition, commit) in partitions {
+            if !subscribed && is_expired(group, commit, turn) {
+                forget(turn, &group.id, topic, partition);
+            } else {
+                all = false;
+            }
+        }
+    }
+    all
+}
+
+fn is_expired(group: &ClassicGroup, commit: &OffsetCommit, turn: &Turn<'_>) -> bool {
+    let Some(since) = retention_start(group, commit) else { return false };
+    match commit.expire_timestamp {
+        Some(expire) => turn.now >= expire,
+        None => turn.now.0.saturating_sub(since.0) >= turn.config.offsets_retention_ms,
+    }
+}
+
+/// From when on an offset's retention counts; `None` while it does not. Kafka's
+/// `ClassicGroup.offsetExpirationCondition`.
+fn retention_start(group: &ClassicGroup, commit: &OffsetCommit) -> Option<Timestamp> {
+    match (group.protocol_type(), group.state()) {
+        (None, _) => Some(commit.commit_timestamp),
+        (Some(_), ClassicState::Empty) => Some(group.since().unwrap_or(commit.commit_timestamp)),
+        (Some(_), ClassicState::Stable) if group.uses_consumer_protocol() && group.knows_subscription() => {
+            Some(commit.commit_timestamp)
+        }
+        _ => None,
+    }
+}

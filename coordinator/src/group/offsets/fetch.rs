@@ -1,0 +1,70 @@
+//! OffsetFetch for one group.
+//!
+//! Must never answer an error for an offset that was never committed: that is offset −1.
+
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use super::Offsets;
+use crate::group::records::OffsetCommit;
+
+pub(in crate::group) fn fetch(
+    offsets: &Offsets,
+    request: &OffsetFetchRequestGroup,
+) -> OffsetFetchResponseGroup {
+    let group: &str = &request.group_id;
+    let topics = match &request.topics {
+        None => all(offsets, group),
+        Some(topics) => topics
+            .iter()
+            .map(|topic| {
+                let find = |partition| {
+                    offsets
+                        .get(group, &topic.name, partition)
+                        .filter(|commit| is_same(commit.topic_id, topic.topic_id))
+                };
+                OffsetFetchResponseTopics::default()
+                    .with_name(topic.name.clone())
+                    .with_topic_id(topic.topic_id)
+                    .with_partitions(
+                        topic.partition_indexes.iter().map(|&index| answer(index, find(index))).collect(),
+                    )
+            })
+            .collect(),
+    };
+    OffsetFetchResponseGroup::default().with_group_id(request.group_id.clone()).with_topics(topics)
+}
+
+/// Topic ids are left to the handler, which knows what the topics of these names are now.
+fn all(offsets: &Offsets, group: &str) -> Vec<OffsetFetchResponseTopics> {
+    let topics = offsets.of(group).map(|(topic, partitions)| {
+        OffsetFetchResponseTopics::default()
+            .with_name(TopicName(StrBytes::from_string(topic.to_string())))
+            .with_partitions(partitions.iter().map(|(&index, commit)| answer(index, Some(commit))).collect())
+    });
+    topics.collect()
+}
+
+/// A commit for a deleted topic of the same name does not count. Nil is "not known": an old record or an old client.
+fn is_same(committed: Uuid, asked: Uuid) -> bool {
+    committed.is_nil() || asked.is_nil() || committed == asked
+}
+
+fn answer(partition: i32, commit: Option<&OffsetCommit>) -> OffsetFetchResponsePartitions {
+    let answer = OffsetFetchResponsePartitions::default().with_partition_index(partition);
+    match commit {
+        None => answer
+            .with_committed_offset(-1)
+            .with_committed_leader_epoch(-1)
+            .with_metadata(Some(StrBytes::new())),
+        Some(commit) => answer
+            .with_committed_offset(commit.offset.0)
+            .with_committed_leader_epoch(commit.leader_epoch.0)
+            .with_metadata(Some(StrBytes::from_string(commit.metadata.clone()))),
+    }
+}
