@@ -3,17 +3,33 @@
 //! Must never know how operations are proposed or waited for.
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::StrBytes;
 use uuid::{Builder, Uuid};
+
+use crate::tree::Op;
 
 /// An error code with the message that the tools print.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
     pub code: ResponseError,
+    /// Empty where Kafka sends null; clients then print the code's own text.
     pub message: String,
 }
 
-/// Random numbers as a value (SplitMix64): the caller seeds it, so the same seed decides the same.
+/// One part of a request: its operations are one multi, so it happens wholly or not at all.
+#[derive(Clone, Debug)]
+pub struct Item<R> {
+    /// Empty when refused, when only validated, or when nothing changes.
+    pub ops: Vec<Op>,
+    /// The answer once `ops` are applied.
+    pub result: R,
+}
+
+/// The decision on a whole request, in the order of the answers.
+pub type Plan<R> = Vec<Item<R>>;
+
+/// Random numbers as a value (`SplitMix64`): the caller seeds it, so the same seed decides the same.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
@@ -21,9 +37,29 @@ impl Refusal {
     pub fn new(code: ResponseError, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+
+    /// A refusal without a message of its own.
+    #[must_use]
+    pub fn bare(code: ResponseError) -> Self {
+        Self::new(code, "")
+    }
+
+    /// The message field of a response.
+    #[must_use]
+    pub fn wire_message(&self) -> Option<StrBytes> {
+        (!self.message.is_empty()).then(|| StrBytes::from_string(self.message.clone()))
+    }
+}
+
+impl<R> Item<R> {
+    /// An answer that changes nothing.
+    pub fn answer(result: R) -> Self {
+        Self { ops: Vec::new(), result }
+    }
 }
 
 impl Dice {
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -42,17 +78,23 @@ impl Dice {
         usize::try_from(self.roll() % bound).expect("below a usize")
     }
 
-    /// A random topic id; Kafka reserves the ids that are zero in their upper half for itself
-    /// (`Uuid.RESERVED`), and some clients parse ids as command-line words, so none starts with '-'.
+    /// Puts the elements in a random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, elements: &mut [T]) {
+        for last in (1..elements.len()).rev() {
+            elements.swap(last, self.below(last + 1));
+        }
+    }
+
+    /// A random topic id. Kafka keeps ids whose upper half is zero for itself (`Uuid.RESERVED`), and an id that
+    /// starts with '-' would read as an option on a command line.
     pub fn topic_id(&mut self) -> Uuid {
         loop {
             let mut bytes = [0u8; 16];
             bytes[..8].copy_from_slice(&self.roll().to_be_bytes());
             bytes[8..].copy_from_slice(&self.roll().to_be_bytes());
-            let id = Builder::from_random_bytes(bytes).into_uuid();
-            // The first base64 character comes from the upper six bits; 62 is '-' in the URL alphabet.
-            if bytes[0] >> 2 != 62 && id.as_u64_pair().0 != 0 {
-                return id;
+            // 62 is '-' in the base64 alphabet for URLs; the first character comes from the upper six bits.
+            if bytes[0] >> 2 != 62 && bytes[..8] != [0; 8] {
+                return Builder::from_random_bytes(bytes).into_uuid();
             }
         }
     }

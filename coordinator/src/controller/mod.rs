@@ -4,7 +4,50 @@
 //! group of them checks `/controller_epoch`, so that a deposed controller changes nothing.
 
 mod answer;
+mod cluster;
+mod configs;
+mod create_topics;
+mod delete_topics;
+mod elections;
+mod names;
+mod partitions;
+mod placement;
 mod rules;
 
-pub use answer::{Dice, Refusal};
+use milena_storage::ids::{BrokerId, Timestamp};
+
+use crate::image::{MetadataImage, paths};
+use crate::tree::Op;
+
+pub use answer::{Dice, Item, Plan, Refusal};
+pub use cluster::{PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register};
+pub use configs::{alter_configs, incremental_alter_configs};
+pub use create_topics::create_topics;
+pub use delete_topics::delete_topics;
+pub use elections::{elect_leaders, take_up_leadership};
+pub use names::check_topic_name;
+pub use partitions::create_partitions;
 pub use rules::{ConfigRules, EffectiveConfig};
+
+/// What a decision may look at besides the request.
+pub struct Ctx<'a> {
+    pub image: &'a MetadataImage,
+    pub rules: &'a dyn ConfigRules,
+    /// The broker that took the request: it alone may change its own configs.
+    pub node: BrokerId,
+    pub now: Timestamp,
+    pub dice: Dice,
+}
+
+/// The first operation of every multi: fails it when another controller has taken over.
+fn fence(image: &MetadataImage) -> Op {
+    Op::check(paths::CONTROLLER_EPOCH, image.controller_epoch_version)
+}
+
+/// Brokers that may lead, in the order given.
+fn active(image: &MetadataImage, replicas: &[BrokerId]) -> Vec<BrokerId> {
+    replicas.iter().copied().filter(|id| image.broker(*id).is_some_and(|b| !b.fenced)).collect()
+}
+
+#[cfg(test)]
+mod testing;

@@ -4,14 +4,20 @@
 //! before it, and a look-up allocates nothing. It must never hold state that cannot be rebuilt from the tree.
 
 mod broker;
+mod build;
 mod config;
 mod ordered;
 mod topic;
+
+pub mod nodes;
+pub mod paths;
 
 use std::sync::Arc;
 
 use milena_storage::ids::{BrokerId, PartitionIndex};
 use uuid::Uuid;
+
+use crate::tree::Zxid;
 
 pub use broker::{BrokerImage, Endpoint, SecurityProtocol};
 pub use config::{ConfigKind, ConfigResource, Configs};
@@ -19,12 +25,12 @@ pub use ordered::Ordered;
 pub use topic::{PartitionImage, TopicImage, is_internal_topic};
 
 /// Everything that handlers and state machines read about the cluster.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetadataImage {
     /// Base64 form of the cluster's UUID; empty until the cluster is bootstrapped.
     pub cluster_id: Arc<str>,
     /// The last change of the tree that this image contains.
-    pub zxid: i64,
+    pub zxid: Zxid,
     /// The broker that holds `/controller`.
     pub controller: Option<BrokerId>,
     /// Content of `/controller_epoch`.

@@ -10,9 +10,11 @@ use std::sync::Arc;
 /// Entries per chunk: with 10,000 entries an update copies about 64 entries and 300 spine pointers.
 const CHUNK: usize = 64;
 
+type Chunk<K, V> = Arc<Vec<(K, V)>>;
+
 /// Sorted, persistent, never holds an empty chunk.
 pub struct Ordered<K, V> {
-    chunks: Arc<Vec<Arc<Vec<(K, V)>>>>,
+    chunks: Arc<Vec<Chunk<K, V>>>,
     len: usize,
 }
 
@@ -111,7 +113,7 @@ impl<K: Ord + Clone, V: Clone> Ordered<K, V> {
 }
 
 /// The chunk that holds `key` or would; `None` only when there is no chunk.
-fn chunk_of<K: Borrow<Q>, V, Q: Ord + ?Sized>(chunks: &[Arc<Vec<(K, V)>>], key: &Q) -> Option<usize> {
+fn chunk_of<K: Borrow<Q>, V, Q: Ord + ?Sized>(chunks: &[Chunk<K, V>], key: &Q) -> Option<usize> {
     let after = chunks.partition_point(|chunk| chunk.first().is_some_and(|(k, _)| k.borrow() <= key));
     (!chunks.is_empty()).then(|| after.saturating_sub(1))
 }

@@ -68,3 +68,8 @@ pub fn is_internal_topic(name: &str) -> bool {
 pub(super) fn normalized(name: &str) -> Cow<'_, str> {
     if name.contains('.') { Cow::Owned(name.replace('.', "_")) } else { Cow::Borrowed(name) }
 }
+
+/// Whether a name takes part in the collision rule at all (`Topic.hasCollisionChars`).
+pub(super) fn has_collision_chars(name: &str) -> bool {
+    name.contains(['.', '_'])
+}

@@ -1,0 +1,126 @@
+//! The cluster itself: its first nodes, a broker's registration, blocks of producer ids.
+//!
+//! Must never give out an id twice: blocks are written with the version of the node they follow.
+
+use kafka_protocol::error::ResponseError;
+use milena_storage::ids::{BrokerId, ProducerId, Timestamp};
+
+use super::{Refusal, fence};
+use crate::image::nodes::{BrokerNode, ClusterIdNode, ControllerNode, FeatureNode, ProducerIdsNode, to_json};
+use crate::image::{Endpoint, MetadataImage, paths};
+use crate::tree::{Mode, Op};
+
+/// Ids per block (`ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
+pub const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// A broker that has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub broker: BrokerId,
+    pub endpoints: Vec<Endpoint>,
+    pub rack: Option<String>,
+}
+
+/// The first operations of a cluster: one multi, so a cluster is either not there or complete. `exists` tells
+/// which nodes are already there, made by hand or by an older version.
+pub fn bootstrap(
+    exists: impl Fn(&str) -> bool,
+    cluster_id: &str,
+    features: impl IntoIterator<Item = (String, i16)>,
+) -> Vec<Op> {
+    let mut ops: Vec<_> = paths::FOLDERS
+        .iter()
+        .filter(|folder| !exists(folder))
+        .map(|folder| Op::create(*folder, ""))
+        .collect();
+    if !exists(paths::CLUSTER_ID) {
+        ops.push(Op::create(paths::CLUSTER_ID, to_json(&ClusterIdNode::new(cluster_id))));
+    }
+    if !exists(paths::CONTROLLER_EPOCH) {
+        ops.push(Op::create(paths::CONTROLLER_EPOCH, "0"));
+    }
+    if !exists(paths::FEATURE) {
+        ops.push(Op::create(paths::FEATURE, to_json(&FeatureNode::new(features))));
+    }
+    ops
+}
+
+/// Registers a broker under the session that proposes this, and, on the leader of the ensemble, makes it the
+/// controller with the next epoch. Earlier sessions of this broker must have been closed.
+pub fn register(
+    image: &MetadataImage,
+    registration: &Registration,
+    controls: bool,
+    now: Timestamp,
+) -> Vec<Op> {
+    let Registration { broker, endpoints, rack } = registration;
+    let mut ops = vec![fence(image)];
+    if controls {
+        let epoch = (image.controller_epoch + 1).to_string();
+        ops.push(Op::set(paths::CONTROLLER_EPOCH, epoch, image.controller_epoch_version));
+        if image.controller.is_some() {
+            ops.push(Op::delete(paths::CONTROLLER, crate::tree::ANY_VERSION));
+        }
+        let node = to_json(&ControllerNode::new(*broker, now.0));
+        ops.push(Op::create_as(paths::CONTROLLER, node, Mode::Ephemeral));
+    }
+    let node = to_json(&BrokerNode::new(endpoints, rack.as_deref(), false, now.0));
+    ops.push(Op::create_as(paths::broker(*broker), node, Mode::Ephemeral));
+    ops
+}
+
+/// Takes the next block of producer ids for a broker: the operations and the block's first id.
+pub fn allocate_producer_ids(
+    image: &MetadataImage,
+    broker: BrokerId,
+) -> Result<(Vec<Op>, ProducerId), Refusal> {
+    let start = image.next_producer_id;
+    if start > i64::MAX - PRODUCER_ID_BLOCK {
+        let message =
+            "Exhausted all producerIds as the next block's end producerId has exceeded the int64 type limit";
+        return Err(Refusal::new(ResponseError::UnknownServerError, message));
+    }
+    let node = to_json(&ProducerIdsNode::new(broker, start, PRODUCER_ID_BLOCK));
+    let write = match image.producer_block_version {
+        Some(version) => Op::set(paths::PRODUCER_IDS, node, version),
+        None => Op::create(paths::PRODUCER_IDS, node),
+    };
+    Ok((vec![fence(image), write], ProducerId(start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Stage;
+    use super::*;
+
+    #[test]
+    fn each_block_of_producer_ids_follows_the_last() {
+        let mut stage = Stage::with_brokers(&[1]);
+        for expected in [0, 1000, 2000] {
+            let (ops, start) = allocate_producer_ids(&stage.image, BrokerId(1)).unwrap();
+            stage.commit(ops);
+            assert_eq!(start, ProducerId(expected));
+        }
+    }
+
+    #[test]
+    fn a_block_decided_on_an_old_image_is_refused_by_the_tree() {
+        let mut stage = Stage::with_brokers(&[1]);
+        let (first, _) = allocate_producer_ids(&stage.image, BrokerId(1)).unwrap();
+        let (second, _) = allocate_producer_ids(&stage.image, BrokerId(1)).unwrap();
+        stage.commit(first);
+        assert!(stage.try_commit(second).is_err());
+        assert_eq!(stage.image.next_producer_id, 1000);
+    }
+
+    #[test]
+    fn a_restarted_broker_has_a_greater_epoch_and_fences_the_old_controller() {
+        let mut stage = Stage::with_brokers(&[1]);
+        let before = stage.image.clone();
+        let stale = allocate_producer_ids(&before, BrokerId(1)).unwrap().0;
+        stage.restart_broker(1);
+        assert!(stage.image.broker(BrokerId(1)).unwrap().epoch > before.broker(BrokerId(1)).unwrap().epoch);
+        assert_eq!(stage.image.controller_epoch, before.controller_epoch + 1);
+        assert!(stage.try_commit(stale).is_err(), "decided by the controller of the epoch before");
+    }
+}

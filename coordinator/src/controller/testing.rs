@@ -1,0 +1,164 @@
+//! A tree with its image and lenient config rules, on which the controller's tests act.
+//!
+//! Must never be compiled into the broker.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::CreateTopicsRequest;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::protocol::StrBytes;
+use milena_storage::ids::{BrokerId, Timestamp};
+
+use super::{
+    ConfigRules, Ctx, Dice, EffectiveConfig, Plan, Refusal, Registration, bootstrap, create_topics, register,
+};
+use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, SecurityProtocol};
+use crate::tree::{Command, CommandKind, MultiError, Op, Outcome, SessionId, Tree};
+
+/// An image that holds nothing but brokers: id, rack, fenced.
+pub(super) fn brokers(list: &[(i32, Option<&str>, bool)]) -> MetadataImage {
+    let mut image = MetadataImage::default();
+    for (id, rack, fenced) in list {
+        let (id, rack) = (BrokerId(*id), rack.map(Into::into));
+        image
+            .brokers
+            .insert(id, BrokerImage { id, epoch: 1, endpoints: Vec::new(), rack, fenced: *fenced }.into());
+    }
+    image
+}
+
+/// Knows `cleanup.policy` (a list), `retention.ms` (a number) and `k`.
+pub(super) struct Rules;
+
+impl ConfigRules for Rules {
+    fn check(&self, _: ConfigKind, _: &str, new: &Configs, _: &Configs) -> Result<(), Refusal> {
+        for (key, value) in new {
+            let refuse = |message: String| Err(Refusal::new(ResponseError::InvalidConfig, message));
+            match key.as_str() {
+                "cleanup.policy" | "k" => {}
+                "retention.ms" if value.parse::<i64>().is_ok() => {}
+                "retention.ms" => return refuse(format!("Invalid value {value} for configuration {key}")),
+                _ => return refuse(format!("Unknown topic config name: {key}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_list(&self, _: ConfigKind, key: &str) -> Option<bool> {
+        ["cleanup.policy", "retention.ms", "k"].contains(&key).then_some(key == "cleanup.policy")
+    }
+
+    fn default_text(&self, _: ConfigKind, key: &str) -> Option<String> {
+        (key == "cleanup.policy").then(|| "delete".into())
+    }
+
+    fn topic_configs(&self, _: &MetadataImage, overrides: &Configs) -> Vec<EffectiveConfig> {
+        let line = |(name, value): (&String, &String)| EffectiveConfig {
+            name: name.clone(),
+            value: Some(value.clone()),
+            read_only: false,
+            source: 1,
+            sensitive: false,
+        };
+        overrides.iter().map(line).collect()
+    }
+
+    fn default_partitions(&self) -> i32 {
+        2
+    }
+
+    fn default_replication_factor(&self) -> i16 {
+        1
+    }
+}
+
+/// The tree, and the image that follows it change by change.
+pub(crate) struct Stage {
+    pub(crate) tree: Tree,
+    pub(crate) image: MetadataImage,
+    session: SessionId,
+}
+
+impl Stage {
+    /// A cluster with these brokers; the first is the controller.
+    pub(crate) fn with_brokers(ids: &[i32]) -> Self {
+        let mut stage = Self { tree: Tree::new(), image: MetadataImage::default(), session: SessionId::NONE };
+        stage.commit(bootstrap(|_| false, "AAAAAAAAAAAAAAAAAAAAAA", [("metadata.version".into(), 30)]));
+        for (i, id) in ids.iter().enumerate() {
+            stage.start_broker(*id, i == 0);
+        }
+        stage
+    }
+
+    pub(crate) fn ctx(&self) -> Ctx<'_> {
+        let (rules, dice) = (&Rules, Dice::new(1));
+        Ctx { image: &self.image, rules, node: BrokerId(1), now: Timestamp(1), dice }
+    }
+
+    /// Applies a decision's operations; the tree must take them.
+    pub(crate) fn commit(&mut self, ops: Vec<Op>) {
+        if !ops.is_empty() {
+            self.try_commit(ops).unwrap();
+        }
+    }
+
+    pub(crate) fn try_commit(&mut self, ops: Vec<Op>) -> Result<(), MultiError> {
+        match self.apply(CommandKind::Multi(ops)) {
+            Outcome::Multi(result) => result.map(|_| ()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn restart_broker(&mut self, id: i32) {
+        self.apply(CommandKind::CloseSession { id: self.session });
+        self.session = SessionId::NONE;
+        self.start_broker(id, true);
+    }
+
+    /// Applies the operations of every item and returns the answers.
+    pub(crate) fn run<R>(&mut self, plan: Plan<R>) -> Vec<R> {
+        plan.into_iter()
+            .map(|item| {
+                self.commit(item.ops);
+                item.result
+            })
+            .collect()
+    }
+
+    /// Creates a topic with as many partitions, one replica each.
+    pub(crate) fn create(&mut self, name: &str, partitions: i32) {
+        let topic = CreatableTopic::default()
+            .with_name(StrBytes::from_string(name.into()).into())
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
+        let plan =
+            create_topics(&mut self.ctx(), &CreateTopicsRequest::default().with_topics(vec![topic])).unwrap();
+        assert_eq!(self.run(plan)[0].error_code, 0);
+    }
+
+    fn start_broker(&mut self, id: i32, controls: bool) {
+        let Outcome::SessionOpened(session) = self.apply(CommandKind::OpenSession { timeout_millis: 1000 })
+        else {
+            panic!("a session opens")
+        };
+        self.session = session;
+        let endpoint = Endpoint {
+            listener: "L".into(),
+            host: "h".into(),
+            port: 9092,
+            protocol: SecurityProtocol::Plaintext,
+        };
+        let registration = Registration { broker: BrokerId(id), endpoints: vec![endpoint], rack: None };
+        let ops = register(&self.image, &registration, controls, Timestamp(1));
+        self.commit(ops);
+    }
+
+    fn apply(&mut self, kind: CommandKind) -> Outcome {
+        let zxid = self.tree.zxid().next(1);
+        let session = if matches!(kind, CommandKind::Multi(_)) { self.session } else { SessionId::NONE };
+        let command = Command { session, time: Timestamp(1), kind };
+        let (outcome, changes) = self.tree.apply(zxid, &command);
+        self.image = self.image.apply(&self.tree, &changes);
+        assert_eq!(self.image, MetadataImage::from_tree(&self.tree), "the image followed {changes:?}");
+        outcome
+    }
+}
