@@ -4,6 +4,9 @@
 
 pub mod api;
 pub mod clock;
+pub mod error;
+pub mod fetch;
 pub mod net;
+pub mod partition;
 pub mod settings;
 pub mod state;

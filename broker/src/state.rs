@@ -5,27 +5,48 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+pub use milena_coordinator::image::MetadataImage;
+use milena_storage::ids::BrokerId;
 
 use crate::api::api_versions::EncodedVersions;
 use crate::clock::Clock;
+use crate::fetch::cache::SessionCache;
+use crate::partition::set::Partitions;
+use crate::settings::Settings;
 
 /// Handles of one running broker.
 #[derive(Debug)]
 pub struct BrokerState {
-    pub clock: Clock,
+    pub id: BrokerId,
+    pub clock: Arc<Clock>,
+    /// The settings with what was changed at run time; replaced as a whole.
+    pub settings: Arc<ArcSwap<Settings>>,
     /// The newest metadata image; taken once per request by the dispatch.
-    pub image: ArcSwap<MetadataImage>,
+    pub image: Arc<ArcSwap<MetadataImage>>,
+    pub partitions: Arc<Partitions>,
+    pub fetch_sessions: SessionCache,
     /// Answers to ApiVersions, encoded once per version and feature epoch.
     pub encoded_versions: EncodedVersions,
 }
 
-/// Stands in until the coordinator's image is here.
-#[derive(Debug, Default)]
-pub struct MetadataImage {}
-
 impl BrokerState {
+    /// A broker without listeners, tasks or topics, on a simulated disk.
+    #[cfg(test)]
     #[must_use]
-    pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { clock, image: ArcSwap::default(), encoded_versions: EncodedVersions::default() })
+    pub fn idle() -> Arc<Self> {
+        use crate::partition::disk::{Disk, Identity};
+        let settings = Settings::from_pairs(&[]).expect("the defaults are valid");
+        let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: "test".into() };
+        let fs = Arc::new(milena_storage::fs::SimFs::new());
+        let disk = Disk::open(fs, &settings.storage(), &who).expect("the disk is empty");
+        Arc::new(Self {
+            id: BrokerId(1),
+            clock: Arc::new(Clock::new()),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            image: Arc::default(),
+            partitions: Arc::new(Partitions::new(BrokerId(1), disk)),
+            fetch_sessions: SessionCache::new(1000, 0),
+            encoded_versions: EncodedVersions::default(),
+        })
     }
 }

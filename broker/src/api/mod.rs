@@ -4,14 +4,19 @@
 
 pub mod api_versions;
 pub mod context;
+pub mod delete_records;
+pub mod describe_producers;
+pub mod list_offsets;
 pub mod message;
+pub mod offset_for_leader_epoch;
+pub mod produce;
 
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::messages::*;
 
 pub use context::{BoxFuture, Caller, Cx, Outcome, Principal, Software};
 pub use message::{Answer, Ask, Encoded, MessageError};
@@ -57,7 +62,20 @@ macro_rules! row {
 const API_VERSIONS: i16 = 18;
 
 /// Every API that is served, by key.
-pub static TABLE: &[Row] = &[row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded)];
+pub static TABLE: &[Row] = &[
+    row!(0, "Produce", produce, ProduceRequest, ProduceResponse),
+    row!(2, "ListOffsets", list_offsets, list_offsets::Asked, list_offsets::Told),
+    row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded),
+    row!(21, "DeleteRecords", delete_records, DeleteRecordsRequest, DeleteRecordsResponse),
+    row!(
+        23,
+        "OffsetForLeaderEpoch",
+        offset_for_leader_epoch,
+        OffsetForLeaderEpochRequest,
+        OffsetForLeaderEpochResponse
+    ),
+    row!(61, "DescribeProducers", describe_producers, DescribeProducersRequest, DescribeProducersResponse),
+];
 
 /// The row of an API key.
 #[must_use]

@@ -119,8 +119,7 @@ impl SessionCache {
                     let error = INVALID_FETCH_SESSION_EPOCH;
                     return Finished { session_id: session.id, error, listed: vec![false; told.len()] };
                 }
-                let listed =
-                    told.iter().map(|(wanted, told)| session.must_tell(&wanted.key, told)).collect();
+                let listed = told.iter().map(|(wanted, told)| session.must_tell(&wanted.key, told)).collect();
                 Finished { session_id: session.id, error: 0, listed }
             }
         }

@@ -3,4 +3,5 @@
 //! It must never decide which broker leads a partition.
 
 pub mod cache;
+pub mod poll;
 pub mod session;

@@ -1,0 +1,254 @@
+//! Produce: 0, v3–13. Appends one batch to each partition named.
+//!
+//! Behaviour: a batch that was appended before (same producer, epoch and sequences among the last five) succeeds
+//! with its first offsets. acks=0 has no answer; if anything failed the connection is closed so that the client
+//! looks for new metadata (KafkaApis.handleProduceRequest). Internal topics take records only from the admin client.
+//! Versions: 5 log start offset, 7 zstd, 8 record errors (KIP-467), 9 flexible, 10 leader hints (KIP-951), 11 transaction
+//! errors, 12 implicit transaction partitions (KIP-890), 13 topic ids (KIP-516). Transactional batches are refused
+//! until there is a transaction coordinator.
+
+use std::ops::RangeInclusive;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{BrokerId as WireBrokerId, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use milena_coordinator::image::{TopicImage, is_internal_topic};
+use milena_storage::batch;
+use milena_storage::ids::{BrokerId, Offset, PartitionIndex};
+use milena_storage::log::Appended;
+use milena_storage::validate::Origin;
+use std::sync::Arc;
+
+use super::{Cx, Outcome};
+use crate::partition::waiters::Wakes;
+use crate::partition::{AppendAs, PartitionError};
+
+pub const VERSIONS: RangeInclusive<i16> = 3..=13;
+
+/// From here on topics are named by id.
+const TOPIC_IDS: i16 = 13;
+/// From here on an answer may name the current leader.
+const LEADER_HINTS: i16 = 10;
+/// The only client that may write internal topics (AdminUtils.ADMIN_CLIENT_ID, used by kafka-transactions and tests).
+const ADMIN_CLIENT: &str = "__admin_client";
+
+pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceResponse> {
+    let acks = request.acks;
+    let gate = Gate::of(cx, &request);
+    let mut wakes = Wakes::default();
+    let mut response = ProduceResponse::default();
+    let mut failed = None;
+    for topic in request.topic_data {
+        let answer = produce_topic(cx, topic, gate, acks, &mut wakes, &mut response.node_endpoints);
+        failed = failed.or_else(|| {
+            answer.partition_responses.iter().map(|each| each.error_code).find(|code| *code != 0)
+        });
+        response.responses.push(answer);
+    }
+    wakes.fire();
+    match (acks, failed) {
+        (0, None) => Outcome::Nothing,
+        (0, Some(code)) => {
+            tracing::info!(code, client = ?cx.caller.client_id, "closing a connection: produce with acks=0 failed");
+            Outcome::Close
+        }
+        _ => response.into(),
+    }
+}
+
+/// The answer to every partition when the whole request cannot be served.
+pub fn refuse(request: &ProduceRequest, code: i16) -> ProduceResponse {
+    let topics = request.topic_data.iter().map(|topic| {
+        let partitions = topic.partition_data.iter().map(|each| refusal(each.index, code)).collect();
+        TopicProduceResponse::default()
+            .with_name(topic.name.clone())
+            .with_topic_id(topic.topic_id)
+            .with_partition_responses(partitions)
+    });
+    ProduceResponse::default().with_responses(topics.collect())
+}
+
+/// What is decided once for the whole request.
+#[derive(Clone, Copy, Debug)]
+enum Gate {
+    Open { internal: bool },
+    Shut(ResponseError),
+}
+
+impl Gate {
+    fn of(cx: &Cx<'_>, request: &ProduceRequest) -> Self {
+        let records = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+        let transactional = records
+            .filter_map(|partition| partition.records.as_ref())
+            .any(|records| batch::Header::parse(records).is_ok_and(|header| header.is_transactional()));
+        if transactional && request.transactional_id.is_none() {
+            return Self::Shut(ResponseError::TransactionalIdAuthorizationFailed);
+        }
+        if transactional {
+            return Self::Shut(ResponseError::InvalidTxnState);
+        }
+        if !matches!(request.acks, -1..=1) {
+            return Self::Shut(ResponseError::InvalidRequiredAcks);
+        }
+        Self::Open { internal: cx.caller.client_id.as_ref().is_some_and(|id| id.as_str() == ADMIN_CLIENT) }
+    }
+}
+
+fn produce_topic(
+    cx: &Cx<'_>,
+    topic: TopicProduceData,
+    gate: Gate,
+    acks: i16,
+    wakes: &mut Wakes,
+    hints: &mut Vec<NodeEndpoint>,
+) -> TopicProduceResponse {
+    let by_id = cx.version >= TOPIC_IDS;
+    let found = if by_id { cx.image.topic_by_id(topic.topic_id) } else { cx.image.topic(&topic.name) };
+    let answers = topic
+        .partition_data
+        .into_iter()
+        .map(|data| {
+            let index = data.index;
+            let outcome = admit(found, gate, by_id)
+                .and_then(|image| append(cx, image, data, acks, wakes).map_err(Refused::Partition));
+            let answer = match outcome {
+                Ok((appended, log_start)) => success(index, &appended, log_start),
+                Err(Refused::Whole(error)) => refusal(index, error.code()),
+                Err(Refused::Partition(error)) => failure(cx, found, index, &error),
+            };
+            note_leader(cx, answer, hints)
+        })
+        .collect();
+    TopicProduceResponse::default()
+        .with_name(if by_id { TopicName::default() } else { topic.name })
+        .with_topic_id(topic.topic_id)
+        .with_partition_responses(answers)
+}
+
+enum Refused {
+    Whole(ResponseError),
+    Partition(PartitionError),
+}
+
+fn admit(found: Option<&Arc<TopicImage>>, gate: Gate, by_id: bool) -> Result<&Arc<TopicImage>, Refused> {
+    let topic = found.ok_or(Refused::Partition(if by_id {
+        PartitionError::UnknownTopicId
+    } else {
+        PartitionError::Unknown
+    }))?;
+    match gate {
+        Gate::Shut(error) => Err(Refused::Whole(error)),
+        Gate::Open { internal: false } if is_internal_topic(&topic.name) => {
+            Err(Refused::Partition(PartitionError::Internal))
+        }
+        Gate::Open { .. } => Ok(topic),
+    }
+}
+
+fn append(
+    cx: &Cx<'_>,
+    topic: &TopicImage,
+    data: PartitionProduceData,
+    acks: i16,
+    wakes: &mut Wakes,
+) -> Result<(Appended, Offset), PartitionError> {
+    let partition = cx.broker.partitions.find(&cx.image, &topic.name, data.index)?;
+    if partition.topic_id != topic.id {
+        return Err(PartitionError::InconsistentTopicId);
+    }
+    let how = AppendAs {
+        origin: Origin::Client { produce_version: cx.version },
+        all_replicas: acks == -1,
+        now: cx.now,
+    };
+    let appended = partition.append(data.records.unwrap_or_default(), how, wakes)?;
+    Ok((appended, partition.log_start_offset()))
+}
+
+fn success(index: i32, appended: &Appended, log_start: Offset) -> PartitionProduceResponse {
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_base_offset(appended.first.0)
+        .with_log_append_time_ms(appended.append_time.0)
+        .with_log_start_offset(log_start.0)
+}
+
+fn refusal(index: i32, code: i16) -> PartitionProduceResponse {
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(code)
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1)
+}
+
+fn failure(
+    cx: &Cx<'_>,
+    topic: Option<&Arc<TopicImage>>,
+    index: i32,
+    error: &PartitionError,
+) -> PartitionProduceResponse {
+    let answer = refusal(index, error.code());
+    match error {
+        PartitionError::NotLeader => match topic.and_then(|topic| topic.partition(PartitionIndex(index))) {
+            Some(partition) if cx.version >= LEADER_HINTS => answer.with_current_leader(
+                LeaderIdAndEpoch::default()
+                    .with_leader_id(WireBrokerId(partition.leader.map_or(-1, |leader| leader.0)))
+                    .with_leader_epoch(partition.leader_epoch.0),
+            ),
+            _ => answer,
+        },
+        PartitionError::Invalid(invalid) => {
+            let records = invalid.records.iter().map(|record| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(record.index)
+                    .with_batch_index_error_message(Some(StrBytes::from_string(record.message.clone())))
+            });
+            let message = StrBytes::from_string(invalid.message.clone());
+            answer.with_record_errors(records.collect()).with_error_message(Some(message))
+        }
+        _ => answer,
+    }
+}
+
+/// Adds the address of a hinted leader once.
+fn note_leader(
+    cx: &Cx<'_>,
+    answer: PartitionProduceResponse,
+    hints: &mut Vec<NodeEndpoint>,
+) -> PartitionProduceResponse {
+    let leader = answer.current_leader.leader_id;
+    if leader.0 >= 0
+        && !hints.iter().any(|hint| hint.node_id == leader)
+        && let Some(broker) = cx.image.broker(BrokerId(leader.0))
+        && let Some(endpoint) = broker.endpoint(&cx.caller.listener)
+    {
+        hints.push(
+            NodeEndpoint::default()
+                .with_node_id(leader)
+                .with_host(StrBytes::from_string(endpoint.host.clone()))
+                .with_port(i32::from(endpoint.port))
+                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
+        );
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_request_names_every_partition() {
+        let data = PartitionProduceData::default().with_index(3);
+        let topic = TopicProduceData::default().with_partition_data(vec![data]);
+        let request = ProduceRequest::default().with_topic_data(vec![topic]);
+        let response = refuse(&request, 21);
+        let partition = &response.responses[0].partition_responses[0];
+        assert_eq!((partition.index, partition.error_code, partition.base_offset), (3, 21, -1));
+    }
+}

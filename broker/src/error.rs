@@ -1,0 +1,118 @@
+//! The one place that turns our errors into Kafka's codes.
+//!
+//! It must never log: errors are logged where they are handled.
+
+use kafka_protocol::error::ResponseError;
+use milena_storage::StorageError;
+use milena_storage::log::{AppendError, ReadError};
+use milena_storage::validate::{InvalidBatch, InvalidKind};
+use thiserror::Error;
+
+/// Why a partition did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum PartitionError {
+    #[error("no such topic or partition")]
+    Unknown,
+    #[error("no topic has this id")]
+    UnknownTopicId,
+    #[error("the log belongs to another incarnation of the topic")]
+    InconsistentTopicId,
+    #[error("this broker does not lead the partition")]
+    NotLeader,
+    #[error("the partition's log directory is offline")]
+    Offline,
+    #[error("the leader epoch is older than the leader's")]
+    FencedEpoch,
+    #[error("the leader epoch is newer than the leader's")]
+    UnknownEpoch,
+    #[error("fewer replicas are in sync than min.insync.replicas")]
+    NotEnoughReplicas,
+    #[error("the offset is outside the log")]
+    OutOfRange,
+    #[error("the topic is compacted only")]
+    OnlyCompacted,
+    #[error("the topic is internal")]
+    Internal,
+    #[error(transparent)]
+    Invalid(InvalidBatch),
+    #[error(transparent)]
+    Refused(AppendError),
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+impl PartitionError {
+    /// The code that a client gets.
+    #[must_use]
+    pub fn code(&self) -> i16 {
+        self.response().code()
+    }
+
+    fn response(&self) -> ResponseError {
+        match self {
+            Self::Unknown => ResponseError::UnknownTopicOrPartition,
+            Self::UnknownTopicId => ResponseError::UnknownTopicId,
+            Self::InconsistentTopicId => ResponseError::InconsistentTopicId,
+            Self::NotLeader => ResponseError::NotLeaderOrFollower,
+            Self::FencedEpoch => ResponseError::FencedLeaderEpoch,
+            Self::UnknownEpoch => ResponseError::UnknownLeaderEpoch,
+            Self::NotEnoughReplicas => ResponseError::NotEnoughReplicas,
+            Self::OutOfRange => ResponseError::OffsetOutOfRange,
+            Self::OnlyCompacted => ResponseError::PolicyViolation,
+            Self::Internal => ResponseError::InvalidTopicException,
+            Self::Invalid(invalid) => invalid_batch(invalid.kind),
+            Self::Refused(refused) => refused_append(refused),
+            Self::Offline | Self::Storage(_) => ResponseError::KafkaStorageError,
+        }
+    }
+}
+
+fn invalid_batch(kind: InvalidKind) -> ResponseError {
+    match kind {
+        InvalidKind::Corrupt => ResponseError::CorruptMessage,
+        InvalidKind::TooLarge => ResponseError::MessageTooLarge,
+        InvalidKind::Timestamp => ResponseError::InvalidTimestamp,
+        InvalidKind::Record => ResponseError::InvalidRecord,
+        InvalidKind::Compression => ResponseError::UnsupportedCompressionType,
+        InvalidKind::Format => ResponseError::UnsupportedForMessageFormat,
+    }
+}
+
+fn refused_append(refused: &AppendError) -> ResponseError {
+    match refused {
+        AppendError::LargerThanSegment { .. } => ResponseError::RecordListTooLarge,
+        AppendError::Sequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+        AppendError::ProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+        AppendError::TransactionState { .. } => ResponseError::InvalidTxnState,
+        AppendError::CoordinatorFenced { .. } => ResponseError::TransactionCoordinatorFenced,
+        AppendError::Batch { .. } => ResponseError::CorruptMessage,
+        AppendError::BeforeLogEnd { .. } | AppendError::OutOfOrder { .. } => {
+            ResponseError::UnknownServerError
+        }
+        AppendError::Storage(_) => ResponseError::KafkaStorageError,
+    }
+}
+
+impl From<ReadError> for PartitionError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::OutOfRange { .. } => Self::OutOfRange,
+            ReadError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<AppendError> for PartitionError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Storage(error) => Self::Storage(error),
+            other => Self::Refused(other),
+        }
+    }
+}
+
+impl From<StorageError> for PartitionError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}

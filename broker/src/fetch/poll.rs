@@ -1,0 +1,180 @@
+//! The long poll: reads what a fetch asks for, and waits in the partitions while there is too little.
+//!
+//! It must never copy records: answers carry slices of files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena_coordinator::image::MetadataImage;
+use milena_storage::ids::Offset;
+use tokio::time::sleep;
+
+use super::session::{Told, Wanted};
+use crate::partition::set::Partitions;
+use crate::partition::waiters::FetchWait;
+use crate::partition::{Partition, PartitionError, ReadAt, ReadFrom};
+
+/// What a request says for all its partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Params {
+    pub max_wait: Duration,
+    /// Already capped by `max_bytes`, as Kafka does.
+    pub min_bytes: usize,
+    pub max_bytes: usize,
+    pub read_committed: bool,
+    pub by_topic_id: bool,
+}
+
+/// A partition that was asked for, and where it is.
+#[derive(Debug)]
+pub struct Target {
+    pub wanted: Wanted,
+    place: Result<Arc<Partition>, i16>,
+}
+
+/// What an answer says of one partition.
+#[derive(Debug)]
+pub struct Served {
+    pub wanted: Wanted,
+    pub outcome: Result<ReadAt, i16>,
+}
+
+impl Served {
+    /// The part that a fetch session remembers.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        match &self.outcome {
+            Ok(read) => Told {
+                bytes: read.len(),
+                error: 0,
+                high_watermark: read.high_watermark.0,
+                log_start_offset: read.log_start_offset.0,
+                redirects: read.diverging.is_some(),
+            },
+            Err(code) => {
+                Told { bytes: 0, error: *code, high_watermark: -1, log_start_offset: -1, redirects: false }
+            }
+        }
+    }
+}
+
+/// Finds the partitions. Those that do not exist come last and do not cut the wait short (KafkaApis.handleFetchRequest).
+#[must_use]
+pub fn resolve(
+    partitions: &Partitions,
+    image: &MetadataImage,
+    wanted: Vec<Wanted>,
+    by_topic_id: bool,
+) -> (Vec<Target>, Vec<Served>) {
+    let mut targets = Vec::with_capacity(wanted.len());
+    let mut missing = Vec::new();
+    for wanted in wanted {
+        let found = if by_topic_id {
+            partitions.find_by_id(image, wanted.key.topic_id, wanted.key.partition)
+        } else {
+            partitions.find(image, &wanted.key.topic, wanted.key.partition)
+        };
+        match found {
+            Ok(partition) => targets.push(Target { wanted, place: Ok(partition) }),
+            Err(error @ (PartitionError::Unknown | PartitionError::UnknownTopicId)) => {
+                missing.push(Served { wanted, outcome: Err(error.code()) });
+            }
+            Err(error) => targets.push(Target { wanted, place: Err(error.code()) }),
+        }
+    }
+    (targets, missing)
+}
+
+/// One pass over all partitions.
+#[derive(Debug)]
+pub struct Pass {
+    pub served: Vec<Served>,
+    bytes: usize,
+    /// Something that the client must hear of now: an error, or a diverging epoch.
+    urgent: bool,
+}
+
+impl Pass {
+    /// Whether the answer can go without waiting (ReplicaManager.fetchMessages).
+    #[must_use]
+    pub fn suffices(&self, params: &Params) -> bool {
+        self.urgent || self.served.is_empty() || params.max_wait.is_zero() || self.bytes >= params.min_bytes
+    }
+}
+
+/// Reads every partition once, in request order, until the answer is full.
+///
+/// The first partition with data gives at least one batch even above the limits; after it the limits are strict.
+#[must_use]
+pub fn read(targets: &[Target], params: &Params) -> Pass {
+    let mut pass = Pass { served: Vec::with_capacity(targets.len()), bytes: 0, urgent: false };
+    for target in targets {
+        let outcome = read_one(target, params, params.max_bytes.saturating_sub(pass.bytes), pass.bytes == 0);
+        match &outcome {
+            Ok(read) => {
+                pass.bytes += read.len();
+                pass.urgent |= read.diverging.is_some();
+            }
+            Err(_) => pass.urgent = true,
+        }
+        pass.served.push(Served { wanted: target.wanted.clone(), outcome });
+    }
+    pass
+}
+
+/// Waits until enough bytes have come, somebody disturbs the wait, or time is up; then reads again.
+pub async fn wait(targets: Vec<Target>, params: Params, mut pass: Pass) -> Pass {
+    let time_out = sleep(params.max_wait);
+    tokio::pin!(time_out);
+    loop {
+        if let Some(watching) = Watching::start(&targets, &pass, &params) {
+            tokio::select! {
+                () = watching.0.ready() => {}
+                () = &mut time_out => {}
+            }
+        }
+        pass = read(&targets, &params);
+        if pass.suffices(&params) || time_out.is_elapsed() {
+            return pass;
+        }
+    }
+}
+
+fn read_one(target: &Target, params: &Params, room: usize, at_least_one: bool) -> Result<ReadAt, i16> {
+    let partition = target.place.as_ref().map_err(|code| *code)?;
+    let wanted = &target.wanted;
+    let at = ReadFrom {
+        offset: Offset(wanted.fetch_offset),
+        max_bytes: room.min(usize::try_from(wanted.max_bytes).unwrap_or(0)),
+        at_least_one,
+        committed: params.read_committed,
+        current_leader_epoch: wanted.current_leader_epoch,
+        last_fetched_epoch: wanted.last_fetched_epoch,
+    };
+    partition.read(at).map_err(|error| error.code())
+}
+
+/// A registered wait that partitions forget when it is dropped, also when its connection goes away.
+struct Watching(Arc<FetchWait>);
+
+impl Watching {
+    /// `None` when something changed since the pass, so that there is nothing to wait for.
+    fn start(targets: &[Target], pass: &Pass, params: &Params) -> Option<Self> {
+        let missing = params.min_bytes.saturating_sub(pass.bytes).max(1);
+        let watching = Self(FetchWait::new(i64::try_from(missing).unwrap_or(i64::MAX)));
+        for (target, served) in targets.iter().zip(&pass.served) {
+            if let (Ok(partition), Ok(read)) = (&target.place, &served.outcome)
+                && !partition.watch(&watching.0, read.high_watermark)
+            {
+                return None;
+            }
+        }
+        Some(watching)
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}

@@ -1,0 +1,301 @@
+//! The log directories of a broker: held by a lock, known by their identity, found to hold these partitions.
+//!
+//! It must never decide which partitions exist: the metadata image does.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use milena_storage::StorageError;
+use milena_storage::dirs::{
+    self, DirKind, DirLock, HIGH_WATERMARK_CHECKPOINT, IdentityError, LOG_START_CHECKPOINT, LockError,
+    MetaProperties, RECOVERY_POINT_CHECKPOINT,
+};
+use milena_storage::fs::Fs;
+use milena_storage::ids::{BrokerId, Offset, Timestamp, TopicPartition};
+use milena_storage::log::{Log, LogConfig, OpenHow, OpenReport};
+use parking_lot::Mutex;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::settings::StorageSettings;
+
+/// Why the log directories cannot be used.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Who this node is, for the identity of its directories.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub node_id: BrokerId,
+    /// What the settings demand, if they do.
+    pub cluster_id: Option<String>,
+    /// Used when neither the settings nor a directory name a cluster.
+    pub fresh_cluster_id: String,
+}
+
+/// One log directory.
+#[derive(Debug)]
+pub struct LogDir {
+    pub path: PathBuf,
+    pub id: Option<String>,
+    /// Its logs were closed cleanly, so none needs a scan.
+    pub clean: bool,
+    pub cordoned: bool,
+    recovery_points: BTreeMap<TopicPartition, Offset>,
+    log_starts: BTreeMap<TopicPartition, Offset>,
+    _lock: DirLock,
+}
+
+/// All log directories, and where each partition's log lies.
+#[derive(Debug)]
+pub struct Disk {
+    pub fs: Arc<dyn Fs>,
+    pub dirs: Vec<LogDir>,
+    pub cluster_id: String,
+    places: Mutex<HashMap<TopicPartition, usize>>,
+    doomed: Mutex<Vec<Doomed>>,
+    recovery_threads_per_dir: usize,
+    /// What each directory's checkpoint files hold, so that idle logs cost no writes.
+    written: Mutex<Vec<Vec<Checkpoint>>>,
+}
+
+/// A renamed log whose files go when their time has come.
+#[derive(Debug)]
+struct Doomed {
+    due: Timestamp,
+    log: Log,
+}
+
+impl Disk {
+    /// Takes possession of the directories: creates, locks, identifies and scans them.
+    pub fn open(fs: Arc<dyn Fs>, settings: &StorageSettings, who: &Identity) -> Result<Self, DiskError> {
+        let mut dirs = Vec::with_capacity(settings.dirs.len());
+        let mut cluster_id = who.cluster_id.clone();
+        let mut places = HashMap::new();
+        for (index, path) in settings.dirs.iter().enumerate() {
+            let cordoned = settings.cordoned_dirs.contains(path);
+            let dir = LogDir::open(fs.as_ref(), path, cordoned, who, &mut cluster_id)?;
+            for found in dirs::partition_dirs(fs.as_ref(), path)? {
+                match found.kind {
+                    DirKind::Current => {
+                        places.insert(found.partition, index);
+                    }
+                    // A deletion that a crash or a stop cut short.
+                    DirKind::Delete => remove_dir(fs.as_ref(), &found.path)?,
+                    DirKind::Stray | DirKind::Future => {
+                        tracing::info!(path = %found.path.display(), "left as it is");
+                    }
+                }
+            }
+            dirs.push(dir);
+        }
+        let cluster_id = cluster_id.unwrap_or_else(|| who.fresh_cluster_id.clone());
+        let disk = Self {
+            fs,
+            dirs,
+            cluster_id,
+            places: Mutex::new(places),
+            doomed: Mutex::default(),
+            recovery_threads_per_dir: settings.recovery_threads_per_dir,
+            written: Mutex::new(vec![Vec::new(); settings.dirs.len()]),
+        };
+        disk.write_identities(who)?;
+        Ok(disk)
+    }
+
+    /// Opens the log of a partition where it lies, or makes it in the directory with the fewest partitions.
+    pub fn open_log(
+        &self,
+        name: &TopicPartition,
+        topic_id: Uuid,
+        config: LogConfig,
+        now: Timestamp,
+    ) -> Result<(usize, Log, OpenReport), StorageError> {
+        let (index, existed) = self.place(name);
+        let dir = &self.dirs[index];
+        let path = dir.path.join(name.to_string());
+        if existed && dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_some_and(|id| id != topic_id)
+        {
+            self.set_aside(name, "another incarnation of the topic")?;
+            return self.open_log(name, topic_id, config, now);
+        }
+        let how = OpenHow {
+            clean: dir.clean,
+            recovery_point: dir.recovery_points.get(name).copied().unwrap_or_default(),
+            log_start: dir.log_starts.get(name).copied().unwrap_or_default(),
+        };
+        let how = if existed { how } else { OpenHow { clean: true, ..OpenHow::default() } };
+        let (log, report) = Log::open(self.fs.clone(), &path, config, how, now)?;
+        if !existed || dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_none() {
+            dirs::write_partition_metadata(self.fs.as_ref(), &path, topic_id)?;
+        }
+        self.places.lock().insert(name.clone(), index);
+        Ok((index, log, report))
+    }
+
+    /// How many threads to open `topics` topics with: more than one only if logs must be scanned.
+    #[must_use]
+    pub fn recovery_threads(&self, topics: usize) -> usize {
+        if self.dirs.iter().all(|dir| dir.clean) {
+            return 1;
+        }
+        topics.min(self.recovery_threads_per_dir.max(1) * self.dirs.len())
+    }
+
+    /// Partitions that lie in the directories.
+    #[must_use]
+    pub fn found(&self) -> Vec<TopicPartition> {
+        self.places.lock().keys().cloned().collect()
+    }
+
+    /// Renames the directory of a partition that belongs to no topic, so that an operator can look at it
+    /// (LogManager.handleStrayLog).
+    pub fn set_aside(&self, name: &TopicPartition, why: &str) -> Result<(), StorageError> {
+        let Some(index) = self.places.lock().remove(name) else { return Ok(()) };
+        let dir = &self.dirs[index].path;
+        let to = dir.join(dirs::stray_dir_name(name, &unique()));
+        tracing::warn!(partition = %name, to = %to.display(), why, "set aside a stray partition");
+        let from = dir.join(name.to_string());
+        self.fs.rename(&from, &to).map_err(|error| StorageError::io("rename", &from, error))
+    }
+
+    /// Renames a deleted partition's directory; its files go after `file.delete.delay.ms`.
+    pub fn doom(&self, name: &TopicPartition, mut log: Log, now: Timestamp) -> Result<(), StorageError> {
+        let Some(index) = self.places.lock().remove(name) else { return Ok(()) };
+        let delay = log.config().file_delete_delay_ms;
+        log.rename_dir(&self.dirs[index].path.join(dirs::delete_dir_name(name, &unique())))?;
+        self.doomed.lock().push(Doomed { due: Timestamp(now.0.saturating_add(delay)), log });
+        Ok(())
+    }
+
+    /// Removes the files of deleted partitions whose delay has passed.
+    pub fn remove_doomed(&self, now: Timestamp) {
+        let due: Vec<Doomed> = {
+            let mut doomed = self.doomed.lock();
+            let (due, kept) = doomed.drain(..).partition(|each| each.due <= now);
+            *doomed = kept;
+            due
+        };
+        for each in due {
+            let dir = each.log.dir().to_owned();
+            if let Err(error) = each.log.delete() {
+                tracing::error!(dir = %dir.display(), %error, "cannot remove a deleted partition");
+            }
+        }
+    }
+
+    /// Writes the recovery points, log starts and high watermarks of the partitions of one directory.
+    pub fn checkpoint(&self, index: usize, points: &[Checkpoint]) -> Result<(), StorageError> {
+        if self.written.lock()[index] == points {
+            return Ok(());
+        }
+        let (fs, dir) = (self.fs.as_ref(), &self.dirs[index].path);
+        let recovery = points.iter().map(|point| (&point.name, point.recovery_point));
+        dirs::write_checkpoint(fs, dir, RECOVERY_POINT_CHECKPOINT, recovery)?;
+        let starts = points.iter().filter(|point| point.log_start > Offset(0));
+        dirs::write_checkpoint(
+            fs,
+            dir,
+            LOG_START_CHECKPOINT,
+            starts.map(|point| (&point.name, point.log_start)),
+        )?;
+        let watermarks = points.iter().map(|point| (&point.name, point.high_watermark));
+        dirs::write_checkpoint(fs, dir, HIGH_WATERMARK_CHECKPOINT, watermarks)?;
+        self.written.lock()[index] = points.to_vec();
+        Ok(())
+    }
+
+    /// The last act of a clean stop: the next start need not scan.
+    pub fn mark_clean(&self, index: usize, broker_epoch: i64) -> Result<(), StorageError> {
+        dirs::write_clean_shutdown(self.fs.as_ref(), &self.dirs[index].path, broker_epoch)
+    }
+
+    fn place(&self, name: &TopicPartition) -> (usize, bool) {
+        let places = self.places.lock();
+        if let Some(index) = places.get(name) {
+            return (*index, true);
+        }
+        let mut counts = vec![0_usize; self.dirs.len()];
+        for index in places.values() {
+            counts[*index] += 1;
+        }
+        let open = (0..self.dirs.len()).filter(|index| !self.dirs[*index].cordoned);
+        (open.min_by_key(|index| counts[*index]).unwrap_or(0), false)
+    }
+
+    fn write_identities(&self, who: &Identity) -> Result<(), DiskError> {
+        for dir in &self.dirs {
+            if dir.id.is_some() {
+                continue;
+            }
+            let mine = MetaProperties {
+                cluster_id: Some(self.cluster_id.clone()),
+                node_id: Some(who.node_id),
+                directory_id: Some(uuid_text(Uuid::new_v4())),
+            };
+            mine.write(self.fs.as_ref(), &dir.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// The durable positions of one partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    pub name: TopicPartition,
+    pub recovery_point: Offset,
+    pub log_start: Offset,
+    pub high_watermark: Offset,
+}
+
+impl LogDir {
+    fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        cordoned: bool,
+        who: &Identity,
+        cluster_id: &mut Option<String>,
+    ) -> Result<Self, DiskError> {
+        fs.create_dir_all(path).map_err(|error| StorageError::io("create", path, error))?;
+        let lock = DirLock::take(fs, path, &format!("milena, process {}", std::process::id()))?;
+        let meta = MetaProperties::read(fs, path)?;
+        if let Some(meta) = &meta {
+            meta.check(path, cluster_id.as_deref(), who.node_id)?;
+            *cluster_id = cluster_id.take().or_else(|| meta.cluster_id.clone());
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            // A file of Kafka's older version has no directory id, and gets none while it stays as it is.
+            id: meta.map(|meta| meta.directory_id.unwrap_or_default()),
+            clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
+            cordoned,
+            recovery_points: dirs::read_checkpoint(fs, path, RECOVERY_POINT_CHECKPOINT)?,
+            log_starts: dirs::read_checkpoint(fs, path, LOG_START_CHECKPOINT)?,
+            _lock: lock,
+        })
+    }
+}
+
+fn remove_dir(fs: &dyn Fs, path: &Path) -> Result<(), StorageError> {
+    fs.remove_dir_all(path).map_err(|error| StorageError::io("remove", path, error))
+}
+
+/// A UUID as Kafka writes it: URL-safe base64 without padding.
+#[must_use]
+pub fn uuid_text(id: Uuid) -> String {
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.as_bytes())
+}
+
+/// As Kafka names doomed directories: a UUID without hyphens.
+fn unique() -> String {
+    Uuid::new_v4().simple().to_string()
+}

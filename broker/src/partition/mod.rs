@@ -1,0 +1,439 @@
+//! One partition on this broker: its log, its high watermark and who waits for it.
+//!
+//! It must never elect, shrink an ISR or choose a leader: it follows the metadata image.
+
+pub mod config;
+pub mod disk;
+pub mod housekeeping;
+pub mod set;
+pub mod waiters;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use milena_storage::StorageError;
+use milena_storage::ids::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use milena_storage::log::{Appended, FoundOffset, Log, LogSlice, ProducerEntry};
+use milena_storage::validate::{Origin, Rules, validate};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+pub use crate::error::PartitionError;
+use disk::{Checkpoint, Disk};
+use waiters::{FetchWait, Waiters, Wakes};
+
+/// The highest offset that DeleteRecords can mean by −1.
+const HIGH_WATERMARK: i64 = -1;
+
+/// What the partition's topic asks of appends; replaced as a whole when configs change.
+#[derive(Clone, Debug)]
+pub struct TopicRules {
+    pub validation: Rules,
+    pub min_insync_replicas: usize,
+    /// `cleanup.policy` is compact alone, so that records cannot be deleted by offset.
+    pub only_compacted: bool,
+}
+
+/// How a batch comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendAs {
+    pub origin: Origin,
+    /// `acks=all`: refused when fewer replicas are in sync than `min.insync.replicas`.
+    pub all_replicas: bool,
+    pub now: Timestamp,
+}
+
+/// What a read gives: a slice of a file and the offsets that an answer tells.
+#[derive(Debug)]
+pub struct ReadAt {
+    /// `None` when the reader must truncate first.
+    pub slice: Option<LogSlice>,
+    pub high_watermark: Offset,
+    pub last_stable_offset: Offset,
+    pub log_start_offset: Offset,
+    /// The epoch at which the reader's log diverges (KIP-595), with its end offset here.
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+}
+
+impl ReadAt {
+    /// Bytes of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slice.as_ref().map_or(0, |slice| slice.len)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where a reader wants to go on, and within which limits.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadFrom {
+    pub offset: Offset,
+    pub max_bytes: usize,
+    /// Give a whole batch even when it is larger than `max_bytes`.
+    pub at_least_one: bool,
+    pub committed: bool,
+    /// The leader epoch that the reader knows; −1 for none.
+    pub current_leader_epoch: i32,
+    /// The epoch of the last record that the reader has; −1 for none.
+    pub last_fetched_epoch: i32,
+}
+
+/// One partition that this broker hosts.
+#[derive(Debug)]
+pub struct Partition {
+    pub name: TopicPartition,
+    pub topic_id: Uuid,
+    /// Index of the log directory that holds it.
+    pub dir: usize,
+    /// `None` once it was closed or deleted.
+    log: Mutex<Option<Log>>,
+    rules: ArcSwap<TopicRules>,
+    high_watermark: AtomicI64,
+    leader_epoch: AtomicI32,
+    in_sync: AtomicI32,
+    leads: AtomicBool,
+    offline: AtomicBool,
+    waiters: Mutex<Waiters>,
+}
+
+impl Partition {
+    #[must_use]
+    pub fn new(name: TopicPartition, topic_id: Uuid, dir: usize, log: Log, rules: TopicRules) -> Self {
+        let end = log.log_end_offset();
+        Self {
+            name,
+            topic_id,
+            dir,
+            log: Mutex::new(Some(log)),
+            rules: ArcSwap::from_pointee(rules),
+            // With this broker as the only replica, everything in the log is committed.
+            high_watermark: AtomicI64::new(end.0),
+            leader_epoch: AtomicI32::new(-1),
+            in_sync: AtomicI32::new(1),
+            leads: AtomicBool::new(false),
+            offline: AtomicBool::new(false),
+            waiters: Mutex::new(Waiters::default()),
+        }
+    }
+
+    /// Takes up what the image says of leadership.
+    pub fn follow_image(
+        &self,
+        leads: bool,
+        epoch: LeaderEpoch,
+        in_sync: usize,
+    ) -> Result<(), PartitionError> {
+        let before = self.leader_epoch.load(Ordering::Acquire);
+        if leads && epoch.0 > before {
+            let mut log = self.lock()?;
+            let end = log.log_end_offset();
+            let assigned = log.assign_epoch_start(epoch, end);
+            drop(log);
+            self.noted(assigned)?;
+        }
+        self.leader_epoch.store(epoch.0, Ordering::Release);
+        self.in_sync.store(i32::try_from(in_sync).unwrap_or(i32::MAX), Ordering::Release);
+        self.leads.store(leads, Ordering::Release);
+        if epoch.0 != before || !leads {
+            self.disturb();
+        }
+        Ok(())
+    }
+
+    /// New topic configs: rules for appends, and what the log needs.
+    pub fn reconfigure(&self, rules: TopicRules, config: milena_storage::log::LogConfig) {
+        self.rules.store(Arc::new(rules));
+        if let Some(log) = self.log.lock().as_mut() {
+            log.set_config(config);
+        }
+    }
+
+    /// Appends one batch as the leader. Wakes are collected for the caller to fire.
+    pub fn append(
+        &self,
+        records: Bytes,
+        how: AppendAs,
+        wakes: &mut Wakes,
+    ) -> Result<Appended, PartitionError> {
+        self.check_leads()?;
+        let rules = self.rules.load();
+        let in_sync = usize::try_from(self.in_sync.load(Ordering::Acquire)).unwrap_or(0);
+        if how.all_replicas && in_sync < rules.min_insync_replicas {
+            return Err(PartitionError::NotEnoughReplicas);
+        }
+        let batch =
+            validate(records, &rules.validation, how.now, how.origin).map_err(PartitionError::Invalid)?;
+        let epoch = self.leader_epoch();
+        let mut log = self.lock()?;
+        let appended = log.append_as_leader(batch, epoch, how.now);
+        let end = log.log_end_offset();
+        drop(log);
+        let appended = self.noted(appended.map_err(PartitionError::from))?;
+        if !appended.duplicate {
+            self.advance(end, appended.bytes, wakes);
+        }
+        Ok(appended)
+    }
+
+    /// Reads a slice for a consumer, up to the high watermark or the last stable offset (Partition.readRecords).
+    pub fn read(&self, at: ReadFrom) -> Result<ReadAt, PartitionError> {
+        self.check_epoch(at.current_leader_epoch)?;
+        let high_watermark = self.high_watermark();
+        let log = self.lock()?;
+        let last_stable_offset = last_stable(&log, high_watermark);
+        let log_start_offset = log.log_start_offset();
+        let upper = if at.committed { last_stable_offset } else { high_watermark };
+        let diverging = diverging(&log, &at)?;
+        let slice = match diverging {
+            Some(_) => Ok(None),
+            None => log.read(at.offset, at.max_bytes, upper, at.at_least_one).map(Some),
+        };
+        drop(log);
+        let slice = self.noted(slice.map_err(PartitionError::from))?;
+        Ok(ReadAt { slice, high_watermark, last_stable_offset, log_start_offset, diverging })
+    }
+
+    /// Registers a long poll that saw the partition end at `seen`; bytes that came since count at once.
+    pub fn watch(&self, wait: &Arc<FetchWait>, seen: Offset) -> bool {
+        let mut waiters = self.waiters.lock();
+        if self.high_watermark() > seen || self.is_offline() {
+            return false;
+        }
+        waiters.watch(wait.clone());
+        true
+    }
+
+    /// Resolves when the high watermark has reached `offset`; the caller looks at the partition again.
+    #[must_use]
+    pub fn park(&self, offset: Offset) -> Option<Arc<Notify>> {
+        let mut waiters = self.waiters.lock();
+        if self.high_watermark() >= offset {
+            return None;
+        }
+        let notify = Arc::new(Notify::new());
+        waiters.park(offset, notify.clone());
+        Some(notify)
+    }
+
+    /// Moves the log start to `offset` (−1: the high watermark) and answers the new low watermark.
+    pub fn delete_records(&self, offset: i64) -> Result<Offset, PartitionError> {
+        self.check_leads()?;
+        if self.rules.load().only_compacted {
+            return Err(PartitionError::OnlyCompacted);
+        }
+        let high_watermark = self.high_watermark();
+        let target = if offset == HIGH_WATERMARK { high_watermark } else { Offset(offset) };
+        if target.0 < 0 || target > high_watermark {
+            return Err(PartitionError::OutOfRange);
+        }
+        let mut log = self.lock()?;
+        let moved = log.advance_log_start(target);
+        let start = log.log_start_offset();
+        drop(log);
+        self.noted(moved.map_err(PartitionError::Storage))?;
+        Ok(start)
+    }
+
+    /// The end of the largest epoch not above `epoch`, after fencing by the reader's own epoch.
+    pub fn end_of_epoch(
+        &self,
+        current: i32,
+        epoch: LeaderEpoch,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
+        self.check_epoch(current)?;
+        Ok(self.lock()?.end_offset_for_epoch(epoch))
+    }
+
+    /// Fences a client whose leader epoch is not ours (KIP-320); −1 asks for no check.
+    pub fn check_epoch(&self, current: i32) -> Result<(), PartitionError> {
+        self.check_leads()?;
+        let ours = self.leader_epoch().0;
+        match current {
+            -1 => Ok(()),
+            older if older < ours => Err(PartitionError::FencedEpoch),
+            newer if newer > ours => Err(PartitionError::UnknownEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// The epoch of the record at `offset`, if the log's epoch history reaches there.
+    #[must_use]
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.peek(|log| {
+            let latest = log.latest_epoch()?;
+            (0..=latest.0).find_map(|epoch| {
+                let (epoch, end) = log.end_offset_for_epoch(LeaderEpoch(epoch))?;
+                (end > offset || epoch == latest).then_some(epoch)
+            })
+        })
+        .flatten()
+    }
+
+    pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<FoundOffset>, PartitionError> {
+        let found = { self.lock()?.offset_for_timestamp(timestamp, self.log_end_offset()) };
+        self.noted(found.map_err(PartitionError::Storage))
+    }
+
+    pub fn max_timestamp(&self) -> Result<Option<FoundOffset>, PartitionError> {
+        let found = { self.lock()?.max_timestamp() };
+        self.noted(found.map_err(PartitionError::Storage))
+    }
+
+    #[must_use]
+    pub fn producers(&self) -> Vec<ProducerEntry> {
+        self.peek(Log::producers).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        Offset(self.high_watermark.load(Ordering::Acquire))
+    }
+
+    /// Where read_committed consumers stop: the first open transaction or the high watermark.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> Offset {
+        let high_watermark = self.high_watermark();
+        self.peek(|log| last_stable(log, high_watermark)).unwrap_or(high_watermark)
+    }
+
+    #[must_use]
+    pub fn log_start_offset(&self) -> Offset {
+        self.peek(Log::log_start_offset).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn log_end_offset(&self) -> Offset {
+        self.peek(Log::log_end_offset).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
+    }
+
+    /// Bytes in all segments.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.peek(Log::size).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Acquire)
+    }
+
+    /// Takes the partition out of service: its topic is gone or its directory failed.
+    pub fn take_offline(&self) {
+        self.offline.store(true, Ordering::Release);
+        self.disturb();
+    }
+
+    /// Flushes and closes the log; what the checkpoints then say of it.
+    pub fn close(&self) -> Result<Checkpoint, StorageError> {
+        self.take_offline();
+        let point = self.checkpoint();
+        match self.log.lock().take() {
+            Some(log) => Ok(Checkpoint { recovery_point: log.close_clean()?, ..point }),
+            None => Ok(point),
+        }
+    }
+
+    /// Takes the log out of service for good: its topic was deleted.
+    pub fn retire(&self, disk: &Disk, now: Timestamp) -> Result<(), StorageError> {
+        self.take_offline();
+        match self.log.lock().take() {
+            Some(log) => disk.doom(&self.name, log, now),
+            None => Ok(()),
+        }
+    }
+
+    /// The positions that the checkpoint files keep.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let (recovery_point, log_start) =
+            self.peek(|log| (log.recovery_point(), log.log_start_offset())).unwrap_or_default();
+        Checkpoint {
+            name: self.name.clone(),
+            recovery_point,
+            log_start,
+            high_watermark: self.high_watermark(),
+        }
+    }
+
+    /// Runs a housekeeping task on the log; a failed disk takes the partition offline.
+    pub fn tend<T>(
+        &self,
+        task: impl FnOnce(&mut Log) -> Result<T, StorageError>,
+    ) -> Result<T, PartitionError> {
+        let done = { task(&mut *self.lock()?) };
+        self.noted(done)
+    }
+
+    fn peek<T>(&self, look: impl FnOnce(&Log) -> T) -> Option<T> {
+        self.log.lock().as_ref().map(look)
+    }
+
+    fn lock(&self) -> Result<MappedMutexGuard<'_, Log>, PartitionError> {
+        if self.is_offline() {
+            return Err(PartitionError::Offline);
+        }
+        MutexGuard::try_map(self.log.lock(), Option::as_mut).map_err(|_| PartitionError::Offline)
+    }
+
+    fn check_leads(&self) -> Result<(), PartitionError> {
+        if self.is_offline() {
+            return Err(PartitionError::Offline);
+        }
+        if self.leads.load(Ordering::Acquire) { Ok(()) } else { Err(PartitionError::NotLeader) }
+    }
+
+    fn advance(&self, end: Offset, bytes: usize, wakes: &mut Wakes) {
+        self.high_watermark.fetch_max(end.0, Ordering::AcqRel);
+        let mut waiters = self.waiters.lock();
+        if !waiters.is_empty() {
+            waiters.advanced(self.high_watermark(), i64::try_from(bytes).unwrap_or(i64::MAX), wakes);
+        }
+    }
+
+    fn disturb(&self) {
+        let mut wakes = Wakes::default();
+        self.waiters.lock().disturb(&mut wakes);
+        wakes.fire();
+    }
+
+    /// A failed disk takes the partition offline, so that it never answers from a log it cannot trust.
+    fn noted<T>(&self, outcome: Result<T, impl Into<PartitionError>>) -> Result<T, PartitionError> {
+        outcome.map_err(|error| {
+            let error = error.into();
+            if let PartitionError::Storage(cause) = &error {
+                tracing::error!(partition = %self.name, error = %cause, "partition goes offline");
+                self.take_offline();
+            }
+            error
+        })
+    }
+}
+
+/// The point where the reader's log leaves ours, if it does (KIP-595).
+fn diverging(log: &Log, at: &ReadFrom) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
+    if at.last_fetched_epoch < 0 {
+        return Ok(None);
+    }
+    let (epoch, end) =
+        log.end_offset_for_epoch(LeaderEpoch(at.last_fetched_epoch)).ok_or(PartitionError::OutOfRange)?;
+    if at.offset < log.log_start_offset() {
+        return Err(PartitionError::OutOfRange);
+    }
+    Ok((epoch.0 < at.last_fetched_epoch || end < at.offset).then_some((epoch, end)))
+}
+
+fn last_stable(log: &Log, high_watermark: Offset) -> Offset {
+    log.first_unstable_offset(high_watermark).map_or(high_watermark, |first| first.min(high_watermark))
+}
