@@ -9,9 +9,10 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use kafka_protocol::protocol::StrBytes;
+use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::Timestamp;
 
-use crate::state::{BrokerState, MetadataImage};
+use crate::state::BrokerState;
 
 /// A future that a waiting request leaves behind; it owns everything that it needs.
 pub type BoxFuture<R> = Pin<Box<dyn Future<Output = R> + Send + 'static>>;

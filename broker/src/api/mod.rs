@@ -13,7 +13,10 @@ pub mod produce;
 
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::*;
@@ -130,6 +133,10 @@ impl Service for Dispatch {
     fn serve(&self, caller: &Caller, frame: Bytes) -> Served {
         self.start(caller, &frame).unwrap_or_else(Served::Close)
     }
+
+    fn uptime(&self) -> Duration {
+        self.broker.clock.uptime()
+    }
 }
 
 /// What the answer to a request needs to know of it.
@@ -159,7 +166,11 @@ fn answer<Q: Ask, R: Answer + 'static>(
     match handle(cx, request) {
         Outcome::Now(answer) => frame_of(head, answer, head.version).map_or_else(Served::Close, Served::Now),
         Outcome::Later(future) => {
-            Served::Later(Box::pin(async move { frame_of(head, future.await, head.version) }))
+            let panicked = Closing::Panicked { api: head.api, version: head.version };
+            Served::Later(Box::pin(async move {
+                let answer = Unpanicked(future).await.map_err(|()| panicked)?;
+                frame_of(head, answer, head.version)
+            }))
         }
         Outcome::Nothing => Served::Nothing,
         Outcome::Close => Served::Close(Closing::Asked),
@@ -169,9 +180,23 @@ fn answer<Q: Ask, R: Answer + 'static>(
 fn frame_of<R: Answer>(head: Head, answer: R, version: i16) -> Result<Frame, Closing> {
     let mut out = FrameBuilder::new(head.correlation_id, head.flexible, answer.size_hint(version));
     match answer.encode(version, &mut out) {
-        Ok(()) => Ok(out.finish()),
-        Err(MessageError(reason)) => {
-            Err(Closing::Unencodable { api: head.api, version: head.version, reason })
-        }
+        Ok(()) => out.finish().ok_or_else(|| unencodable(head, "longer than two gigabytes".to_owned())),
+        Err(MessageError(reason)) => Err(unencodable(head, reason)),
+    }
+}
+
+fn unencodable(head: Head, reason: String) -> Closing {
+    Closing::Unencodable { api: head.api, version: head.version, reason }
+}
+
+/// A future whose panic ends it instead of its connection's thread.
+struct Unpanicked<R>(BoxFuture<R>);
+
+impl<R> Future for Unpanicked<R> {
+    type Output = Result<R, ()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)))
+            .map_or(Poll::Ready(Err(())), |polled| polled.map(Ok))
     }
 }

@@ -2,8 +2,18 @@
 //!
 //! Must never know an API: a frame goes to a [`Service`], what comes back is written.
 
+mod connection;
 pub mod frame;
 pub mod guard;
+mod inbox;
+mod limits;
+pub mod listener;
+mod outbox;
+mod quiet;
+mod window;
+pub mod workers;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -13,8 +23,11 @@ use frame::Frame;
 
 /// What a connection hands its frames to. Called on the connection's core, in the order of arrival.
 pub trait Service: Send + Sync + 'static {
-    /// Starts one request. `caller.client_id` is the service's to set from the header.
+    /// Starts one request; the caller's client id is the service's to read from the header.
     fn serve(&self, caller: &Caller, frame: Bytes) -> Served;
+
+    /// Monotonic time, for what is limited per second.
+    fn uptime(&self) -> Duration;
 }
 
 /// What became of one request.
@@ -28,6 +41,8 @@ pub enum Served {
 /// Why the broker closes a connection by itself.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Closing {
+    #[error("frame size {size} is not between 0 and {max}{hint}")]
+    FrameSize { size: i32, max: usize, hint: &'static str },
     #[error("malformed request header")]
     Header,
     #[error("unknown api key {0}")]
@@ -40,7 +55,19 @@ pub enum Closing {
     Unencodable { api: &'static str, version: i16, reason: String },
     #[error("{api} v{version}: handler panicked")]
     Panicked { api: &'static str, version: i16 },
+    #[error("a large request stalled while others wait for its memory")]
+    Stalled,
     /// Asked for by the handler; no fault of anybody.
     #[error("closed by the handler")]
     Asked,
 }
+
+impl Closing {
+    /// Whether the broker is to blame, not the client.
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::Unencodable { .. } | Self::Panicked { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests;

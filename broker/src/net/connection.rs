@@ -1,0 +1,252 @@
+//! One connection, one task: reads what is there, starts every complete request, answers in order, writes once.
+//!
+//! Must never block its core, and never wait for one thing only: data, answers, a writable socket, silence and
+//! the broker's stop are waited for together.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::futures::Notified;
+use tokio::time::Sleep;
+use tracing::{debug, error, warn};
+
+use super::Closing;
+use super::inbox::{Arrived, Inbox};
+use super::limits::Counted;
+use super::listener::Shared;
+use super::outbox::Outbox;
+use super::window::Window;
+use crate::api::context::Caller;
+
+/// After so many bytes received, copied or sent, other connections of the core get their turn (measured: 64 KB
+/// keeps a stream of large batches from starving small requests).
+const TURN: usize = 64 << 10;
+/// Answers that a client does not read; above this nothing more is started for it.
+const MAX_UNSENT: usize = 8 << 20;
+/// How long earlier answers may still take once the client has sent its last byte, or was refused.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Looks at silence per idle limit: a connection is closed at its limit or at most a quarter later.
+const LOOKS: u32 = 4;
+/// How often a connection is looked at that holds scarce memory; it may be silent for one look.
+const STALL: Duration = Duration::from_secs(5);
+
+/// What the connection waits for ends with one of these.
+enum Event {
+    /// Answers may be collected, or bytes sent or cut into requests.
+    Progress,
+    /// The client has sent its last byte.
+    End,
+    Tick,
+}
+
+/// Why no more requests are started.
+enum Ending {
+    Client,
+    Stop,
+    Closed(Closing),
+}
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    caller: Caller,
+    shared: Arc<Shared>,
+    inbox: Inbox,
+    window: Window,
+    outbox: Outbox,
+    ending: Option<Ending>,
+    /// Bytes moved since other connections had their turn.
+    moved: usize,
+    /// Whether something moved since the last look.
+    active: bool,
+    /// Time between looks, and how long nothing moved, in whole looks.
+    look: Duration,
+    silent: Duration,
+    _counted: Counted,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        caller: Caller,
+        shared: Arc<Shared>,
+        inbox: Inbox,
+        counted: Counted,
+    ) -> Self {
+        let look = shared.max_idle.map_or(Duration::MAX, |idle| idle / LOOKS);
+        Self {
+            stream,
+            caller,
+            shared,
+            inbox,
+            window: Window::default(),
+            outbox: Outbox::default(),
+            ending: None,
+            moved: 0,
+            active: false,
+            look,
+            silent: Duration::ZERO,
+            _counted: counted,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut stop = Box::pin(shared.stop.notified());
+        // Registered once: the task's waker stays the same, so the broker's stop costs the loop one load.
+        poll_once(stop.as_mut()).await;
+        let mut tick = Box::pin(tokio::time::sleep(self.look));
+        match self.serve(&mut tick).await {
+            Ok(()) => self.report(),
+            Err(error) => debug!(peer = %self.caller.host, %error, "connection lost"),
+        }
+    }
+
+    async fn serve(&mut self, tick: &mut Pin<Box<Sleep>>) -> io::Result<()> {
+        loop {
+            if self.ending.is_none() && self.shared.is_stopping() {
+                self.end(Ending::Stop, tick);
+            }
+            if self.ending.is_none()
+                && let Err(closing) = self.start_requests()
+            {
+                self.end(Ending::Closed(closing), tick);
+            }
+            self.watch_stall(tick);
+            self.window.collect(&mut self.outbox);
+            self.moved += self.outbox.write(&self.stream, TURN)?;
+            if self.ending.is_some() && self.window.is_empty() && self.outbox.is_empty() {
+                return Ok(());
+            }
+            if self.moved >= TURN {
+                self.moved = 0;
+                tokio::task::yield_now().await;
+                continue;
+            }
+            match poll_fn(|cx| self.poll_event(cx, tick)).await {
+                Ok(Event::Progress) => {}
+                Ok(Event::End) => self.end(Ending::Client, tick),
+                Ok(Event::Tick) if self.is_over(tick) => return Ok(()),
+                Ok(Event::Tick) => {}
+                Err(Failure::Io(error)) => return Err(error),
+                Err(Failure::Closing(closing)) => self.end(Ending::Closed(closing), tick),
+            }
+        }
+    }
+
+    /// Starts every complete request that was received, as far as the window and the turn allow.
+    fn start_requests(&mut self) -> Result<(), Closing> {
+        while self.may_start() && self.moved < TURN {
+            let Some(received) = self.inbox.next_frame()? else { return Ok(()) };
+            let bytes = received.frame.len();
+            self.moved += bytes;
+            let served = self.shared.service.serve(&self.caller, received.frame);
+            self.window.push(served, bytes, received.memory, &mut self.outbox)?;
+        }
+        Ok(())
+    }
+
+    fn may_start(&self) -> bool {
+        self.window.has_room() && self.outbox.len() < MAX_UNSENT
+    }
+
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        tick: &mut Pin<Box<Sleep>>,
+    ) -> Poll<Result<Event, Failure>> {
+        if self.ending.is_none() && self.shared.is_stopping() {
+            return Poll::Ready(Ok(Event::Progress));
+        }
+        if let Poll::Ready(collected) = self.window.poll(cx) {
+            self.active = true;
+            return Poll::Ready(collected.map(|()| Event::Progress).map_err(Failure::Closing));
+        }
+        if !self.outbox.is_empty()
+            && let Poll::Ready(writable) = self.stream.poll_write_ready(cx)
+        {
+            self.active = true;
+            return Poll::Ready(writable.map(|()| Event::Progress).map_err(Failure::Io));
+        }
+        if self.ending.is_none()
+            && self.may_start()
+            && let Poll::Ready(read) = self.inbox.poll_read(cx, &mut self.stream)
+        {
+            self.active = true;
+            return Poll::Ready(match read {
+                Ok(Arrived::End) => Ok(Event::End),
+                Ok(Arrived::Bytes | Arrived::Memory) => Ok(Event::Progress),
+                Err(error) => Err(Failure::Io(error)),
+            });
+        }
+        tick.as_mut().poll(cx).map(|()| Ok(Event::Tick))
+    }
+
+    /// No more requests; what is started may still be answered for a while.
+    fn end(&mut self, ending: Ending, tick: &mut Pin<Box<Sleep>>) {
+        let farewell = match ending {
+            Ending::Stop => self.shared.stop_grace(),
+            _ => FAREWELL,
+        };
+        self.ending = Some(ending);
+        restart(tick, farewell);
+    }
+
+    /// After a look: whether the connection has been silent, stalled or ending for too long.
+    fn is_over(&mut self, tick: &mut Pin<Box<Sleep>>) -> bool {
+        if self.ending.is_some() {
+            return true;
+        }
+        self.silent = if self.active { Duration::ZERO } else { self.silent.saturating_add(self.look) };
+        self.active = false;
+        if self.inbox.holds_scarce_memory() && self.silent >= STALL {
+            self.ending = Some(Ending::Closed(Closing::Stalled));
+            return true;
+        }
+        restart(tick, self.look);
+        // Who waits for an answer is not idle: a join may take minutes.
+        self.window.is_empty() && self.shared.max_idle.is_some_and(|idle| self.silent >= idle)
+    }
+
+    /// Looks more often from the moment on when this connection keeps memory that others need.
+    fn watch_stall(&mut self, tick: &mut Pin<Box<Sleep>>) {
+        if self.look > STALL && self.inbox.holds_scarce_memory() {
+            self.look = STALL;
+            restart(tick, STALL);
+        }
+    }
+
+    fn report(&self) {
+        let Some(Ending::Closed(closing)) = &self.ending else { return };
+        let (peer, listener) = (self.caller.host, &self.caller.listener);
+        if closing.is_ours() {
+            error!(%peer, %listener, "closed a connection: {closing}");
+        } else if *closing == Closing::Asked {
+            debug!(%peer, %listener, "closed a connection: {closing}");
+        } else if let Some(left_out) = self.shared.gate.pass(self.shared.service.uptime()) {
+            warn!(%peer, %listener, left_out, "closed a connection: {closing}");
+        }
+    }
+}
+
+enum Failure {
+    Io(io::Error),
+    Closing(Closing),
+}
+
+async fn poll_once(mut stop: Pin<&mut Notified<'_>>) {
+    poll_fn(|cx| {
+        let _ = stop.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+fn restart(tick: &mut Pin<Box<Sleep>>, after: Duration) {
+    tick.set(tokio::time::sleep(after));
+}

@@ -1,0 +1,197 @@
+//! Receives: a buffer that grows with what arrives, and cuts complete frames out of it.
+//!
+//! Must never reserve memory by a size prefix alone: a claimed frame costs memory only as its bytes arrive.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use super::Closing;
+use super::frame::PREFIX;
+use super::limits::{FrameMemory, Reservation};
+use crate::api::context::BoxFuture;
+
+/// A buffer's first size: many small requests, or the beginning of a large one.
+const FIRST: usize = 16 << 10;
+/// A large request's buffer grows in steps of what has arrived, up to this at a time.
+const LARGEST_STEP: usize = 4 << 20;
+/// Smaller requests are copied out, so that the buffer is used again and no retained name keeps it alive.
+const COPY_BELOW: usize = 4 << 10;
+/// Buffers above this are not kept for reuse.
+const KEEP_BELOW: usize = 2 << 20;
+/// Buffers that one core keeps for its next readable connections.
+const KEPT: usize = 8;
+
+/// Buffers of one core, waiting for a connection that becomes readable.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    free: Mutex<Vec<BytesMut>>,
+}
+
+impl Pool {
+    fn take(&self) -> BytesMut {
+        self.free.lock().pop().unwrap_or_else(|| BytesMut::with_capacity(FIRST))
+    }
+
+    fn give_back(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        // Slices of it may still be held by a handler; only a buffer that is whole again is worth keeping.
+        if buffer.try_reclaim(FIRST) && buffer.capacity() <= KEEP_BELOW {
+            let mut free = self.free.lock();
+            if free.len() < KEPT {
+                free.push(buffer);
+            }
+        }
+    }
+}
+
+/// The receiving half of a connection's state.
+pub(super) struct Inbox {
+    buffer: BytesMut,
+    pool: Arc<Pool>,
+    memory: FrameMemory,
+    max_frame: usize,
+    /// Memory of the frame that is being received.
+    held: Reservation,
+    /// Set while that memory is waited for; nothing is read meanwhile.
+    waiting: Option<BoxFuture<Reservation>>,
+    /// The size of the frame that memory was taken for.
+    reserved_for: Option<usize>,
+    /// The largest frame that this connection completed: so much room is made at once from then on.
+    proven: usize,
+}
+
+/// A complete request without its prefix, and the memory that it holds.
+pub(super) struct Received {
+    pub(super) frame: Bytes,
+    pub(super) memory: Reservation,
+}
+
+/// What a read brought.
+pub(super) enum Arrived {
+    Bytes,
+    /// The memory that the frame at the front waited for; it may be complete already.
+    Memory,
+    End,
+}
+
+impl Inbox {
+    pub(super) fn new(pool: Arc<Pool>, memory: FrameMemory, max_frame: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            pool,
+            memory,
+            max_frame,
+            held: None,
+            waiting: None,
+            reserved_for: None,
+            proven: FIRST,
+        }
+    }
+
+    /// Whether the frame that is arriving keeps memory from others who may need it.
+    pub(super) fn holds_scarce_memory(&self) -> bool {
+        self.held.is_some() && self.memory.is_scarce()
+    }
+
+    /// Cuts the next complete frame out of what has arrived.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Received>, Closing> {
+        if self.waiting.is_some() || self.buffer.len() < PREFIX {
+            self.rest();
+            return Ok(None);
+        }
+        let size = i32::from_be_bytes([self.buffer[0], self.buffer[1], self.buffer[2], self.buffer[3]]);
+        let length = usize::try_from(size).ok().filter(|length| *length <= self.max_frame);
+        let Some(length) = length else {
+            return Err(Closing::FrameSize { size, max: self.max_frame, hint: hint(size) });
+        };
+        if !self.reserve(length) || self.buffer.len() < PREFIX + length {
+            self.grow_for(PREFIX + length);
+            return Ok(None);
+        }
+        self.buffer.advance(PREFIX);
+        let frame = if length < COPY_BELOW {
+            let copy = Bytes::copy_from_slice(&self.buffer[..length]);
+            self.buffer.advance(length);
+            copy
+        } else {
+            self.buffer.split_to(length).freeze()
+        };
+        self.reserved_for = None;
+        self.proven = self.proven.max(length.min(LARGEST_STEP));
+        Ok(Some(Received { frame, memory: self.held.take() }))
+    }
+
+    /// Takes memory for the frame at the front, once; `false` while it has to be waited for.
+    fn reserve(&mut self, length: usize) -> bool {
+        if self.reserved_for == Some(length) {
+            return true;
+        }
+        self.reserved_for = Some(length);
+        if let Some(reservation) = self.memory.try_reserve(length) {
+            self.held = reservation;
+            return true;
+        }
+        self.waiting = Some(Box::pin(self.memory.clone().reserve(length)));
+        false
+    }
+
+    /// Makes room for more of a frame that is not complete: at most as much again as has arrived, or as the
+    /// connection has completed before.
+    fn grow_for(&mut self, total: usize) {
+        let missing = total - self.buffer.len().min(total);
+        let step = self.buffer.len().clamp(self.proven, LARGEST_STEP);
+        self.buffer.reserve(missing.min(step));
+    }
+
+    /// Gives the buffer back while nothing is in it.
+    fn rest(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > 0 {
+            self.pool.give_back(std::mem::take(&mut self.buffer));
+        }
+    }
+
+    /// Reads once when the socket has something. The buffer is taken only then: an idle connection owns none.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut TcpStream,
+    ) -> Poll<io::Result<Arrived>> {
+        if let Some(waiting) = &mut self.waiting {
+            self.held = ready!(waiting.as_mut().poll(cx));
+            self.waiting = None;
+            return Poll::Ready(Ok(Arrived::Memory));
+        }
+        ready!(stream.poll_read_ready(cx))?;
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.pool.take();
+        } else if self.buffer.len() == self.buffer.capacity() {
+            self.buffer.reserve(FIRST);
+        }
+        let read = stream.read_buf(&mut self.buffer);
+        let count = ready!(pin!(read).poll(cx))?;
+        Poll::Ready(Ok(if count == 0 { Arrived::End } else { Arrived::Bytes }))
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.buffer.clear();
+        self.rest();
+    }
+}
+
+/// What a size that cannot be one says about who is talking.
+fn hint(size: i32) -> &'static str {
+    match &size.to_be_bytes() {
+        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" => "; this looks like HTTP",
+        [0x16, 3, _, _] => "; this looks like TLS on a plaintext listener",
+        _ => "",
+    }
+}

@@ -1,0 +1,340 @@
+//! Binds listeners and deals accepted connections to the cores, in turn.
+//!
+//! Must never read from a connection: its task does, on the core that it was dealt to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::Service;
+use super::connection::Connection;
+use super::inbox::Inbox;
+use super::limits::{ConnectionCounts, ConnectionLimits, Counted, FrameMemory};
+use super::quiet::Gate;
+use super::workers::{Core, Workers};
+use crate::api::context::{Caller, Principal};
+use crate::settings::NetworkSettings;
+
+/// Memory for large requests when the settings do not limit it: five of the largest that Kafka allows.
+const FRAME_MEMORY: usize = 512 << 20;
+/// The socket buffers that Kafka sets by default. They are small enough to slow a connection down and cannot grow,
+/// so this value means "the system's choice" here.
+const KAFKA_BUFFER: usize = 100 << 10;
+/// Pause after a failed accept, which mostly means that the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener as configured: `name://host:port`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerConfig {
+    pub name: Arc<str>,
+    /// Empty or a wildcard address: all interfaces, IPv6 and IPv4.
+    pub host: String,
+    /// 0: the system chooses.
+    pub port: u16,
+}
+
+impl fmt::Display for ListenerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}", self.name, self.host, self.port)
+    }
+}
+
+/// Why a listener could not be bound.
+#[derive(Debug, Error)]
+pub enum BindError {
+    #[error("listener {listener}: port {port} is in use already; stop who holds it or change `listeners`")]
+    InUse { listener: ListenerConfig, port: u16 },
+    #[error("listener {listener}: the host has no address: {source}")]
+    Host { listener: ListenerConfig, source: io::Error },
+    #[error("listener {listener}: cannot listen on {address}: {source}")]
+    Other { listener: ListenerConfig, address: SocketAddr, source: io::Error },
+}
+
+/// A bound listener: clients may connect, nobody answers yet.
+#[derive(Debug)]
+pub struct Bound {
+    name: Arc<str>,
+    sockets: Vec<StdListener>,
+    /// Where it listens, with the port that the system chose.
+    pub address: SocketAddr,
+}
+
+/// All listeners and connections of a broker.
+pub struct Net {
+    shared: Arc<Shared>,
+    cores: Vec<Core>,
+}
+
+/// What connections share.
+pub(super) struct Shared {
+    pub(super) service: Arc<dyn Service>,
+    pub(super) max_idle: Option<Duration>,
+    pub(super) stop: Notify,
+    pub(super) gate: Gate,
+    stopping: AtomicBool,
+    /// How long answers may take once the broker stops; set when it does.
+    grace: OnceLock<Duration>,
+    memory: FrameMemory,
+    max_frame: usize,
+    send_buffer: Option<usize>,
+    receive_buffer: Option<usize>,
+    counts: Arc<ConnectionCounts>,
+    next_connection: AtomicU64,
+    next_core: AtomicUsize,
+}
+
+impl Shared {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop_grace(&self) -> Duration {
+        self.grace.get().copied().unwrap_or_default()
+    }
+}
+
+/// Binds a listener, so that its port is known before anything else of the broker runs.
+pub fn bind(listener: &ListenerConfig, backlog: i32) -> Result<Bound, BindError> {
+    let addresses = addresses(listener)?;
+    let mut sockets: Vec<StdListener> = Vec::new();
+    let mut port = listener.port;
+    for mut address in addresses {
+        address.set_port(port);
+        match bind_one(address, backlog) {
+            Ok(socket) => {
+                port = socket.local_addr().map_err(|source| other(listener, address, source))?.port();
+                sockets.push(socket);
+            }
+            // A name may have an address of a family that this machine does not speak.
+            Err(_) if !sockets.is_empty() => debug!(%listener, %address, "address left out"),
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+                return Err(BindError::InUse { listener: listener.clone(), port: address.port() });
+            }
+            Err(source) => return Err(other(listener, address, source)),
+        }
+    }
+    let first = sockets.first().expect("addresses are never empty, and the first one bound");
+    let address = first
+        .local_addr()
+        .map_err(|source| other(listener, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), source))?;
+    Ok(Bound { name: Arc::clone(&listener.name), sockets, address })
+}
+
+impl Net {
+    /// Nothing listens yet; bound listeners are added by [`Net::serve`].
+    #[must_use]
+    pub fn new(settings: &NetworkSettings, service: Arc<dyn Service>, workers: &Workers) -> Self {
+        let memory = settings.queued_max_bytes.unwrap_or(FRAME_MEMORY);
+        let connections = &settings.connections;
+        let limits = ConnectionLimits {
+            total: connections.max,
+            per_ip: connections.max_per_ip,
+            per_ip_overrides: resolve(&connections.max_per_ip_overrides),
+        };
+        let shared = Shared {
+            service,
+            max_idle: connections.max_idle,
+            stop: Notify::new(),
+            gate: Gate::default(),
+            stopping: AtomicBool::new(false),
+            grace: OnceLock::new(),
+            memory: FrameMemory::new(memory, settings.request_max_bytes),
+            max_frame: settings.request_max_bytes,
+            send_buffer: settings.send_buffer_bytes.filter(|size| *size != KAFKA_BUFFER),
+            receive_buffer: settings.receive_buffer_bytes.filter(|size| *size != KAFKA_BUFFER),
+            counts: ConnectionCounts::new(limits),
+            next_connection: AtomicU64::new(0),
+            next_core: AtomicUsize::new(0),
+        };
+        Self { shared: Arc::new(shared), cores: workers.cores() }
+    }
+
+    /// Accepts from now on.
+    pub fn serve(&self, bound: Bound) -> io::Result<()> {
+        for socket in bound.sockets {
+            let core = &self.cores[0];
+            let _inside = core.handle.enter();
+            let listener = TcpListener::from_std(socket)?;
+            let acceptor = Acceptor {
+                listener,
+                name: Arc::clone(&bound.name),
+                shared: Arc::clone(&self.shared),
+                cores: self.cores.clone(),
+            };
+            core.handle.spawn(acceptor.run());
+        }
+        Ok(())
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.counts.open()
+    }
+
+    /// Stops accepting and reading at once; answers that are started may take until `grace` is over.
+    pub async fn stop(&self, grace: Duration) {
+        // The first stop decides; a second one waits for the same end.
+        let _ = self.shared.grace.set(grace);
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.stop.notify_waiters();
+        // Every connection ends by itself when the grace is over; the second is for scheduling them.
+        let _ = tokio::time::timeout(grace + Duration::from_secs(1), self.shared.counts.empty()).await;
+    }
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    name: Arc<str>,
+    shared: Arc<Shared>,
+    cores: Vec<Core>,
+}
+
+impl Acceptor {
+    async fn run(self) {
+        let stop = self.shared.stop.notified();
+        tokio::pin!(stop);
+        stop.as_mut().enable();
+        if self.shared.is_stopping() {
+            return;
+        }
+        tokio::select! {
+            () = stop => {}
+            () = self.accept_all() => {}
+        }
+    }
+
+    async fn accept_all(&self) {
+        loop {
+            self.shared.counts.room().await;
+            match self.listener.accept().await {
+                Ok((stream, peer)) => self.deal(stream, peer.ip()),
+                Err(error) => {
+                    warn!(listener = %self.name, %error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Hands a connection to the next core, where it stays.
+    fn deal(&self, stream: TcpStream, ip: IpAddr) {
+        let ip = ip.to_canonical();
+        let Some(counted) = self.shared.counts.admit(ip) else {
+            if let Some(left_out) = self.shared.gate.pass(self.shared.service.uptime()) {
+                warn!(peer = %ip, listener = %self.name, left_out, "too many connections from this address");
+            }
+            return;
+        };
+        if let Err(error) = self.prepare(&stream) {
+            debug!(peer = %ip, %error, "cannot set socket options");
+        }
+        // The socket leaves this core's event queue and enters the other's.
+        let Ok(stream) = stream.into_std() else { return };
+        let core = &self.cores[self.shared.next_core.fetch_add(1, Ordering::Relaxed) % self.cores.len()];
+        let caller = Caller {
+            client_id: None,
+            principal: Principal::anonymous(),
+            host: ip,
+            listener: Arc::clone(&self.name),
+            connection: self.shared.next_connection.fetch_add(1, Ordering::Relaxed),
+            software: Arc::default(),
+        };
+        let task = connect(stream, caller, Arc::clone(&self.shared), core.clone(), counted);
+        core.handle.spawn(task);
+    }
+
+    fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        sockopt::set_socket_keepalive(stream, true)?;
+        if let Some(size) = self.shared.send_buffer {
+            sockopt::set_socket_send_buffer_size(stream, size)?;
+        }
+        if let Some(size) = self.shared.receive_buffer {
+            sockopt::set_socket_recv_buffer_size(stream, size)?;
+        }
+        Ok(())
+    }
+}
+
+async fn connect(
+    stream: std::net::TcpStream,
+    caller: Caller,
+    shared: Arc<Shared>,
+    core: Core,
+    counted: Counted,
+) {
+    match TcpStream::from_std(stream) {
+        Ok(stream) => {
+            let inbox = Inbox::new(core.pool, shared.memory.clone(), shared.max_frame);
+            Connection::new(stream, caller, shared, inbox, counted).run().await;
+        }
+        Err(error) => warn!(peer = %caller.host, %error, "cannot register a connection"),
+    }
+}
+
+/// The addresses of a host; for a wildcard the one that takes both families, as Java binds it.
+fn addresses(listener: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError> {
+    let host = listener.host.trim_start_matches('[').trim_end_matches(']');
+    let ip: Option<IpAddr> = host.parse().ok();
+    if host.is_empty() || ip.is_some_and(|ip| ip.is_unspecified()) {
+        let both: IpAddr = Ipv6Addr::UNSPECIFIED.into();
+        let four: IpAddr = Ipv4Addr::UNSPECIFIED.into();
+        let wildcard = if speaks_ipv6() { both } else { four };
+        return Ok(vec![SocketAddr::new(wildcard, listener.port)]);
+    }
+    if let Some(ip) = ip {
+        return Ok(vec![SocketAddr::new(ip, listener.port)]);
+    }
+    let found = (host, listener.port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let none = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let mut found = found
+        .and_then(|found| if found.is_empty() { Err(none()) } else { Ok(found) })
+        .map_err(|source| BindError::Host { listener: listener.clone(), source })?;
+    // IPv4 first: it is the address that gets reported.
+    found.sort_by_key(|address| !address.is_ipv4());
+    found.dedup();
+    Ok(found)
+}
+
+fn speaks_ipv6() -> bool {
+    bind_one(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), 1).is_ok()
+}
+
+fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if let IpAddr::V6(ip) = address.ip() {
+        socket.set_only_v6(!ip.is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+fn other(listener: &ListenerConfig, address: SocketAddr, source: io::Error) -> BindError {
+    BindError::Other { listener: listener.clone(), address, source }
+}
+
+/// Overrides name hosts or addresses; a name that has no address limits nobody, as in Kafka.
+fn resolve(overrides: &BTreeMap<String, usize>) -> BTreeMap<IpAddr, usize> {
+    overrides
+        .iter()
+        .filter_map(|(host, limit)| {
+            let address = (host.as_str(), 0).to_socket_addrs().ok()?.next()?;
+            Some((address.ip().to_canonical(), *limit))
+        })
+        .collect()
+}

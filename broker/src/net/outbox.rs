@@ -1,0 +1,114 @@
+//! Sends: a queue of chunks, gathered into as few system calls as the socket takes.
+//!
+//! Must never block, and never hold file data that `sendfile` can move.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::frame::{Chunk, FileSlice, Frame};
+
+/// Chunks that one call gathers; the kernel's limit is 1,024.
+const GATHER: usize = 64;
+
+/// Answers on their way to one socket.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are sent already.
+    sent: usize,
+    len: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Bytes that wait to be sent.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.len += frame.len;
+        self.chunks.extend(frame.chunks);
+    }
+
+    /// Sends until the socket is full, the queue is empty or about `budget` bytes are gone; returns the bytes sent.
+    pub(super) fn write(&mut self, stream: &TcpStream, budget: usize) -> io::Result<usize> {
+        let mut total = 0;
+        while total < budget
+            && let Some(first) = self.chunks.front()
+        {
+            let result = match first {
+                Chunk::Bytes(_) => self.send_bytes(stream),
+                Chunk::File(slice) => send_file(stream, slice, self.sent, budget),
+            };
+            match result {
+                Ok(count) => {
+                    self.advance(count);
+                    total += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    /// One call for all bytes up to the next file; the kernel is told when file data follows, so that the
+    /// header does not leave in a packet of its own.
+    fn send_bytes(&self, stream: &TcpStream) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        let mut count = 0;
+        let mut more = SendFlags::empty();
+        for chunk in &self.chunks {
+            match chunk {
+                Chunk::Bytes(bytes) if count < GATHER => {
+                    let from = if count == 0 { self.sent } else { 0 };
+                    slices[count] = IoSlice::new(&bytes[from..]);
+                    count += 1;
+                }
+                _ => {
+                    more = SendFlags::MORE;
+                    break;
+                }
+            }
+        }
+        let flags = SendFlags::NOSIGNAL | more;
+        stream.try_io(Interest::WRITABLE, || {
+            Ok(sendmsg(stream, &slices[..count], &mut SendAncillaryBuffer::default(), flags)?)
+        })
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.len -= count;
+        while count > 0 {
+            let first = self.chunks.front().expect("no more was sent than queued");
+            let left = first.len() - self.sent;
+            if count < left {
+                self.sent += count;
+                return;
+            }
+            count -= left;
+            self.sent = 0;
+            self.chunks.pop_front();
+        }
+    }
+}
+
+/// Moves file data to the socket inside the kernel.
+fn send_file(stream: &TcpStream, slice: &FileSlice, sent: usize, budget: usize) -> io::Result<usize> {
+    let file = slice.file.as_fd().ok_or(io::ErrorKind::Unsupported)?;
+    let mut position = slice.position + sent as u64;
+    let count = (slice.len - sent).min(budget);
+    let sent = stream
+        .try_io(Interest::WRITABLE, || Ok(rustix::fs::sendfile(stream, file, Some(&mut position), count)?))?;
+    // The length was promised in the frame; a file that became shorter leaves no way but to cut the connection.
+    if sent == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(sent) }
+}
