@@ -3,21 +3,28 @@
 //! The one module of this crate that does I/O and is `async`. Must never decide anything about topics, groups or
 //! brokers: it orders commands, keeps them, and applies them.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use milena_storage::StorageError;
+use milena_storage::fs::Fs;
 use milena_storage::ids::Timestamp;
 use parking_lot::RwLock;
 
 use crate::tree::{
-    Change, Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, SessionId, Tree, Zxid,
+    Change, Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, SessionId, SnapshotError, Tree,
+    Zxid,
 };
+
+/// Name of the ensemble's directory inside a log directory.
+pub const DIRECTORY: &str = ".milena-ensemble";
 
 /// Hears of every change, in the order of the log.
 pub trait Observer: Send {
-    /// The tree after the commands up to `zxid`, and what they changed. Called once after loading, with no changes,
-    /// and then before any proposal of those commands is answered.
+    /// The tree after the commands up to `zxid`, and what they changed, before any of their proposers is answered.
+    ///
+    /// With no changes the tree as a whole is new: it was loaded, or a snapshot was installed. Commands that change
+    /// nothing are not told.
     fn applied(&mut self, tree: &Tree, changes: &[Change], zxid: Zxid);
 }
 
@@ -26,6 +33,7 @@ pub struct EnsembleConfig {
     pub node_id: i32,
     /// The directory of its log, votes and snapshots; created if it is missing.
     pub dir: PathBuf,
+    pub fs: Arc<dyn Fs>,
     /// Milliseconds since 1970: the proposer's clock, stamped on every command.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub observer: Box<dyn Observer>,
@@ -55,15 +63,21 @@ pub struct Applied {
 /// Why a proposal was not applied, or not known to be.
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
-    /// Applied to the log and refused by the tree: nothing changed.
+    /// In the log, and refused by the tree: nothing changed.
     #[error("{0}")]
     Multi(#[from] MultiError),
     #[error("command refused: {0}")]
     Refused(Code),
-    #[error("this node does not lead the ensemble, {leader:?} does")]
+    #[error("this node does not lead the ensemble; the leader is {leader:?}")]
     NotLeader { leader: Option<i32> },
+    /// The leader changed meanwhile: the command may have been applied, or may still be.
+    #[error("the leader changed before the command was applied; it may or may not take effect")]
+    Unknown,
     #[error("a command of {bytes} bytes is larger than {limit}")]
     TooLarge { bytes: usize, limit: usize },
+    /// The disk failed; only a restart can tell what is on it.
+    #[error("the ensemble has failed: {reason}")]
+    Failed { reason: String },
     #[error("the ensemble has stopped")]
     Stopped,
 }
@@ -71,8 +85,14 @@ pub enum ProposeError {
 /// Why an ensemble did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("{} belongs to node {found}, this is node {expected}", path.display())]
+    NodeId { path: PathBuf, found: i32, expected: i32 },
+    #[error("{}: {source}", path.display())]
+    Snapshot { path: PathBuf, source: SnapshotError },
+    #[error("the ensemble did not come up: {reason}")]
+    Raft { reason: String },
 }
 
 /// What DescribeQuorum tells.
@@ -80,8 +100,8 @@ pub enum StartError {
 pub struct Quorum {
     pub leader: Option<i32>,
     pub term: u64,
-    /// Index of the last committed entry, counted from 0.
-    pub committed: u64,
+    /// One past the last committed entry.
+    pub committed_end: u64,
     pub voters: Vec<Replica>,
     pub learners: Vec<Replica>,
 }
@@ -89,8 +109,8 @@ pub struct Quorum {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
     pub id: i32,
-    /// One past the last entry that this replica is known to have.
-    pub log_end: u64,
+    /// One past the last entry that this replica is known to have; none if the leader has not heard.
+    pub log_end: Option<u64>,
 }
 
 impl Ensemble {
@@ -143,12 +163,14 @@ impl Ensemble {
     #[must_use]
     pub fn quorum(&self) -> Quorum {
         let id = self.shared.node_id;
-        let voter = Replica { id, log_end: 0 };
-        Quorum { leader: Some(id), term: 1, committed: 0, voters: vec![voter], learners: Vec::new() }
+        let voter = Replica { id, log_end: Some(0) };
+        Quorum { leader: Some(id), term: 1, committed_end: 0, voters: vec![voter], learners: Vec::new() }
     }
 
     /// Ends everything that runs; proposals from now on fail with [`ProposeError::Stopped`].
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) -> Result<(), StartError> {
+        Ok(())
+    }
 
     async fn command(&self, session: SessionId, kind: CommandKind) -> Result<(Zxid, Outcome), ProposeError> {
         let command = Command { session, time: (self.shared.now)(), kind };
@@ -157,7 +179,9 @@ impl Ensemble {
         let zxid = tree.zxid().next(1);
         let (outcome, changes) = tree.apply(zxid, &command);
         let tree = parking_lot::RwLockWriteGuard::downgrade(tree);
-        observer.applied(&tree, &changes, zxid);
+        if !changes.is_empty() {
+            observer.applied(&tree, &changes, zxid);
+        }
         Ok((zxid, outcome))
     }
 }
