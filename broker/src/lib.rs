@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod codec;
 pub mod error;
 pub mod fetch;
 pub mod net;

@@ -6,6 +6,7 @@ pub mod api_versions;
 pub mod context;
 pub mod delete_records;
 pub mod describe_producers;
+pub mod fetch;
 pub mod list_offsets;
 pub mod message;
 pub mod offset_for_leader_epoch;
@@ -24,6 +25,7 @@ use kafka_protocol::messages::*;
 pub use context::{BoxFuture, Caller, Cx, Outcome, Principal, Software};
 pub use message::{Answer, Ask, Encoded, MessageError};
 
+use crate::codec::fetch_response::FetchAnswer;
 use crate::net::frame::{Frame, FrameBuilder};
 use crate::net::guard::{self, Shape};
 use crate::net::{Closing, Served, Service};
@@ -67,6 +69,7 @@ const API_VERSIONS: i16 = 18;
 /// Every API that is served, by key.
 pub static TABLE: &[Row] = &[
     row!(0, "Produce", produce, ProduceRequest, ProduceResponse),
+    row!(1, "Fetch", fetch, FetchRequest, FetchAnswer),
     row!(2, "ListOffsets", list_offsets, list_offsets::Asked, list_offsets::Told),
     row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded),
     row!(21, "DeleteRecords", delete_records, DeleteRecordsRequest, DeleteRecordsResponse),

@@ -1,0 +1,219 @@
+//! Fetch: 1, v4–18. Slices of partition logs, with sessions (KIP-227) and a long poll.
+//!
+//! Behaviour: answers as soon as `min_bytes` are there, something failed, or `max_wait_ms` passed. Partitions that do
+//! not exist are answered but do not cut the wait short. The first partition with data gives at least one whole batch.
+//! Versions: 5 log start, 7 sessions, 9 leader epochs (KIP-320), 11 rack (KIP-392), 12 flexible and diverging epochs
+//! (KIP-595), 13 topic ids (KIP-516), 15 replica state (KIP-903), 16 leader hints (KIP-951), 17 directory id, 18 the
+//! follower's high watermark.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::FetchRequest;
+use milena_coordinator::image::MetadataImage;
+use milena_storage::ids::{BrokerId, PartitionIndex, Timestamp};
+
+use super::{Caller, Cx, Outcome};
+use crate::codec::fetch_response::{FetchAnswer, Node, PartitionAnswer, TopicAnswer};
+use crate::fetch::cache::{Asked, Context};
+use crate::fetch::poll::{self, Params, Pass, Served};
+use crate::fetch::session::{Key, Told, Wanted};
+use crate::state::BrokerState;
+
+pub const VERSIONS: RangeInclusive<i16> = 4..=18;
+
+const TOPIC_IDS: i16 = 13;
+const LEADER_HINTS: i16 = 16;
+/// Versions up to here do not know KAFKA_STORAGE_ERROR.
+const NO_STORAGE_ERROR: i16 = 5;
+const READ_COMMITTED: i8 = 1;
+
+pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
+    let params = params(cx, &request);
+    let context = cx.broker.fetch_sessions.begin(asked(cx, request, &params), cx.now);
+    let reply = Reply {
+        version: cx.version,
+        broker: cx.broker.clone(),
+        image: cx.image.clone(),
+        caller: cx.caller.clone(),
+        now: cx.now,
+        read_committed: params.read_committed,
+    };
+    let wanted = match &context {
+        Context::Refused(code) => {
+            return FetchAnswer { error_code: *code, ..FetchAnswer::default() }.into();
+        }
+        Context::Sessionless(wanted) | Context::Full { wanted, .. } | Context::Incremental { wanted, .. } => {
+            wanted.clone()
+        }
+    };
+    let (targets, missing) = poll::resolve(&cx.broker.partitions, &cx.image, wanted, params.by_topic_id);
+    let pass = poll::read(&targets, &params);
+    if pass.suffices(&params) {
+        return reply.finish(&context, pass, missing).into();
+    }
+    Outcome::later(async move {
+        let pass = poll::wait(targets, params, pass).await;
+        reply.finish(&context, pass, missing)
+    })
+}
+
+fn params(cx: &Cx<'_>, request: &FetchRequest) -> Params {
+    let positive = |value: i32| usize::try_from(value).unwrap_or(0);
+    let max_bytes = positive(request.max_bytes).min(cx.broker.settings.load().fetch().max_bytes);
+    Params {
+        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        min_bytes: positive(request.min_bytes).min(max_bytes),
+        max_bytes,
+        read_committed: request.isolation_level == READ_COMMITTED,
+        by_topic_id: cx.version >= TOPIC_IDS,
+    }
+}
+
+/// The request as a session sees it.
+fn asked(cx: &Cx<'_>, request: FetchRequest, params: &Params) -> Asked {
+    let name_of = |topic: &str, id| {
+        if params.by_topic_id {
+            cx.image.topic_by_id(id).map_or_else(|| Arc::from(""), |topic| topic.name.clone())
+        } else {
+            cx.image.topic(topic).map_or_else(|| Arc::from(topic), |topic| topic.name.clone())
+        }
+    };
+    let mut wanted = Vec::new();
+    for topic in &request.topics {
+        let name = name_of(&topic.topic, topic.topic_id);
+        wanted.extend(topic.partitions.iter().map(|each| Wanted {
+            key: Key { topic_id: topic.topic_id, topic: name.clone(), partition: each.partition },
+            current_leader_epoch: each.current_leader_epoch,
+            fetch_offset: each.fetch_offset,
+            last_fetched_epoch: each.last_fetched_epoch,
+            log_start_offset: each.log_start_offset,
+            max_bytes: each.partition_max_bytes,
+        }));
+    }
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        let name = name_of(&topic.topic, topic.topic_id);
+        forgotten.extend(topic.partitions.iter().map(|index| Key {
+            topic_id: topic.topic_id,
+            topic: name.clone(),
+            partition: *index,
+        }));
+    }
+    Asked {
+        session_id: request.session_id,
+        session_epoch: request.session_epoch,
+        uses_topic_ids: params.by_topic_id,
+        follower: false,
+        wanted,
+        forgotten,
+    }
+}
+
+/// What is needed to answer, now or after a wait.
+struct Reply {
+    version: i16,
+    broker: Arc<BrokerState>,
+    image: Arc<MetadataImage>,
+    caller: Caller,
+    now: Timestamp,
+    read_committed: bool,
+}
+
+impl Reply {
+    fn finish(&self, context: &Context, pass: Pass, missing: Vec<Served>) -> FetchAnswer {
+        let mut served = pass.served;
+        served.extend(missing);
+        let told: Vec<(Wanted, Told)> =
+            served.iter().map(|each| (each.wanted.clone(), each.told())).collect();
+        let finished = self.broker.fetch_sessions.finish(context, &told, self.now);
+        let mut answer = FetchAnswer {
+            error_code: finished.error,
+            session_id: finished.session_id,
+            ..FetchAnswer::default()
+        };
+        let listed = served.into_iter().zip(finished.listed).filter(|(_, listed)| *listed);
+        for (served, _) in listed {
+            self.list(&mut answer, served);
+        }
+        answer
+    }
+
+    fn list(&self, answer: &mut FetchAnswer, served: Served) {
+        let key = served.wanted.key.clone();
+        let partition = self.partition(answer, served);
+        match answer.topics.last_mut() {
+            Some(last) if last.topic == key.topic && last.topic_id == key.topic_id => {
+                last.partitions.push(partition);
+            }
+            _ => answer.topics.push(TopicAnswer {
+                topic: key.topic,
+                topic_id: key.topic_id,
+                partitions: vec![partition],
+            }),
+        }
+    }
+
+    fn partition(&self, answer: &mut FetchAnswer, served: Served) -> PartitionAnswer {
+        let key = &served.wanted.key;
+        match served.outcome {
+            Ok(read) => PartitionAnswer {
+                index: key.partition,
+                error_code: 0,
+                high_watermark: read.high_watermark.0,
+                last_stable_offset: read.last_stable_offset.0,
+                log_start_offset: read.log_start_offset.0,
+                aborted: self.read_committed.then(Vec::new),
+                preferred_read_replica: -1,
+                records: read.slice.map(Into::into),
+                diverging: read.diverging.map(|(epoch, end)| (epoch.0, end.0)),
+                current_leader: None,
+            },
+            Err(code) => PartitionAnswer {
+                index: key.partition,
+                error_code: self.shown(code),
+                high_watermark: -1,
+                last_stable_offset: -1,
+                log_start_offset: -1,
+                aborted: None,
+                preferred_read_replica: -1,
+                records: None,
+                diverging: None,
+                current_leader: self.leader_hint(answer, key, code),
+            },
+        }
+    }
+
+    fn shown(&self, code: i16) -> i16 {
+        if code == ResponseError::KafkaStorageError.code() && self.version <= NO_STORAGE_ERROR {
+            ResponseError::NotLeaderOrFollower.code()
+        } else {
+            code
+        }
+    }
+
+    /// Names the leader, and its address once per answer, when the client asked the wrong broker.
+    fn leader_hint(&self, answer: &mut FetchAnswer, key: &Key, code: i16) -> Option<(i32, i32)> {
+        let misdirected = code == ResponseError::NotLeaderOrFollower.code()
+            || code == ResponseError::FencedLeaderEpoch.code();
+        if !misdirected || self.version < LEADER_HINTS {
+            return None;
+        }
+        let partition = self.image.partition(&key.topic, PartitionIndex(key.partition))?;
+        let leader = partition.leader.map_or(-1, |leader| leader.0);
+        if !answer.nodes.iter().any(|node| node.id == leader)
+            && let Some(broker) = self.image.broker(BrokerId(leader))
+            && let Some(endpoint) = broker.endpoint(&self.caller.listener)
+        {
+            answer.nodes.push(Node {
+                id: leader,
+                host: endpoint.host.clone(),
+                port: i32::from(endpoint.port),
+                rack: broker.rack.clone(),
+            });
+        }
+        Some((leader, partition.leader_epoch.0))
+    }
+}
