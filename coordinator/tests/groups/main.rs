@@ -1,0 +1,11 @@
+//! The group machine from outside: scripts with their expected traces, and random runs with invariants.
+//!
+//! Must never use a clock or a runtime: the world is a value.
+
+#![allow(clippy::unwrap_used, reason = "clippy only knows #[test] functions, and all of this is a test")]
+
+mod command;
+mod random;
+mod scripts;
+mod show;
+mod world;

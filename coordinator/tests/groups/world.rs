@@ -1,0 +1,121 @@
+//! A group shard with its log, its timers and its time, all by hand.
+//!
+//! Must never skip a deadline: time moves from one to the next.
+
+use std::collections::BTreeMap;
+
+use milena_coordinator::group::{Caller, GroupConfig, GroupShard, Input, Output, Record, Reply, Request};
+use milena_coordinator::group::{Ticket, TimerKey, precheck};
+use milena_storage::ids::Timestamp;
+use uuid::Uuid;
+
+pub(crate) struct World {
+    pub(crate) config: GroupConfig,
+    pub(crate) now: Timestamp,
+    pub(crate) log: Vec<Record>,
+    pub(crate) timers: BTreeMap<TimerKey, Timestamp>,
+    shard: GroupShard,
+    tickets: u64,
+    fresh: u128,
+}
+
+/// What one input did.
+pub(crate) struct Happened {
+    /// Set when it was a deadline.
+    pub(crate) fired: Option<TimerKey>,
+    pub(crate) output: Output,
+}
+
+impl World {
+    pub(crate) fn new(config: GroupConfig) -> Self {
+        let mut world = Self {
+            shard: GroupShard::new(config.clone()),
+            config,
+            now: Timestamp(0),
+            log: Vec::new(),
+            timers: BTreeMap::new(),
+            tickets: 0,
+            fresh: 0,
+        };
+        let _ = world.input(Input::Loaded);
+        world
+    }
+
+    /// Sends a request; its ticket counts up from 1.
+    pub(crate) fn request(&mut self, client: &str, version: i16, request: Request) -> (Ticket, Happened) {
+        self.tickets += 1;
+        self.fresh += 1;
+        let ticket = Ticket(self.tickets);
+        let caller = Caller {
+            client_id: client.to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            api_version: version,
+            fresh_id: Uuid::from_u128(self.fresh),
+        };
+        if let Some(reply) = precheck(&self.config, &caller, &request) {
+            let output = Output { replies: vec![(ticket, reply)], ..Output::default() };
+            return (ticket, Happened { fired: None, output });
+        }
+        (ticket, self.input(Input::Request(ticket, caller, request)))
+    }
+
+    /// As above, for requests that are answered at once.
+    pub(crate) fn ask(&mut self, version: i16, request: Request) -> Reply {
+        let (ticket, happened) = self.request("c", version, request);
+        let found = happened.output.replies.into_iter().find(|(answered, _)| *answered == ticket);
+        found.expect("the request is answered at once").1
+    }
+
+    pub(crate) fn input(&mut self, input: Input) -> Happened {
+        let output = self.shard.step(self.now, input);
+        for record in &output.records {
+            self.log.push(record.clone());
+            self.shard.apply(&record.key, record.value.as_deref()).unwrap();
+        }
+        for (key, deadline) in &output.timers {
+            match deadline {
+                Some(at) => self.timers.insert(key.clone(), *at),
+                None => self.timers.remove(key),
+            };
+        }
+        Happened { fired: None, output }
+    }
+
+    /// Moves time on, firing what falls due, in order.
+    pub(crate) fn tick(&mut self, ms: i64) -> Vec<Happened> {
+        let end = Timestamp(self.now.0 + ms);
+        let mut happened = Vec::new();
+        while let Some((at, key)) = self.next_deadline().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            self.timers.remove(&key);
+            let output = self.input(Input::Timer(key.clone())).output;
+            happened.push(Happened { fired: Some(key), output });
+        }
+        self.now = end;
+        happened
+    }
+
+    fn next_deadline(&self) -> Option<(Timestamp, TimerKey)> {
+        self.timers.iter().map(|(key, at)| (*at, key.clone())).min()
+    }
+
+    /// The same log under a new machine, as after a restart or on another broker.
+    pub(crate) fn restart(&mut self, config: GroupConfig) -> Happened {
+        self.shard = GroupShard::new(config.clone());
+        self.config = config;
+        self.timers.clear();
+        for record in &self.log {
+            self.shard.apply(&record.key, record.value.as_deref()).unwrap();
+        }
+        self.input(Input::Loaded)
+    }
+
+    /// Another world that has only seen the log.
+    pub(crate) fn reloaded(&self) -> Self {
+        let mut other = Self::new(self.config.clone());
+        other.now = self.now;
+        other.log = self.log.clone();
+        let _ = other.restart(self.config.clone());
+        other
+    }
+}
