@@ -210,7 +210,7 @@ impl Settings {
             add(name, self.given().get(*name).map(|given| given.text.as_str()), ConfigSource::StaticBroker);
         }
         for name in &family {
-            let default = rows::broker_row(name).and_then(|row| self.default_text(row));
+            let default = rows::broker_row(name).and_then(|row| self.row_default(row));
             add(name, default, ConfigSource::Default);
         }
         // A weaker member of the family does not hear of the stronger ones before it.

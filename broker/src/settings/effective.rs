@@ -107,7 +107,7 @@ impl Settings {
         if let Some(given) = self.given.get(name) {
             return Some(Found { text: &given.text, source: &given.source });
         }
-        let text = self.default_text(rows::broker_row(name)?)?;
+        let text = self.row_default(rows::broker_row(name)?)?;
         Some(Found { text, source: &Source::Default })
     }
 
@@ -119,7 +119,7 @@ impl Settings {
     }
 
     /// A row's default on a cluster of this size.
-    pub fn default_text(&self, row: &Row) -> Option<&'static str> {
+    pub fn row_default(&self, row: &Row) -> Option<&'static str> {
         row.default_for(self.is_single_node())
     }
 
@@ -147,7 +147,7 @@ impl Settings {
         .into_iter()
         .flatten()
         .find_map(|text| row.parse(text).ok())
-        .or_else(|| self.default_text(row).and_then(|text| row.parse(text).ok()))
+        .or_else(|| self.row_default(row).and_then(|text| row.parse(text).ok()))
     }
 
     pub(super) fn boolean(&self, name: &str) -> bool {

@@ -11,8 +11,10 @@ pub struct Row {
     pub kind: Kind,
     /// Kafka's default as text; `None` is Java's null, or a key that Kafka demands and Milena does not.
     pub default: Option<&'static str>,
-    /// Milena's default while one node is the whole cluster, where it differs from Kafka's.
+    /// Milena's default, where it differs from Kafka's.
     pub own_default: Option<&'static str>,
+    /// Whether Milena's own default holds only while one node is the whole cluster.
+    pub own_when_single: bool,
     pub check: Check,
     pub update: Update,
     pub importance: Importance,
@@ -97,6 +99,7 @@ impl Row {
             kind,
             default,
             own_default: None,
+            own_when_single: false,
             check: Check::Any,
             update: Update::ReadOnly,
             importance: Importance::Medium,
@@ -174,6 +177,11 @@ impl Row {
         self
     }
 
+    pub(super) const fn own_when_single(mut self, default: &'static str) -> Self {
+        self.own_when_single = true;
+        self.own(default)
+    }
+
     pub(super) const fn cluster_wide(mut self) -> Self {
         self.update = Update::ClusterWide;
         self
@@ -228,7 +236,10 @@ impl Row {
 
     /// The default that a node of a cluster of this size starts with.
     pub fn default_for(&self, single_node: bool) -> Option<&'static str> {
-        if single_node && self.own_default.is_some() { self.own_default } else { self.default }
+        match self.own_default {
+            Some(own) if single_node || !self.own_when_single => Some(own),
+            _ => self.default,
+        }
     }
 
     /// Whether the value is withheld from clients, logs and `milena config`.

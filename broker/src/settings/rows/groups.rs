@@ -38,17 +38,17 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::int("group.coordinator.cached.buffer.max.bytes", "1048588").at_least(524288.0).cluster_wide().accepted()
         .doc(""),
-    Row::list("group.coordinator.rebalance.protocols", "classic,consumer,streams").check(Check::Items { values: &["consumer", "classic", "share", "streams"], may_be_empty: false }).accepted()
+    Row::list("group.coordinator.rebalance.protocols", "classic,consumer,streams").check(Check::Items { values: &["consumer", "classic", "share", "streams"], may_be_empty: false })
         .doc(""),
     Row::int("group.coordinator.threads", "4").at_least(1.0).high().accepted()
         .doc(""),
-    Row::int("group.initial.rebalance.delay.ms", "3000").own("0").accepted().kip(134)
+    Row::int("group.initial.rebalance.delay.ms", "3000").own("0").kip(134)
         .doc(""),
-    Row::int("group.max.session.timeout.ms", "1800000").accepted()
+    Row::int("group.max.session.timeout.ms", "1800000")
         .doc(""),
-    Row::int("group.max.size", "2147483647").at_least(1.0).accepted().kip(389)
+    Row::int("group.max.size", "2147483647").at_least(1.0).kip(389)
         .doc(""),
-    Row::int("group.min.session.timeout.ms", "6000").accepted()
+    Row::int("group.min.session.timeout.ms", "6000")
         .doc(""),
     Row::int("group.streams.assignment.interval.ms", "1000").at_least(0.0).cluster_wide().accepted()
         .doc(""),
@@ -76,22 +76,22 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::int("group.streams.session.timeout.ms", "45000").at_least(1.0).accepted().kip(1071)
         .doc(""),
-    Row::int("offset.metadata.max.bytes", "4096").high().accepted()
+    Row::int("offset.metadata.max.bytes", "4096").high()
         .doc(""),
-    Row::int("offsets.commit.timeout.ms", "5000").at_least(1.0).high().accepted()
+    Row::int("offsets.commit.timeout.ms", "5000").at_least(1.0).high()
         .doc(""),
-    Row::int("offsets.load.buffer.size", "5242880").at_least(1.0).high().accepted()
+    Row::int("offsets.load.buffer.size", "5242880").at_least(1.0).high()
         .doc(""),
-    Row::long("offsets.retention.check.interval.ms", "600000").at_least(1.0).high().accepted()
+    Row::long("offsets.retention.check.interval.ms", "600000").at_least(1.0).high()
         .doc(""),
-    Row::int("offsets.retention.minutes", "10080").at_least(1.0).high().accepted().kip(211)
+    Row::int("offsets.retention.minutes", "10080").at_least(1.0).high().kip(211)
         .doc(""),
-    Row::int("offsets.topic.compression.codec", "0").high().accepted()
+    Row::int("offsets.topic.compression.codec", "0").high()
         .doc(""),
-    Row::int("offsets.topic.num.partitions", "50").at_least(1.0).high().accepted()
+    Row::int("offsets.topic.num.partitions", "50").at_least(1.0).high()
         .doc(""),
-    Row::short("offsets.topic.replication.factor", "3").own("1").at_least(1.0).high().accepted()
+    Row::short("offsets.topic.replication.factor", "3").own_when_single("1").at_least(1.0).high()
         .doc(""),
-    Row::int("offsets.topic.segment.bytes", "104857600").at_least(1.0).high().accepted()
+    Row::int("offsets.topic.segment.bytes", "104857600").at_least(1.0).high()
         .doc(""),
 ];

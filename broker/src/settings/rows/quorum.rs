@@ -8,13 +8,13 @@ use super::super::row::{Check, Kind, Row};
 pub(super) const ROWS: &[Row] = &[
     Row::int("broker.heartbeat.interval.ms", "2000").accepted()
         .doc(""),
-    Row::int("broker.id", "-1").own("1").high().accepted()
+    Row::int("broker.id", "-1").own("1").high()
         .doc(""),
     Row::int("broker.session.timeout.ms", "9000").accepted()
         .doc(""),
     Row::unset("cluster.id", Kind::String).hidden()
         .doc("The id of the cluster while its data directory is new, where Kafka wants kafka-storage to be run first; a random one is made if this is unset."),
-    Row::unset("controller.listener.names", Kind::List).distinct(false).high().accepted().kip(500)
+    Row::unset("controller.listener.names", Kind::List).distinct(false).high().kip(500)
         .doc(""),
     Row::long("controller.performance.always.log.threshold.ms", "2000").at_least(0.0).hidden().accepted()
         .doc(""),
@@ -68,8 +68,8 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::long("metadata.max.retention.ms", "604800000").high().accepted()
         .doc(""),
-    Row::unset("node.id", Kind::Int).own("1").at_least(0.0).high().accepted().kip(500)
+    Row::unset("node.id", Kind::Int).own("1").at_least(0.0).high().kip(500)
         .doc(""),
-    Row::unset("process.roles", Kind::List).own("broker,controller").check(Check::Items { values: &["broker", "controller"], may_be_empty: false }).high().accepted().kip(500)
+    Row::unset("process.roles", Kind::List).own("broker,controller").check(Check::Items { values: &["broker", "controller"], may_be_empty: false }).high().kip(500)
         .doc(""),
 ];

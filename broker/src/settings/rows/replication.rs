@@ -8,13 +8,13 @@ use super::super::row::{Kind, Row};
 pub(super) const ROWS: &[Row] = &[
     Row::boolean("auto.leader.rebalance.enable", "true").high().accepted()
         .doc(""),
-    Row::int("default.replication.factor", "1").accepted()
+    Row::int("default.replication.factor", "1")
         .doc(""),
-    Row::unset("inter.broker.listener.name", Kind::String).accepted().kip(103)
+    Row::unset("inter.broker.listener.name", Kind::String).kip(103)
         .doc(""),
     Row::long("leader.imbalance.check.interval.seconds", "300").at_least(1.0).high().accepted()
         .doc(""),
-    Row::int("min.insync.replicas", "1").at_least(1.0).high().cluster_wide().accepted()
+    Row::int("min.insync.replicas", "1").at_least(1.0).high().cluster_wide()
         .doc(""),
     Row::unset("num.replica.alter.log.dirs.threads", Kind::Int).high().accepted()
         .doc(""),
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::int("replica.fetch.wait.max.ms", "500").high().accepted()
         .doc(""),
-    Row::long("replica.high.watermark.checkpoint.interval.ms", "5000").high().accepted()
+    Row::long("replica.high.watermark.checkpoint.interval.ms", "5000").high()
         .doc(""),
     Row::long("replica.lag.time.max.ms", "30000").high().accepted()
         .doc(""),

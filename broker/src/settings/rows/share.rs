@@ -64,13 +64,13 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::int("share.coordinator.state.topic.compression.codec", "0").high().accepted()
         .doc(""),
-    Row::short("share.coordinator.state.topic.min.isr", "2").own("1").at_least(1.0).high().accepted()
+    Row::short("share.coordinator.state.topic.min.isr", "2").own_when_single("1").at_least(1.0).high().accepted()
         .doc(""),
     Row::int("share.coordinator.state.topic.num.partitions", "50").at_least(1.0).high().accepted()
         .doc(""),
     Row::int("share.coordinator.state.topic.prune.interval.ms", "300000").at_least(1.0).low().hidden().accepted()
         .doc(""),
-    Row::short("share.coordinator.state.topic.replication.factor", "3").own("1").at_least(1.0).high().accepted()
+    Row::short("share.coordinator.state.topic.replication.factor", "3").own_when_single("1").at_least(1.0).high().accepted()
         .doc(""),
     Row::int("share.coordinator.state.topic.segment.bytes", "104857600").at_least(1.0).high().accepted()
         .doc(""),

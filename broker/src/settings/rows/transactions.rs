@@ -10,9 +10,9 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::int("add.partitions.to.txn.retry.backoff.ms", "20").at_least(1.0).high().accepted()
         .doc(""),
-    Row::int("producer.id.expiration.check.interval.ms", "600000").at_least(1.0).low().hidden().accepted()
+    Row::int("producer.id.expiration.check.interval.ms", "600000").at_least(1.0).low().hidden()
         .doc(""),
-    Row::int("producer.id.expiration.ms", "86400000").at_least(1.0).low().cluster_wide().accepted()
+    Row::int("producer.id.expiration.ms", "86400000").at_least(1.0).low().cluster_wide()
         .doc(""),
     Row::int("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000").at_least(1.0).low().accepted()
         .doc(""),
@@ -24,11 +24,11 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::int("transaction.state.log.load.buffer.size", "5242880").at_least(1.0).high().accepted()
         .doc(""),
-    Row::int("transaction.state.log.min.isr", "2").own("1").at_least(1.0).high().accepted()
+    Row::int("transaction.state.log.min.isr", "2").own_when_single("1").at_least(1.0).high().accepted()
         .doc(""),
     Row::int("transaction.state.log.num.partitions", "50").at_least(1.0).high().accepted()
         .doc(""),
-    Row::short("transaction.state.log.replication.factor", "3").own("1").at_least(1.0).high().accepted()
+    Row::short("transaction.state.log.replication.factor", "3").own_when_single("1").at_least(1.0).high().accepted()
         .doc(""),
     Row::int("transaction.state.log.segment.bytes", "104857600").at_least(1.0).high().accepted()
         .doc(""),
