@@ -9,5 +9,6 @@ pub mod error;
 pub mod fetch;
 pub mod net;
 pub mod partition;
+pub mod quorum;
 pub mod settings;
 pub mod state;

@@ -2,9 +2,11 @@
 //!
 //! Must never hold logic; a broker is a value, so nothing here may be global to the process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use kafka_protocol::error::ResponseError;
+use milena_coordinator::controller::Refusal;
 pub use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::BrokerId;
 
@@ -12,6 +14,7 @@ use crate::api::api_versions::EncodedVersions;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
 use crate::partition::set::Partitions;
+use crate::quorum::Quorum;
 use crate::settings::Settings;
 
 /// Handles of one running broker.
@@ -24,12 +27,19 @@ pub struct BrokerState {
     /// The newest metadata image; taken once per request by the dispatch.
     pub image: Arc<ArcSwap<MetadataImage>>,
     pub partitions: Arc<Partitions>,
+    /// Set once the coordination service runs; its followers may hold this state.
+    pub quorum: OnceLock<Quorum>,
     pub fetch_sessions: SessionCache,
     /// Answers to ApiVersions, encoded once per version and feature epoch.
     pub encoded_versions: EncodedVersions,
 }
 
 impl BrokerState {
+    /// The coordination service; requests are not served before it runs, except in tests of a single handler.
+    pub fn quorum(&self) -> Result<&Quorum, Refusal> {
+        self.quorum.get().ok_or_else(|| Refusal::bare(ResponseError::NotController))
+    }
+
     /// A broker without listeners, tasks or topics, on a simulated disk.
     #[cfg(test)]
     #[must_use]
@@ -45,6 +55,7 @@ impl BrokerState {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             image: Arc::default(),
             partitions: Arc::new(Partitions::new(BrokerId(1), disk)),
+            quorum: OnceLock::new(),
             fetch_sessions: SessionCache::new(1000, 0),
             encoded_versions: EncodedVersions::default(),
         })

@@ -157,7 +157,7 @@ impl Stage {
         let session = if matches!(kind, CommandKind::Multi(_)) { self.session } else { SessionId::NONE };
         let command = Command { session, time: Timestamp(1), kind };
         let (outcome, changes) = self.tree.apply(zxid, &command);
-        self.image = self.image.apply(&self.tree, &changes);
+        (self.image, _) = self.image.apply(&self.tree, &changes);
         assert_eq!(self.image, MetadataImage::from_tree(&self.tree), "the image followed {changes:?}");
         outcome
     }

@@ -15,7 +15,9 @@ use super::nodes::{
     TopicNode, parse_topic_id,
 };
 use super::paths::{self, Place};
-use super::{ConfigKind, ConfigNode, Features, MetadataImage, PartitionImage, TopicImage, topic};
+use super::{
+    ConfigKind, ConfigNode, ConfigResource, Delta, Features, MetadataImage, PartitionImage, TopicImage, topic,
+};
 use crate::tree::{Change, Stat, Tree};
 
 impl MetadataImage {
@@ -39,12 +41,14 @@ impl MetadataImage {
         image
     }
 
-    /// The image after `changes`, which led to `tree`; parts that no change touched are shared with this one.
+    /// The image after `changes`, which led to `tree`, and what differs; parts that no change touched are shared
+    /// with this one.
     #[must_use]
-    pub fn apply(&self, tree: &Tree, changes: &[Change]) -> Self {
+    pub fn apply(&self, tree: &Tree, changes: &[Change]) -> (Self, Delta) {
         let mut next = self.clone();
         next.zxid = tree.zxid();
         let touched = Touched::by(changes);
+        let delta = touched.delta();
         next.read_singles(tree, &touched.singles);
         for id in touched.brokers {
             next.read_broker(tree, id);
@@ -58,7 +62,7 @@ impl MetadataImage {
         for (kind, name) in touched.configs {
             next.read_config(tree, kind, &name);
         }
-        next
+        (next, delta)
     }
 
     fn read_singles(&mut self, tree: &Tree, singles: &Singles) {
@@ -256,6 +260,19 @@ impl<'a> Touched<'a> {
             }
         }
         touched
+    }
+
+    fn delta(&self) -> Delta {
+        Delta {
+            topics: self.topics.keys().map(|name| Arc::from(*name)).collect(),
+            configs: self
+                .configs
+                .iter()
+                .map(|(kind, name)| ConfigResource::new(*kind, name.as_str()))
+                .collect(),
+            brokers: self.brokers.clone(),
+            features: self.singles.feature,
+        }
     }
 }
 

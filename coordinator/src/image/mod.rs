@@ -6,6 +6,7 @@
 mod broker;
 mod build;
 mod config;
+mod delta;
 mod ordered;
 mod topic;
 
@@ -21,6 +22,7 @@ use crate::tree::Zxid;
 
 pub use broker::{BrokerImage, Endpoint, SecurityProtocol};
 pub use config::{ConfigKind, ConfigResource, Configs};
+pub use delta::Delta;
 pub use ordered::Ordered;
 pub use topic::{PartitionImage, TopicImage, is_internal_topic};
 

@@ -1,0 +1,137 @@
+//! Topics that come into being because somebody asked for them: by Metadata, or because a coordinator needs one.
+//!
+//! Must never ask the controller twice for a topic while the first request is under way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::CreateTopicsRequest;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::protocol::StrBytes;
+use milena_coordinator::controller::{Refusal, check_topic_name};
+use parking_lot::Mutex;
+use tracing::{info, warn};
+
+use super::Quorum;
+
+/// Topics under way at a time; asked for more, Metadata answers as for the others and the client asks again.
+const MAX_IN_FLIGHT: usize = 1000;
+/// The topic of group metadata and committed offsets.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// How `__consumer_offsets` is created (`offsets.topic.*`).
+#[derive(Clone, Debug)]
+pub struct OffsetsTopic {
+    pub partitions: i32,
+    pub replication_factor: i16,
+    pub segment_bytes: i32,
+}
+
+impl Default for OffsetsTopic {
+    fn default() -> Self {
+        Self { partitions: 50, replication_factor: 3, segment_bytes: 104_857_600 }
+    }
+}
+
+/// Which topics are being created.
+#[derive(Debug)]
+pub struct AutoCreate {
+    offsets: OffsetsTopic,
+    in_flight: Mutex<BTreeSet<String>>,
+}
+
+impl AutoCreate {
+    pub(super) fn new(offsets: OffsetsTopic) -> Self {
+        Self { offsets, in_flight: Mutex::default() }
+    }
+
+    /// Claims the name; `false` while another request is under way.
+    fn claim(&self, name: &str) -> bool {
+        let mut in_flight = self.in_flight.lock();
+        in_flight.len() < MAX_IN_FLIGHT && in_flight.insert(name.to_owned())
+    }
+
+    fn release<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut in_flight = self.in_flight.lock();
+        for name in names {
+            in_flight.remove(name);
+        }
+    }
+
+    /// −1 leaves partitions and replicas to the controller's defaults.
+    fn topic(&self, name: &str) -> CreatableTopic {
+        let topic = CreatableTopic::default().with_name(text(name).into());
+        if name != OFFSETS_TOPIC {
+            return topic.with_num_partitions(-1).with_replication_factor(-1);
+        }
+        let config = |key: &str, value: &str| {
+            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+        };
+        topic
+            .with_num_partitions(self.offsets.partitions)
+            .with_replication_factor(self.offsets.replication_factor)
+            .with_configs(vec![
+                config("cleanup.policy", "compact"),
+                config("compression.type", "producer"),
+                config("segment.bytes", &self.offsets.segment_bytes.to_string()),
+            ])
+    }
+}
+
+impl Quorum {
+    /// Starts creating the topics that nobody else is creating, and returns at once. Must be called on a runtime.
+    pub fn auto_create<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let auto = &self.shared.auto_create;
+        let topics: Vec<_> = names
+            .filter(|name| check_topic_name(name).is_ok() && auto.claim(name))
+            .map(|name| auto.topic(name))
+            .collect();
+        if topics.is_empty() {
+            return;
+        }
+        let quorum = self.clone();
+        tokio::spawn(async move { quorum.create_claimed(topics).await });
+    }
+
+    /// Creates a topic that a coordinator needs and returns when this broker is ready for it; does nothing if it
+    /// exists or another request is creating it.
+    pub async fn ensure_topic(&self, name: &str) -> Result<(), Refusal> {
+        if self.newest_image().topic(name).is_some() || !self.shared.auto_create.claim(name) {
+            return Ok(());
+        }
+        let quorum = self.clone();
+        let topic = self.shared.auto_create.topic(name);
+        // In a task of its own, so that the name is released even if whoever waits here goes away.
+        let created = tokio::spawn(async move { quorum.create_claimed(vec![topic]).await });
+        created.await.unwrap_or_else(|_| Err(Refusal::bare(ResponseError::UnknownServerError)))
+    }
+
+    /// Creates topics whose names are claimed; tells the first refusal.
+    async fn create_claimed(&self, topics: Vec<CreatableTopic>) -> Result<(), Refusal> {
+        let names: Arc<[String]> = topics.iter().map(|topic| topic.name.to_string()).collect();
+        let created = self.create_topics(CreateTopicsRequest::default().with_topics(topics)).await;
+        self.shared.auto_create.release(names.iter().map(String::as_str));
+        let results =
+            created.inspect_err(|refusal| warn!(topics = ?names, error = %refusal, "topics not created"))?;
+        let mut first = Ok(());
+        for result in results {
+            let name = result.name.as_str();
+            match ResponseError::try_from_code(result.error_code) {
+                None => info!(topic = name, "topic created because it was asked for"),
+                // Somebody else was faster.
+                Some(ResponseError::TopicAlreadyExists) => {}
+                Some(code) => {
+                    let message = result.error_message.as_deref().unwrap_or_default();
+                    warn!(topic = name, code = code.code(), message, "topic not created");
+                    first = first.and(Err(Refusal::new(code, message)));
+                }
+            }
+        }
+        first
+    }
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
