@@ -100,6 +100,11 @@ impl Tool {
         self
     }
 
+    #[must_use]
+    pub fn arg(self, argument: &str) -> Self {
+        self.args([argument])
+    }
+
     /// Adds the words of `line`, split at spaces.
     #[must_use]
     pub fn line(self, line: &str) -> Self {

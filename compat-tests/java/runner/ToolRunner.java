@@ -8,6 +8,7 @@
 //   to the runner:   0 = arguments, each ended by a NUL, the main class first; 1 = stdin (empty = end); 2 = stop
 //   from the runner: 1 = stdout, 2 = stderr, 3 = exit code (4 bytes), the last frame
 
+import java.io.BufferedOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -20,15 +21,26 @@ import java.lang.reflect.InvocationTargetException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.URL;
+import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
 
 import org.apache.kafka.common.utils.Exit;
+import org.apache.kafka.tools.TopicCommand;
 
 public final class ToolRunner {
     private static final InheritableThreadLocal<Call> CURRENT = new InheritableThreadLocal<>();
+
+    /** A tool may print a million small pieces; they leave together, soon enough for a test that waits for one. */
+    private static final long FLUSH_AFTER_MS = 2;
+
+    private static final ScheduledExecutorService FLUSHER = Executors.newSingleThreadScheduledExecutor();
 
     public static void main(String[] args) throws Exception {
         PrintStream realOut = System.out;
@@ -68,7 +80,7 @@ public final class ToolRunner {
             DataInputStream in = new DataInputStream(socket.getInputStream());
             in.readByte();
             String[] words = new String(in.readNBytes(in.readInt()), StandardCharsets.UTF_8).split("\0", -1);
-            Call call = new Call(new DataOutputStream(socket.getOutputStream()));
+            Call call = new Call(new DataOutputStream(new BufferedOutputStream(socket.getOutputStream(), 1 << 16)));
             Thread tool = new Thread(() -> run(call, words[0], Arrays.copyOfRange(words, 1, words.length - 1)), "tool");
             tool.start();
             Thread feeder = new Thread(() -> feed(call, in, tool), "tool-stdin");
@@ -88,7 +100,9 @@ public final class ToolRunner {
         CURRENT.set(call);
         int status = 0;
         try {
-            Class.forName(mainClass).getMethod("main", String[].class).invoke(null, (Object) args);
+            ClassLoader tools = new ToolLoader();
+            Thread.currentThread().setContextClassLoader(tools);
+            Class.forName(mainClass, true, tools).getMethod("main", String[].class).invoke(null, (Object) args);
         } catch (InvocationTargetException e) {
             if (!(e.getCause() instanceof Left)) {
                 e.getCause().printStackTrace();
@@ -158,6 +172,31 @@ public final class ToolRunner {
         throw new Left();
     }
 
+    /** The tools count in static fields, so each call has its own copy of their classes (and of nothing else). */
+    private static final class ToolLoader extends URLClassLoader {
+        private static final URL JAR = TopicCommand.class.getProtectionDomain().getCodeSource().getLocation();
+
+        ToolLoader() {
+            super(new URL[] {JAR}, ToolRunner.class.getClassLoader());
+        }
+
+        @Override
+        protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+            if (name.startsWith("org.apache.kafka.tools.")) {
+                synchronized (getClassLoadingLock(name)) {
+                    Class<?> loaded = findLoadedClass(name);
+                    if (loaded != null) return loaded;
+                    try {
+                        return findClass(name);
+                    } catch (ClassNotFoundException inAnotherJar) {
+                        // The interfaces that the tools share with their plug-ins.
+                    }
+                }
+            }
+            return super.loadClass(name, resolve);
+        }
+    }
+
     /** Unwinds a tool that asked for the end of its process. */
     private static final class Left extends Error {
         Left() {
@@ -171,6 +210,7 @@ public final class ToolRunner {
         final PipedOutputStream stdinEnd;
         final List<Runnable> hooks = new CopyOnWriteArrayList<>();
         private Integer status;
+        private boolean flushIsDue;
 
         Call(DataOutputStream frames) throws IOException {
             this.frames = frames;
@@ -187,13 +227,28 @@ public final class ToolRunner {
                 frames.writeByte(kind);
                 frames.writeInt(length);
                 frames.write(bytes, offset, length);
-                frames.flush();
+                if (!flushIsDue) {
+                    flushIsDue = true;
+                    FLUSHER.schedule(this::flush, FLUSH_AFTER_MS, TimeUnit.MILLISECONDS);
+                }
+            }
+        }
+
+        void flush() {
+            synchronized (frames) {
+                flushIsDue = false;
+                try {
+                    frames.flush();
+                } catch (IOException ignored) {
+                    // The test gave up on this call.
+                }
             }
         }
 
         synchronized void finish() throws IOException {
             int code = status == null ? 0 : status;
             send(3, new byte[] {(byte) (code >> 24), (byte) (code >> 16), (byte) (code >> 8), (byte) code}, 0, 4);
+            flush();
         }
     }
 

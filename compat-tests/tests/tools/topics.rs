@@ -1,6 +1,6 @@
 //! kafka-topics: create, describe, alter, list, delete, and its refusals.
 
-use milena_compat_tests::Server;
+use milena_compat_tests::{Server, wait};
 
 #[test]
 fn a_topic_is_created_described_and_listed() {
@@ -77,8 +77,12 @@ fn a_deleted_topic_is_gone_and_may_come_back_with_another_id() {
     server.tool("kafka-topics").line("--create --topic t-delete").ok();
     let first = id();
     server.tool("kafka-topics").line("--delete --topic t-delete").ok();
-    let missing = server.tool("kafka-topics").line("--describe --topic t-delete").run().fails();
-    assert!(missing.contains("Topic 't-delete' does not exist as expected"), "{missing}");
+    wait::until_like(
+        wait::PATIENCE,
+        "the topic is gone",
+        || server.tool("kafka-topics").line("--describe --topic t-delete").run(),
+        |told| told.status != 0 && told.all().contains("Topic 't-delete' does not exist as expected"),
+    );
     server.tool("kafka-topics").line("--create --topic t-delete").ok();
     assert_ne!(first, id());
 }
