@@ -3,12 +3,16 @@
 //! It must never decide about groups, elections or replica sets: those decisions live in `milena-coordinator`.
 
 pub mod api;
+pub mod broker;
 pub mod clock;
 pub mod codec;
 pub mod error;
 pub mod fetch;
 pub mod net;
 pub mod partition;
+pub mod producer_ids;
 pub mod quorum;
 pub mod settings;
 pub mod state;
+
+pub use broker::Broker;

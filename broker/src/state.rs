@@ -14,6 +14,7 @@ use crate::api::api_versions::EncodedVersions;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
 use crate::partition::set::Partitions;
+use crate::producer_ids::ProducerIds;
 use crate::quorum::Quorum;
 use crate::settings::Settings;
 
@@ -30,6 +31,7 @@ pub struct BrokerState {
     /// Set once the coordination service runs; its followers may hold this state.
     pub quorum: OnceLock<Quorum>,
     pub fetch_sessions: SessionCache,
+    pub producer_ids: ProducerIds,
     /// Answers to ApiVersions, encoded once per version and feature epoch.
     pub encoded_versions: EncodedVersions,
 }
@@ -57,6 +59,7 @@ impl BrokerState {
             partitions: Arc::new(Partitions::new(BrokerId(1), disk)),
             quorum: OnceLock::new(),
             fetch_sessions: SessionCache::new(1000, 0),
+            producer_ids: ProducerIds::default(),
             encoded_versions: EncodedVersions::default(),
         })
     }

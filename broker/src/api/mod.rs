@@ -9,6 +9,7 @@ pub mod describe_producers;
 mod dispatch;
 pub mod fetch;
 pub mod get_telemetry_subscriptions;
+pub mod init_producer_id;
 pub mod list_offsets;
 pub mod message;
 pub mod offset_for_leader_epoch;
@@ -75,6 +76,7 @@ pub static TABLE: &[Row] = &[
     row!(2, "ListOffsets", list_offsets, list_offsets::Asked, list_offsets::Told),
     row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded),
     row!(21, "DeleteRecords", delete_records, DeleteRecordsRequest, DeleteRecordsResponse),
+    row!(22, "InitProducerId", init_producer_id, InitProducerIdRequest, InitProducerIdResponse),
     row!(
         23,
         "OffsetForLeaderEpoch",

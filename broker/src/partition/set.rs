@@ -83,9 +83,10 @@ impl Partitions {
         topics.values().flat_map(|topic| topic.partitions.iter().flatten().cloned()).collect()
     }
 
-    /// Brings logs, leadership and configs in line with a new image. Only what changed costs anything.
+    /// Makes logs, leadership and configs ready for a new image. Only what changed costs anything.
     pub fn follow(&self, image: &MetadataImage, settings: &Arc<Settings>, now: Timestamp) {
-        self.remove_gone(image, now);
+        // A topic that was deleted and made again needs the name of its predecessor's directory.
+        self.retire(now, |name, hosted| image.topic(name).is_some_and(|topic| topic.id != hosted.id));
         let changed: Vec<_> = {
             let topics = self.topics.read();
             image
@@ -146,12 +147,17 @@ impl Partitions {
         clean.into_iter().all(|each| each)
     }
 
-    fn remove_gone(&self, image: &MetadataImage, now: Timestamp) {
+    /// Lets go of partitions that the image no longer has; their files go later.
+    pub fn remove_gone(&self, image: &MetadataImage, now: Timestamp) {
+        self.retire(now, |name, hosted| image.topic(name).is_none_or(|topic| topic.id != hosted.id));
+    }
+
+    fn retire(&self, now: Timestamp, goes: impl Fn(&str, &Hosted) -> bool) {
         let gone: Vec<Hosted> = {
             let mut topics = self.topics.write();
             let names: Vec<Arc<str>> = topics
                 .iter()
-                .filter(|(name, hosted)| image.topic(name).is_none_or(|topic| topic.id != hosted.id))
+                .filter(|(name, hosted)| goes(name, hosted))
                 .map(|(name, _)| name.clone())
                 .collect();
             names.iter().filter_map(|name| topics.remove(name)).collect()

@@ -65,6 +65,13 @@ impl Sources {
     }
 }
 
+impl Settings {
+    /// The listeners with their addresses, or everything that is wrong with them.
+    pub fn checked_listeners(&self) -> Result<listeners::Listeners, SettingsError> {
+        listeners::read(self, own_address()).map_err(|problems| SettingsError { problems })
+    }
+}
+
 fn take(read: Result<Vec<Pair>, Vec<Problem>>, pairs: &mut Vec<Pair>, problems: &mut Vec<Problem>) {
     match read {
         Ok(read) => pairs.extend(read),

@@ -1,0 +1,273 @@
+//! A broker as a value: started from settings, stopped by its handle; several may live in one process.
+//!
+//! It must never decide anything: it lists the subsystems, in the order in which they need each other.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use milena_coordinator::image::{ConfigKind, Endpoint, MetadataImage};
+use milena_storage::fs::RealFs;
+use milena_storage::ids::BrokerId;
+use thiserror::Error;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::api::Dispatch;
+use crate::api::api_versions::EncodedVersions;
+use crate::clock::Clock;
+use crate::fetch::cache::SessionCache;
+use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net};
+use crate::net::workers::Workers;
+use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
+use crate::partition::housekeeping;
+use crate::partition::set::Partitions;
+use crate::producer_ids::ProducerIds;
+use crate::quorum::{Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError};
+use crate::settings::{Listener, Settings, SettingsError};
+use crate::state::BrokerState;
+
+/// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+/// The metadata ensemble's directory inside the metadata log directory; no topic's partition can have this name.
+const ENSEMBLE_DIR: &str = ".milena-ensemble";
+
+/// Levels that a new cluster begins with (KIP-584). Features that the broker does not serve yet stay out.
+const FEATURES: &[(&str, i16)] = &[("metadata.version", 30)];
+
+/// Why a broker did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Quorum(#[from] QuorumError),
+    #[error("cannot start a thread or listener: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A running broker. Dropping it without [`Broker::stop`] is as good as a kill: nothing acknowledged is lost.
+pub struct Broker {
+    state: Arc<BrokerState>,
+    net: Net,
+    housekeeping: watch::Sender<bool>,
+    listening: Vec<Listening>,
+    _workers: Workers,
+}
+
+/// One listener that serves.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    pub name: String,
+    pub bound: SocketAddr,
+    /// `host:port` as clients are told; `None` for a listener that is not advertised.
+    pub advertised: Option<String>,
+}
+
+impl Broker {
+    /// Starts everything and returns when clients are served. Must be called on a tokio runtime that lives as long
+    /// as the broker.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let listeners = settings.checked_listeners()?;
+        let backlog = settings.network().listen_backlog;
+        let disk = open_disk(&settings)?;
+        let clean = disk.dirs.iter().all(|dir| dir.clean);
+        let bound = listeners
+            .broker
+            .iter()
+            .map(|each| listener::bind(&config_of(each), backlog))
+            .collect::<Result<Vec<_>, _>>()?;
+        let listening: Vec<_> =
+            listeners.broker.iter().zip(&bound).map(|(each, bound)| told(each, bound)).collect();
+
+        let (state, quorum) = compose(settings, disk).await?;
+        let endpoints = listeners.broker.iter().zip(&bound).filter_map(|(each, bound)| endpoint(each, bound));
+        let rack = state.settings.load().node().rack;
+        quorum.register(Listeners { endpoints: endpoints.collect(), rack }, clean).await?;
+        state.partitions.set_strays_aside(&state.image.load_full());
+
+        let (housekeeping, stop) = watch::channel(false);
+        let settings = state.settings.load_full();
+        tokio::spawn(housekeeping::run(
+            state.partitions.clone(),
+            state.clock.clone(),
+            settings.clone(),
+            stop,
+        ));
+        let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
+        let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
+        for bound in bound {
+            net.serve(bound)?;
+        }
+        Ok(Self { state, net, housekeeping, listening, _workers: workers })
+    }
+
+    /// Where clients connect: the advertised addresses, separated by commas.
+    #[must_use]
+    pub fn bootstrap_servers(&self) -> String {
+        let told: Vec<_> = self.listening.iter().filter_map(|each| each.advertised.clone()).collect();
+        told.join(",")
+    }
+
+    #[must_use]
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    #[must_use]
+    pub fn cluster_id(&self) -> String {
+        self.state.image.load().cluster_id.to_string()
+    }
+
+    #[must_use]
+    pub fn state(&self) -> &Arc<BrokerState> {
+        &self.state
+    }
+
+    /// Stops in order: no new requests, answers out, registration gone, logs flushed and marked clean.
+    pub async fn stop(self) {
+        self.net.stop(STOP_GRACE).await;
+        let _ = self.housekeeping.send(true);
+        let epoch = self.state.image.load().broker(self.state.id).map_or(-1, |broker| broker.epoch);
+        if let Ok(quorum) = self.state.quorum() {
+            quorum.stop().await;
+        }
+        let partitions = self.state.partitions.clone();
+        let closed = tokio::task::spawn_blocking(move || partitions.close(epoch)).await;
+        if !matches!(closed, Ok(true)) {
+            tracing::error!("not every log could be closed cleanly; the next start will recover them");
+        }
+    }
+}
+
+/// Takes the log directories, so that nobody else writes there.
+fn open_disk(settings: &Settings) -> Result<Disk, DiskError> {
+    let node = settings.node();
+    let fresh_cluster_id = uuid_text(Uuid::new_v4());
+    let who = Identity { node_id: node.id, cluster_id: node.cluster_id, fresh_cluster_id };
+    Disk::open(Arc::new(RealFs), &settings.storage(), &who)
+}
+
+/// Starts the ensemble with its followers and gathers the handles.
+async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Quorum), StartError> {
+    let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
+    let cluster_id = disk.cluster_id.clone();
+    let clock = Arc::new(Clock::new());
+    let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
+    let slots = settings.fetch().session_slots;
+    let partitions = Arc::new(Partitions::new(node.id, disk));
+    let settings = Arc::new(ArcSwap::from_pointee(settings));
+    let followers: Vec<Box<dyn Follower>> = vec![
+        Box::new(FollowSettings { broker: node.id, settings: settings.clone() }),
+        Box::new(FollowPartitions {
+            partitions: partitions.clone(),
+            settings: settings.clone(),
+            clock: clock.clone(),
+        }),
+    ];
+    let quorum = Quorum::start(QuorumConfig {
+        node: node.id,
+        fs: Arc::new(RealFs),
+        dir: storage.metadata_dir.join(ENSEMBLE_DIR),
+        clock: clock.clone(),
+        image: image.clone(),
+        rules: settings.load_full(),
+        followers,
+        seed: Uuid::new_v4().as_u64_pair().0,
+        offsets_topic: OffsetsTopic {
+            partitions: groups.offsets.topic_partitions,
+            replication_factor: groups.offsets.topic_replication_factor,
+            segment_bytes: groups.offsets.topic_segment_bytes,
+        },
+    })
+    .await?;
+    quorum.bootstrap(&cluster_id, FEATURES.iter().map(|(name, level)| ((*name).to_owned(), *level))).await?;
+    let state = BrokerState {
+        id: node.id,
+        clock,
+        settings,
+        image,
+        partitions,
+        fetch_sessions: SessionCache::new(slots, Uuid::new_v4().as_fields().0),
+        producer_ids: ProducerIds::default(),
+        quorum: OnceLock::from(quorum.clone()),
+        encoded_versions: EncodedVersions::default(),
+    };
+    Ok((Arc::new(state), quorum))
+}
+
+/// Settings change with the image: what operators set at run time lies in the tree.
+struct FollowSettings {
+    broker: BrokerId,
+    settings: Arc<ArcSwap<Settings>>,
+}
+
+impl Follower for FollowSettings {
+    fn prepare(&mut self, change: &ImageChange) {
+        let version = |image: &MetadataImage, name: &str| image.config_version(ConfigKind::Broker, name);
+        let own = self.broker.0.to_string();
+        let changed = ["", &own].iter().any(|name| version(&change.old, name) != version(&change.new, name));
+        if changed {
+            self.settings.store(Arc::new(self.settings.load().with_image(&change.new)));
+        }
+    }
+}
+
+/// Logs are there before handlers see their partitions, and go after handlers saw them gone.
+struct FollowPartitions {
+    partitions: Arc<Partitions>,
+    settings: Arc<ArcSwap<Settings>>,
+    clock: Arc<Clock>,
+}
+
+impl Follower for FollowPartitions {
+    fn prepare(&mut self, change: &ImageChange) {
+        self.partitions.follow(&change.new, &self.settings.load_full(), self.clock.now());
+    }
+
+    fn published(&mut self, change: &ImageChange) {
+        self.partitions.remove_gone(&change.new, self.clock.now());
+    }
+}
+
+fn config_of(listener: &Listener) -> ListenerConfig {
+    ListenerConfig {
+        name: listener.name.as_str().into(),
+        host: listener.host.clone().unwrap_or_default(),
+        port: listener.port,
+    }
+}
+
+fn told(listener: &Listener, bound: &Bound) -> Listening {
+    let endpoint = endpoint(listener, bound);
+    Listening {
+        name: listener.name.clone(),
+        bound: bound.address,
+        advertised: endpoint.map(|endpoint| host_and_port(&endpoint)),
+    }
+}
+
+/// What clients are told; the port that the system chose takes the place of 0.
+fn endpoint(listener: &Listener, bound: &Bound) -> Option<Endpoint> {
+    let advertised = listener.advertised.as_ref()?;
+    Some(Endpoint {
+        listener: listener.name.clone(),
+        host: advertised.host.clone(),
+        port: if advertised.port == 0 { bound.address.port() } else { advertised.port },
+        protocol: listener.protocol,
+    })
+}
+
+fn host_and_port(endpoint: &Endpoint) -> String {
+    if endpoint.host.contains(':') {
+        format!("[{}]:{}", endpoint.host, endpoint.port)
+    } else {
+        format!("{}:{}", endpoint.host, endpoint.port)
+    }
+}
