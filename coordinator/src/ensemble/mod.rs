@@ -2,6 +2,40 @@
 //!
 //! The one module of this crate that does I/O and is `async`. Must never decide anything about topics, groups or
 //! brokers: it orders commands, keeps them, and applies them.
+//!
+//! # What is kept where
+//!
+//! The directory given to [`Ensemble::start`] (by custom [`DIRECTORY`] in the first log directory, a name that is
+//! neither a topic's partition nor anything Kafka looks for) holds:
+//!
+//! | file | content | written |
+//! |---|---|---|
+//! | `log/*.log` | the Raft log as Kafka record batches: offset = index, leader epoch = term, value = one of our entries | synced before an entry counts; proposals that meet a running sync share the next |
+//! | `vote` | the vote, the last known commit, how far the log was dropped | replaced atomically and synced before a vote is given |
+//! | `snapshot` | the membership and the whole tree | replaced atomically when enough was applied; then the log before it is dropped |
+//!
+//! The tree itself is only in memory. A start reads the snapshot, replays the log, and serves nothing before all that
+//! is committed is applied, so nobody sees an older tree than before. A torn end of the log, as a loss of power
+//! leaves it, is cut off; damage anywhere else stops the start with the file and the place.
+//!
+//! # Threads
+//!
+//! Raft runs as tasks of the runtime that called `start`, which may have one thread. One thread of its own writes and
+//! syncs the log. A lone voter has no timer: it sleeps until somebody proposes something.
+
+mod entry_bytes;
+mod entry_log;
+mod load;
+mod local;
+mod log_store;
+mod machine;
+mod network;
+mod raft;
+mod raft_types;
+mod scan;
+mod snapshot_file;
+mod vote_file;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,15 +43,21 @@ use std::sync::Arc;
 use milena_storage::StorageError;
 use milena_storage::fs::Fs;
 use milena_storage::ids::Timestamp;
-use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 
+use self::raft::Node;
 use crate::tree::{
-    Change, Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, SessionId, SnapshotError, Tree,
-    Zxid,
+    Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, SessionId, SnapshotError, Tree, Zxid,
 };
 
 /// Name of the ensemble's directory inside a log directory.
 pub const DIRECTORY: &str = ".milena-ensemble";
+
+/// Largest command: a multi that touches thousands of partitions, well below what a segment holds.
+pub const MAX_COMMAND_BYTES: usize = 8 << 20;
+
+/// Proposals under way at once; further ones wait. Bounds the memory of everything behind them.
+const MAX_IN_FLIGHT: usize = 1024;
 
 /// Hears of every change, in the order of the log.
 pub trait Observer: Send {
@@ -25,7 +65,7 @@ pub trait Observer: Send {
     ///
     /// With no changes the tree as a whole is new: it was loaded, or a snapshot was installed. Commands that change
     /// nothing are not told.
-    fn applied(&mut self, tree: &Tree, changes: &[Change], zxid: Zxid);
+    fn applied(&mut self, tree: &Tree, changes: &[crate::tree::Change], zxid: Zxid);
 }
 
 /// What an ensemble needs to start.
@@ -46,10 +86,9 @@ pub struct Ensemble {
 }
 
 struct Shared {
-    node_id: i32,
+    node: Node,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    tree: RwLock<Tree>,
-    observer: parking_lot::Mutex<Box<dyn Observer>>,
+    in_flight: Semaphore,
 }
 
 /// A proposal that was applied.
@@ -117,12 +156,17 @@ impl Ensemble {
     /// Loads what is on disk, tells the observer, and returns when this node can take proposals (a lone voter) or
     /// follows a leader.
     pub async fn start(config: EnsembleConfig) -> Result<Self, StartError> {
-        let mut observer = config.observer;
-        let tree = Tree::new();
-        observer.applied(&tree, &[], tree.zxid());
-        let observer = parking_lot::Mutex::new(observer);
-        let shared = Shared { node_id: config.node_id, now: config.now, tree: RwLock::new(tree), observer };
-        Ok(Self { shared: Arc::new(shared) })
+        let EnsembleConfig { node_id, dir, fs, now, observer } = config;
+        let settings =
+            raft::Settings { node_id, dir, fs, now: Arc::clone(&now), ..raft::Settings::default() };
+        Self::start_with(settings, observer).await
+    }
+
+    async fn start_with(settings: raft::Settings, observer: Box<dyn Observer>) -> Result<Self, StartError> {
+        let now = Arc::clone(&settings.now);
+        let node = Node::start(settings).await?;
+        node.go_live(observer);
+        Ok(Self { shared: Arc::new(Shared { node, now, in_flight: Semaphore::new(MAX_IN_FLIGHT) }) })
     }
 
     /// Proposes operations on behalf of no session; returns after this node has applied them and its observer knows.
@@ -134,54 +178,63 @@ impl Ensemble {
     pub async fn propose_as(&self, session: SessionId, ops: Vec<Op>) -> Result<Applied, ProposeError> {
         match self.command(session, CommandKind::Multi(ops)).await? {
             (zxid, Outcome::Multi(results)) => Ok(Applied { zxid, results: results? }),
-            (_, Outcome::Refused(code)) => Err(ProposeError::Refused(code)),
-            (_, other) => unreachable!("a multi has a multi's outcome, not {other:?}"),
+            (_, other) => Err(refusal(&other)),
         }
     }
 
+    /// Opens a session. Its end is the caller's to propose; nothing expires it by itself.
     pub async fn open_session(&self, timeout_millis: i32) -> Result<SessionId, ProposeError> {
         match self.command(SessionId::NONE, CommandKind::OpenSession { timeout_millis }).await? {
             (_, Outcome::SessionOpened(id)) => Ok(id),
-            (_, Outcome::Refused(code)) => Err(ProposeError::Refused(code)),
-            (_, other) => unreachable!("an opened session has its own outcome, not {other:?}"),
+            (_, other) => Err(refusal(&other)),
         }
     }
 
     /// Ends a session and removes its ephemeral nodes, in one step.
     pub async fn close_session(&self, id: SessionId) -> Result<(), ProposeError> {
         match self.command(SessionId::NONE, CommandKind::CloseSession { id }).await? {
-            (_, Outcome::Refused(code)) => Err(ProposeError::Refused(code)),
-            _ => Ok(()),
+            (_, Outcome::SessionClosed(_)) => Ok(()),
+            (_, other) => Err(refusal(&other)),
         }
     }
 
     /// Reads the local tree. Holds up whoever applies, so do little and never block in it.
     pub fn with_tree<R>(&self, read: impl FnOnce(&Tree) -> R) -> R {
-        read(&self.shared.tree.read())
+        self.shared.node.with_tree(read)
     }
 
     #[must_use]
     pub fn quorum(&self) -> Quorum {
-        let id = self.shared.node_id;
-        let voter = Replica { id, log_end: Some(0) };
-        Quorum { leader: Some(id), term: 1, committed_end: 0, voters: vec![voter], learners: Vec::new() }
+        self.shared.node.quorum()
     }
 
-    /// Ends everything that runs; proposals from now on fail with [`ProposeError::Stopped`].
+    /// Ends everything that runs and closes the log; proposals from now on fail with [`ProposeError::Stopped`].
+    /// May be called more than once.
     pub async fn stop(&self) -> Result<(), StartError> {
-        Ok(())
+        self.shared.in_flight.close();
+        self.shared.node.stop().await
+    }
+
+    /// Syncs of the log since the start, for metrics.
+    #[must_use]
+    pub fn log_syncs(&self) -> u64 {
+        self.shared.node.log_syncs()
     }
 
     async fn command(&self, session: SessionId, kind: CommandKind) -> Result<(Zxid, Outcome), ProposeError> {
+        let _permit = self.shared.in_flight.acquire().await.map_err(|_| ProposeError::Stopped)?;
         let command = Command { session, time: (self.shared.now)(), kind };
-        let mut observer = self.shared.observer.lock();
-        let mut tree = self.shared.tree.write();
-        let zxid = tree.zxid().next(1);
-        let (outcome, changes) = tree.apply(zxid, &command);
-        let tree = parking_lot::RwLockWriteGuard::downgrade(tree);
-        if !changes.is_empty() {
-            observer.applied(&tree, &changes, zxid);
-        }
-        Ok((zxid, outcome))
+        self.shared.node.propose(command).await
     }
 }
+
+/// A command can only have its own kind's outcome or be refused as a whole.
+fn refusal(outcome: &Outcome) -> ProposeError {
+    match outcome {
+        Outcome::Refused(code) => ProposeError::Refused(*code),
+        other => ProposeError::Failed { reason: format!("a command had the outcome of another: {other:?}") },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! The log as openraft sees it: entries in memory for reading, the writer thread for keeping.
+//!
+//! The whole log since the last snapshot is held in memory; snapshots are taken by size, which bounds it. Must never
+//! answer a vote before it is on the medium.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use parking_lot::Mutex;
+
+use super::raft_types::{Entry, LogId, TreeRaft, Vote};
+use super::vote_file::Promises;
+use super::writer::Writer;
+
+/// A handle; clones are the same log.
+#[derive(Clone)]
+pub(super) struct LogStore {
+    held: Arc<Mutex<Held>>,
+    writer: Writer,
+}
+
+/// What memory holds of the log.
+pub(super) struct Held {
+    pub(super) promises: Promises,
+    /// Consecutive; the first follows the purged one.
+    pub(super) entries: VecDeque<Entry>,
+}
+
+impl LogStore {
+    pub(super) fn new(held: Held, writer: Writer) -> Self {
+        writer.set_committed_end(held.promises.committed.map_or(0, |id| id.index + 1));
+        Self { held: Arc::new(Mutex::new(held)), writer }
+    }
+
+    /// Ends the log cleanly.
+    pub(super) async fn close(&self) -> io::Result<()> {
+        let promises = self.held.lock().promises;
+        self.writer.close(promises).await
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.writer.syncs()
+    }
+}
+
+impl Held {
+    fn last(&self) -> Option<LogId> {
+        self.entries.back().map(|entry| entry.log_id).or(self.promises.purged)
+    }
+
+    /// Where an index is in `entries`, clamped to what is there.
+    fn place(&self, index: u64) -> usize {
+        let first = self.entries.front().map_or(index, |entry| entry.log_id.index);
+        usize::try_from(index.saturating_sub(first)).unwrap_or(usize::MAX).min(self.entries.len())
+    }
+
+    fn range(&self, range: impl RangeBounds<u64>) -> Vec<Entry> {
+        let start = match range.start_bound() {
+            Bound::Included(index) => *index,
+            Bound::Excluded(index) => index + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(index) => index + 1,
+            Bound::Excluded(index) => *index,
+            Bound::Unbounded => u64::MAX,
+        };
+        let (start, end) = (self.place(start), self.place(end));
+        self.entries.range(start..end.max(start)).cloned().collect()
+    }
+}
+
+impl RaftLogReader<TreeRaft> for LogStore {
+    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: R,
+    ) -> Result<Vec<Entry>, io::Error> {
+        Ok(self.held.lock().range(range))
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        Ok(self.held.lock().promises.vote)
+    }
+}
+
+impl RaftLogStorage<TreeRaft> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TreeRaft>, io::Error> {
+        let held = self.held.lock();
+        Ok(LogState { last_purged_log_id: held.promises.purged, last_log_id: held.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let promises = {
+            let mut held = self.held.lock();
+            held.promises.vote = Some(*vote);
+            held.promises
+        };
+        self.writer.promise(promises).await
+    }
+
+    /// Not synced for its own sake: entries carry it as a mark, and a start waits until all that is in the log and
+    /// committed is applied before anything is served.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        self.held.lock().promises.committed = committed;
+        self.writer.set_committed_end(committed.map_or(0, |id| id.index + 1));
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        Ok(self.held.lock().promises.committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TreeRaft>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        self.held.lock().entries.extend(entries.iter().cloned());
+        self.writer.append(entries, callback)
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
+        let from = last.map_or(0, |id| id.index + 1);
+        {
+            let mut held = self.held.lock();
+            let keep = held.place(from);
+            held.entries.truncate(keep);
+        }
+        self.writer.truncate(from).await
+    }
+
+    async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
+        let promises = {
+            let mut held = self.held.lock();
+            let gone = held.place(upto.index + 1);
+            held.entries.drain(..gone);
+            held.promises.purged = Some(upto);
+            held.promises
+        };
+        self.writer.purge(promises)
+    }
+}
