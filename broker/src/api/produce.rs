@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use super::{Cx, Outcome};
 use crate::partition::waiters::Wakes;
-use crate::partition::{AppendAs, PartitionError};
+use crate::partition::{AppendAs, Partition, PartitionError};
 
 pub const VERSIONS: RangeInclusive<i16> = 3..=13;
 
@@ -42,8 +42,10 @@ pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceResponse> 
     let mut wakes = Wakes::default();
     let mut response = ProduceResponse::default();
     let mut failed = None;
+    let mut unsynced = Vec::new();
     for topic in request.topic_data {
-        let answer = produce_topic(cx, topic, gate, acks, &mut wakes, &mut response.node_endpoints);
+        let mut work = Work { acks, wakes: &mut wakes, unsynced: &mut unsynced };
+        let answer = produce_topic(cx, topic, gate, &mut work, &mut response.node_endpoints);
         failed = failed.or_else(|| {
             answer.partition_responses.iter().map(|each| each.error_code).find(|code| *code != 0)
         });
@@ -51,12 +53,49 @@ pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceResponse> 
     }
     wakes.fire();
     match (acks, failed) {
-        (0, None) => Outcome::Nothing,
         (0, Some(code)) => {
             tracing::info!(code, client = ?cx.caller.client_id, "closing a connection: produce with acks=0 failed");
             Outcome::Close
         }
-        _ => response.into(),
+        (0, None) => {
+            if !unsynced.is_empty() {
+                // Nobody waits for an answer, so nobody waits for the disk.
+                tokio::spawn(async move { sync(&mut response, unsynced).await });
+            }
+            Outcome::Nothing
+        }
+        _ if unsynced.is_empty() => response.into(),
+        _ => Outcome::later(async move {
+            sync(&mut response, unsynced).await;
+            response
+        }),
+    }
+}
+
+/// What a request does besides answering.
+struct Work<'a> {
+    acks: i16,
+    wakes: &'a mut Wakes,
+    /// Appends that `flush.messages` wants on disk before they are answered.
+    unsynced: &'a mut Vec<Unsynced>,
+}
+
+struct Unsynced {
+    partition: Arc<Partition>,
+    up_to: Offset,
+}
+
+/// Syncs what the appends owe; a partition whose disk fails answers with the error instead.
+async fn sync(response: &mut ProduceResponse, unsynced: Vec<Unsynced>) {
+    for Unsynced { partition, up_to } in unsynced {
+        let Err(error) = partition.sync_to(up_to).await else { continue };
+        let topics = response.responses.iter_mut().filter(|topic| {
+            topic.name.as_str() == partition.name.topic || topic.topic_id == partition.topic_id
+        });
+        let answers = topics.flat_map(|topic| &mut topic.partition_responses);
+        for answer in answers.filter(|answer| answer.index == partition.name.partition.0) {
+            *answer = refusal(answer.index, error.code());
+        }
     }
 }
 
@@ -102,8 +141,7 @@ fn produce_topic(
     cx: &Cx<'_>,
     topic: TopicProduceData,
     gate: Gate,
-    acks: i16,
-    wakes: &mut Wakes,
+    work: &mut Work<'_>,
     hints: &mut Vec<NodeEndpoint>,
 ) -> TopicProduceResponse {
     let by_id = cx.version >= TOPIC_IDS;
@@ -114,7 +152,7 @@ fn produce_topic(
         .map(|data| {
             let index = data.index;
             let outcome = admit(found, gate, by_id)
-                .and_then(|image| append(cx, image, data, acks, wakes).map_err(Refused::Partition));
+                .and_then(|image| append(cx, image, data, work).map_err(Refused::Partition));
             let answer = match outcome {
                 Ok((appended, log_start)) => success(index, &appended, log_start),
                 Err(Refused::Whole(error)) => refusal(index, error.code()),
@@ -153,8 +191,7 @@ fn append(
     cx: &Cx<'_>,
     topic: &TopicImage,
     data: PartitionProduceData,
-    acks: i16,
-    wakes: &mut Wakes,
+    work: &mut Work<'_>,
 ) -> Result<(Appended, Offset), PartitionError> {
     let partition = cx.broker.partitions.find(&cx.image, &topic.name, data.index)?;
     if partition.topic_id != topic.id {
@@ -162,11 +199,15 @@ fn append(
     }
     let how = AppendAs {
         origin: Origin::Client { produce_version: cx.version },
-        all_replicas: acks == -1,
+        all_replicas: work.acks == -1,
         now: cx.now,
     };
-    let appended = partition.append(data.records.unwrap_or_default(), how, wakes)?;
-    Ok((appended, partition.log_start_offset()))
+    let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes)?;
+    let log_start = partition.log_start_offset();
+    if appended.flush_due {
+        work.unsynced.push(Unsynced { up_to: appended.last.plus(1), partition });
+    }
+    Ok((appended, log_start))
 }
 
 fn success(index: i32, appended: &Appended, log_start: Offset) -> PartitionProduceResponse {

@@ -101,6 +101,8 @@ pub struct Partition {
     leads: AtomicBool,
     offline: AtomicBool,
     waiters: Mutex<Waiters>,
+    /// Held while the log is synced, so that many appends share one sync.
+    syncing: tokio::sync::Mutex<()>,
 }
 
 impl Partition {
@@ -120,6 +122,7 @@ impl Partition {
             leads: AtomicBool::new(false),
             offline: AtomicBool::new(false),
             waiters: Mutex::new(Waiters::default()),
+            syncing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -327,6 +330,21 @@ impl Partition {
     #[must_use]
     pub fn is_offline(&self) -> bool {
         self.offline.load(Ordering::Acquire)
+    }
+
+    /// Makes everything below `offset` durable; appends that wait together share one sync (`flush.messages`).
+    pub async fn sync_to(&self, offset: Offset) -> Result<(), PartitionError> {
+        let _alone = self.syncing.lock().await;
+        if self.peek(Log::recovery_point).is_none_or(|point| point >= offset) {
+            return Ok(());
+        }
+        let plan = self.lock()?.flush_plan();
+        let synced = tokio::task::spawn_blocking(move || plan.run()).await;
+        // The pool refuses work only while the broker stops.
+        let up_to =
+            self.noted(synced.map_err(|_| PartitionError::Offline)?.map_err(PartitionError::Storage))?;
+        self.lock()?.flushed(up_to);
+        Ok(())
     }
 
     /// Takes the partition out of service: its topic is gone or its directory failed.
