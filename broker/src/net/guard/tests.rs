@@ -245,6 +245,29 @@ proptest! {
     }
 }
 
+/// One frame per API and end of its version range, with every kind of field in it: where fuzzing begins.
+#[test]
+fn the_seeds_for_fuzzing_are_what_the_shapes_say() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/frame");
+    let rewrite = std::env::var_os("MILENA_REWRITE").is_some();
+    for codec in codecs() {
+        let shape = shape(codec.key);
+        for version in [*codec.versions.start(), *codec.versions.end()] {
+            let mut frame = [codec.key.to_be_bytes(), version.to_be_bytes()].concat();
+            frame.extend([0, 0, 0, 1, 0, 1, b'c']);
+            frame.extend(shape.is_flexible(version).then_some(0));
+            frame.extend(write(shape, version, &[1, 2, 4, 5, 7, 8, 10, 11]));
+            let path = dir.join(format!("{}-v{version}", codec.key));
+            if rewrite {
+                std::fs::create_dir_all(&dir).unwrap();
+                std::fs::write(&path, &frame).unwrap();
+            }
+            let seed = std::fs::read(&path).unwrap_or_default();
+            assert!(seed == frame, "{} differs; run with MILENA_REWRITE=1", path.display());
+        }
+    }
+}
+
 #[test]
 fn what_follows_the_body_is_ignored_like_kafka_does() {
     let shape = shape(18);
