@@ -3,6 +3,7 @@
 //! It must never create or delete a partition that the image does not ask for.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use milena_coordinator::image::{ConfigKind, MetadataImage, PartitionImage, TopicImage};
@@ -12,7 +13,7 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 
 use super::config::{log_config, topic_rules};
-use super::disk::{Checkpoint, Disk};
+use super::disk::{Checkpoint, Disk, LogDir};
 use super::{Partition, PartitionError, TopicRules};
 use crate::settings::Settings;
 
@@ -81,6 +82,17 @@ impl Partitions {
     pub fn all(&self) -> Vec<Arc<Partition>> {
         let topics = self.topics.read();
         topics.values().flat_map(|topic| topic.partitions.iter().flatten().cloned()).collect()
+    }
+
+    /// What lies in each log directory.
+    #[must_use]
+    pub fn log_dirs(&self) -> Vec<DirUsage> {
+        let mut usage: Vec<_> = self.disk.dirs.iter().map(DirUsage::of).collect();
+        for partition in self.all() {
+            usage[partition.dir].partitions.push((partition.name.clone(), partition.size()));
+        }
+        usage.iter_mut().for_each(|dir| dir.partitions.sort());
+        usage
     }
 
     /// Makes logs, leadership and configs ready for a new image. Only what changed costs anything.
@@ -231,6 +243,32 @@ impl Partitions {
                 tracing::error!(partition = %name, %error, "cannot open a log; the partition is offline");
                 None
             }
+        }
+    }
+}
+
+/// One log directory as DescribeLogDirs tells it.
+#[derive(Clone, Debug)]
+pub struct DirUsage {
+    pub path: PathBuf,
+    pub cordoned: bool,
+    /// Size and free space of the volume; −1 where the system does not tell.
+    pub total_bytes: i64,
+    pub usable_bytes: i64,
+    /// Each partition with the bytes of its segments, by name.
+    pub partitions: Vec<(TopicPartition, u64)>,
+}
+
+impl DirUsage {
+    fn of(dir: &LogDir) -> Self {
+        let volume = rustix::fs::statvfs(&dir.path).ok();
+        let bytes = |blocks: u64, size: u64| i64::try_from(blocks.saturating_mul(size)).unwrap_or(i64::MAX);
+        Self {
+            path: dir.path.clone(),
+            cordoned: dir.cordoned,
+            total_bytes: volume.as_ref().map_or(-1, |volume| bytes(volume.f_blocks, volume.f_frsize)),
+            usable_bytes: volume.as_ref().map_or(-1, |volume| bytes(volume.f_bavail, volume.f_frsize)),
+            partitions: Vec::new(),
         }
     }
 }
