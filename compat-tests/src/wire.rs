@@ -177,6 +177,10 @@ pub fn batch(records: impl IntoIterator<Item = Record>) -> Bytes {
     let mut records: Vec<Record> = records.into_iter().collect();
     for (offset, record) in (0..).zip(&mut records) {
         record.offset = offset;
+        if record.producer_id < 0 {
+            // The encoder would begin a new batch where sequences do not go up with the offsets.
+            record.sequence = i32::try_from(offset).expect("a batch of fewer records") - 1;
+        }
     }
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
     let mut bytes = BytesMut::new();
