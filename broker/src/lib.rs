@@ -4,10 +4,12 @@
 
 pub mod api;
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod error;
 pub mod fetch;
+pub mod logging;
 pub mod net;
 pub mod partition;
 pub mod producer_ids;

@@ -10,7 +10,7 @@ use super::effective::{Given, Settings, Source};
 use super::legacy::{Legacy, legacy};
 use super::nearest::nearest;
 use super::problem::{Note, Problem, SettingsError, may_be_secret};
-use super::row::{Effect, Kind, Row};
+use super::row::{Check, Effect, Kind, Row};
 use super::source::{self, Pair};
 use super::value::Value;
 use super::{cross, listeners, rows};
@@ -52,11 +52,14 @@ impl Sources {
         problems.extend(check_rows(&mut given));
         complete(&mut given);
         let settings = Settings::from_given(given);
-        if problems.is_empty() {
-            problems.extend(check_together(&settings));
-        }
+        // A value that does not parse counts as its default here, so that one fault does not hide another.
+        problems.extend(check_together(&settings));
         problems.extend(check_supported(&settings));
         if !problems.is_empty() {
+            problems.sort_by_key(|problem| match problem.source {
+                Source::File { line, .. } => line,
+                _ => usize::MAX,
+            });
             problems.dedup();
             return Err(SettingsError { problems });
         }
@@ -175,14 +178,15 @@ fn remedy(row: &Row) -> String {
     let default = row.default_for(true).filter(|default| !default.is_empty());
     let or_default = default.map(|default| format!(", or remove the line for {default}")).unwrap_or_default();
     let valid = super::reference::valid_values(row);
+    let range = match row.check {
+        Check::Range { min, max: None } => format!(" of at least {min}"),
+        Check::Range { min, max: Some(max) } => format!(" between {min} and {max}"),
+        _ => String::new(),
+    };
     match row.kind {
         Kind::Boolean => format!("write true or false{or_default}"),
-        Kind::Int | Kind::Short | Kind::Long if valid.is_empty() => {
-            format!("write a whole number{or_default}")
-        }
-        Kind::Int | Kind::Short | Kind::Long => format!("write a whole number in {valid}{or_default}"),
-        Kind::Double if valid.is_empty() => format!("write a number{or_default}"),
-        Kind::Double => format!("write a number in {valid}{or_default}"),
+        Kind::Int | Kind::Short | Kind::Long => format!("write a whole number{range}{or_default}"),
+        Kind::Double => format!("write a number{range}{or_default}"),
         Kind::List if valid.is_empty() => format!("write distinct values with commas between{or_default}"),
         _ if valid.is_empty() => format!("correct the value{or_default}"),
         _ => format!("choose from {valid}{or_default}"),

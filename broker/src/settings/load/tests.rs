@@ -53,7 +53,7 @@ fn later_sources_win_over_earlier_ones_and_each_value_keeps_its_place() {
 fn every_wrong_value_is_named_at_once_with_line_value_and_remedy() {
     let problems = refused(
         "server.properties",
-        "num.network.threads=many\n\nlog.segment.bytes=10\nauto.create.topics.enable=yes\ncompression.type=rar\n",
+        "num.network.threads=many\n\nlog.segment.bytes=10\nauto.create.topics.enable=yes\ncompression.type=rar\nlisteners=SSL://:1\n",
     );
     let shown: Vec<String> =
         problems.iter().map(|problem| format!("{}: {}", problem.key, problem.what)).collect();
@@ -68,7 +68,7 @@ fn every_wrong_value_is_named_at_once_with_line_value_and_remedy() {
     );
     assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
     let error = SettingsError { problems }.to_string();
-    assert!(error.starts_with("4 settings are wrong\n"), "{error}");
+    assert!(error.starts_with("5 settings are wrong\n"), "{error}");
     assert!(error.contains("server.properties:3: log.segment.bytes=10: "), "{error}");
 }
 

@@ -52,7 +52,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc(""),
     Row::int("internal.metadata.max.batch.size.in.bytes", "8388608").low().hidden().accepted()
         .doc(""),
-    Row::unset("metadata.log.dir", Kind::String).high().accepted()
+    Row::unset("metadata.log.dir", Kind::String).high()
         .doc(""),
     Row::long("metadata.log.max.record.bytes.between.snapshots", "20971520").at_least(1.0).high().accepted()
         .doc(""),

@@ -1,0 +1,125 @@
+//! The arguments, by command.
+//!
+//! Must never give an argument a meaning; its doc comment is its help text.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Milena, a Kafka broker.
+///
+/// Without a command it starts one broker that is a whole cluster, with its data in ./milena-data.
+#[derive(Debug, Parser)]
+#[command(name = "milena", version, args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub start: StartArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start the broker (this is also what no command does)
+    Start(StartArguments),
+    /// Print the settings that hold, and where each came from
+    Config(ConfigArguments),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct StartArguments {
+    #[command(flatten)]
+    pub sources: SourceArguments,
+    /// Keep the data in a temporary directory that is gone at the end
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged: a level, or targets with levels as in RUST_LOG [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ConfigArguments {
+    #[command(flatten)]
+    pub sources: SourceArguments,
+    /// Also print the settings that nobody set
+    #[arg(long)]
+    pub all: bool,
+    /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SourceArguments {
+    /// A settings file, as kafka-server-start takes it
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// A settings file: TOML if its name ends in .toml, else Java properties
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A setting that wins over the file and the environment; may be repeated
+    #[arg(long = "override", value_name = "NAME=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// `kafka-server-start.sh` takes `-daemon` in front; a parser of short flags would read it as six of them.
+pub(super) fn take_daemon_flag(arguments: &mut Vec<OsString>) -> bool {
+    let before = arguments.len();
+    arguments.retain(|argument| argument != "-daemon");
+    arguments.len() != before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Arguments {
+        Arguments::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_forms_of_kafka_server_start_are_understood() {
+        let parsed = parse("milena server.properties --override a=b --override c=d,e");
+        assert_eq!(parsed.start.sources.file, Some(PathBuf::from("server.properties")));
+        assert_eq!(parsed.start.sources.overrides, ["a=b", "c=d,e"]);
+        let mut arguments = vec![OsString::from("milena"), "-daemon".into(), "x.properties".into()];
+        assert!(take_daemon_flag(&mut arguments));
+        assert!(Arguments::try_parse_from(arguments).is_ok());
+    }
+
+    #[test]
+    fn start_is_what_no_command_does() {
+        let Some(Command::Start(start)) = parse("milena start --config a.toml --ephemeral").command else {
+            panic!("a start command")
+        };
+        assert!(start.ephemeral);
+        assert!(parse("milena --config a.toml --ephemeral").start.ephemeral);
+        assert!(parse("milena").command.is_none());
+    }
+
+    #[test]
+    fn config_has_its_own_switches() {
+        let Some(Command::Config(config)) = parse("milena config --all --json x.toml").command else {
+            panic!("a config command")
+        };
+        assert!(config.all && config.json);
+        assert!(Arguments::try_parse_from(["milena", "--json"]).is_err());
+        assert!(Arguments::try_parse_from(["milena", "a.toml", "--config", "b.toml"]).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! The command line: what was asked for, done, and told in one exit code.
+//!
+//! Must never hold what a broker does: it reads arguments, prints, and calls the library.
+
+mod arguments;
+mod show;
+mod start;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::settings::{SettingsError, Sources};
+use arguments::{Arguments, Command, SourceArguments};
+
+/// Wrong arguments or settings; the same code that clap uses.
+const WRONG_SETTINGS: u8 = 2;
+
+/// Runs the program with the process's arguments, its own name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Linked as one of Kafka's tools, the binary is to behave as that tool (DESIGN 8); that choice belongs here.
+    let daemon = arguments::take_daemon_flag(&mut arguments);
+    let parsed = match Arguments::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help and version are no errors and go to stdout; clap knows which is which.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_SETTINGS));
+        }
+    };
+    if daemon {
+        complain(
+            "-daemon is left aside: start milena in the background with your shell or a service manager",
+        );
+    }
+    match parsed.command {
+        Some(Command::Config(config)) => show::run(&config),
+        Some(Command::Start(start)) => start::run(start),
+        None => start::run(parsed.start),
+    }
+}
+
+impl SourceArguments {
+    fn sources(&self) -> Sources {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        Sources {
+            file: self.config.clone().or_else(|| self.file.clone()),
+            environment: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
+            overrides: self.overrides.clone(),
+        }
+    }
+}
+
+/// Prints all faults and says that settings were wrong.
+fn refuse(error: &SettingsError) -> ExitCode {
+    complain(&error.to_string());
+    ExitCode::from(WRONG_SETTINGS)
+}
+
+/// One message to people, apart from the log.
+fn complain(text: &str) {
+    // Nothing is left to do for a program that nobody listens to.
+    let _ = writeln!(io::stderr().lock(), "milena: {text}");
+}

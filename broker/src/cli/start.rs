@@ -1,0 +1,164 @@
+//! `milena start`: settings read, log opened, broker started, signals awaited, broker stopped.
+//!
+//! Must never do a broker's work: `Broker::start` and `stop` do.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::arguments::{LogFormat, StartArguments};
+use super::{complain, refuse};
+use crate::broker::{Broker, StartError};
+use crate::logging::{self, Form};
+use crate::settings::{Loaded, Note, NoteLevel, Settings};
+
+/// Blocking tasks that hang when the broker has stopped (a dead disk) do not hold the process longer than this.
+const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+
+pub(super) fn run(arguments: StartArguments) -> ExitCode {
+    let mut sources = arguments.sources.sources();
+    let directory = match ephemeral_directory(arguments.ephemeral) {
+        Ok(directory) => directory,
+        Err(error) => {
+            complain(&format!("cannot make a temporary directory: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(directory) = &directory {
+        sources.overrides.extend(overrides_into(directory.path()));
+    }
+    let loaded = match sources.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(&error),
+    };
+    let form = match arguments.log_format {
+        LogFormat::Text => Form::Text,
+        LogFormat::Json => Form::Json,
+    };
+    if let Err(message) = logging::start(form, arguments.log_level.as_deref(), &sources.environment) {
+        complain(&message);
+        return ExitCode::from(super::WRONG_SETTINGS);
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start a runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(serve(loaded, form, directory.is_some()));
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    code
+}
+
+fn ephemeral_directory(wanted: bool) -> io::Result<Option<TempDir>> {
+    if wanted { tempfile::Builder::new().prefix("milena-").tempdir().map(Some) } else { Ok(None) }
+}
+
+/// Everything that writes, below one directory; whatever the file says of its own.
+fn overrides_into(directory: &Path) -> [String; 3] {
+    let data = directory.join("data");
+    [
+        format!("log.dirs={}", data.display()),
+        format!("metadata.log.dir={}", data.display()),
+        "cordoned.log.dirs=".to_owned(),
+    ]
+}
+
+async fn serve(loaded: Loaded, form: Form, ephemeral: bool) -> ExitCode {
+    // Registered before the start, so that an early signal stops the broker instead of killing it.
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        complain("cannot listen for signals");
+        return ExitCode::FAILURE;
+    };
+    let Loaded { settings, notes } = loaded;
+    tell(&notes);
+    let summary = Summary::of(&settings, ephemeral);
+    let broker = match Broker::start(settings).await {
+        Ok(broker) => broker,
+        Err(StartError::Settings(error)) => return refuse(&error),
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    summary.tell(&broker);
+    ready(form, &summary, &broker.bootstrap_servers());
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("{name}: stopping");
+    tokio::select! {
+        () = broker.stop() => {}
+        // Whoever asks twice does not want to wait; the next start recovers what was not closed.
+        _ = terminate.recv() => return ExitCode::FAILURE,
+        _ = interrupt.recv() => return ExitCode::FAILURE,
+    }
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+fn tell(notes: &[Note]) {
+    for note in notes {
+        match note.level {
+            NoteLevel::Info => tracing::info!("{}", note.text),
+            NoteLevel::Warning => tracing::warn!("{}", note.text),
+        }
+    }
+}
+
+/// What a person wants to see of a start.
+struct Summary {
+    node: i32,
+    data: String,
+    controller_listeners: Vec<String>,
+    ephemeral: bool,
+}
+
+impl Summary {
+    fn of(settings: &Settings, ephemeral: bool) -> Self {
+        let dirs: Vec<String> = settings.storage().dirs.iter().map(|dir| dir.display().to_string()).collect();
+        let controller =
+            settings.checked_listeners().map(|listeners| listeners.controller).unwrap_or_default();
+        Self {
+            node: settings.node().id.0,
+            data: dirs.join(", "),
+            controller_listeners: controller.into_iter().map(|listener| listener.name).collect(),
+            ephemeral,
+        }
+    }
+
+    fn tell(&self, broker: &Broker) {
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!("Milena {version}, node {}, cluster {}", self.node, broker.cluster_id());
+        for listening in broker.listening() {
+            let advertised = listening.advertised.as_deref().unwrap_or("nobody");
+            tracing::info!("{} listens on {}, advertised as {advertised}", listening.name, listening.bound);
+        }
+        for name in &self.controller_listeners {
+            tracing::info!("{name} is not served: the controller runs inside this process");
+        }
+        let fate = if self.ephemeral { ", gone at the end" } else { "" };
+        tracing::info!("data in {}{fate}", self.data);
+    }
+}
+
+/// The lines that scripts and test containers wait for: on stdout, once, whatever the log level is.
+fn ready(form: Form, summary: &Summary, bootstrap: &str) {
+    let node = summary.node;
+    let mut out = io::stdout().lock();
+    for message in [
+        format!("[KafkaServer id={node}] started, Transitioning from RECOVERY to RUNNING"),
+        format!("Kafka Server started, bootstrap.servers={bootstrap}"),
+    ] {
+        // Without a reader there is nobody to tell.
+        let _ = writeln!(out, "{}", logging::line(form, &message));
+    }
+    let _ = out.flush();
+}
