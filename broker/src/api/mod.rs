@@ -2,17 +2,37 @@
 //!
 //! Adding an API is one file and one row. Must never hold behaviour of a particular API.
 
+pub mod alter_configs;
 pub mod api_versions;
 pub mod context;
+pub mod create_acls;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_acls;
 pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_acls;
+pub mod describe_client_quotas;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_log_dirs;
 pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
 mod dispatch;
+pub mod elect_leaders;
 pub mod fetch;
 pub mod get_telemetry_subscriptions;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod list_config_resources;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod message;
+pub mod metadata;
 pub mod offset_for_leader_epoch;
+pub mod operations;
+pub mod partition_view;
 pub mod produce;
 pub mod push_telemetry;
 #[cfg(test)]
@@ -74,7 +94,10 @@ pub static TABLE: &[Row] = &[
     row!(0, "Produce", produce, ProduceRequest, ProduceResponse),
     row!(1, "Fetch", fetch, FetchRequest, FetchAnswer),
     row!(2, "ListOffsets", list_offsets, list_offsets::Asked, list_offsets::Told),
+    row!(3, "Metadata", metadata, MetadataRequest, MetadataResponse),
     row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded),
+    row!(19, "CreateTopics", create_topics, CreateTopicsRequest, CreateTopicsResponse),
+    row!(20, "DeleteTopics", delete_topics, DeleteTopicsRequest, DeleteTopicsResponse),
     row!(21, "DeleteRecords", delete_records, DeleteRecordsRequest, DeleteRecordsResponse),
     row!(22, "InitProducerId", init_producer_id, InitProducerIdRequest, InitProducerIdResponse),
     row!(
@@ -84,6 +107,37 @@ pub static TABLE: &[Row] = &[
         OffsetForLeaderEpochRequest,
         OffsetForLeaderEpochResponse
     ),
+    row!(29, "DescribeAcls", describe_acls, DescribeAclsRequest, DescribeAclsResponse),
+    row!(30, "CreateAcls", create_acls, CreateAclsRequest, CreateAclsResponse),
+    row!(31, "DeleteAcls", delete_acls, DeleteAclsRequest, DeleteAclsResponse),
+    row!(32, "DescribeConfigs", describe_configs, DescribeConfigsRequest, DescribeConfigsResponse),
+    row!(33, "AlterConfigs", alter_configs, AlterConfigsRequest, AlterConfigsResponse),
+    row!(35, "DescribeLogDirs", describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse),
+    row!(37, "CreatePartitions", create_partitions, CreatePartitionsRequest, CreatePartitionsResponse),
+    row!(43, "ElectLeaders", elect_leaders, ElectLeadersRequest, ElectLeadersResponse),
+    row!(
+        44,
+        "IncrementalAlterConfigs",
+        incremental_alter_configs,
+        IncrementalAlterConfigsRequest,
+        IncrementalAlterConfigsResponse
+    ),
+    row!(
+        46,
+        "ListPartitionReassignments",
+        list_partition_reassignments,
+        ListPartitionReassignmentsRequest,
+        ListPartitionReassignmentsResponse
+    ),
+    row!(
+        48,
+        "DescribeClientQuotas",
+        describe_client_quotas,
+        DescribeClientQuotasRequest,
+        DescribeClientQuotasResponse
+    ),
+    row!(55, "DescribeQuorum", describe_quorum, DescribeQuorumRequest, DescribeQuorumResponse),
+    row!(60, "DescribeCluster", describe_cluster, DescribeClusterRequest, DescribeClusterResponse),
     row!(61, "DescribeProducers", describe_producers, DescribeProducersRequest, DescribeProducersResponse),
     row!(
         71,
@@ -94,6 +148,20 @@ pub static TABLE: &[Row] = &[
         hidden
     ),
     row!(72, "PushTelemetry", push_telemetry, PushTelemetryRequest, PushTelemetryResponse, hidden),
+    row!(
+        74,
+        "ListConfigResources",
+        list_config_resources,
+        ListConfigResourcesRequest,
+        ListConfigResourcesResponse
+    ),
+    row!(
+        75,
+        "DescribeTopicPartitions",
+        describe_topic_partitions,
+        DescribeTopicPartitionsRequest,
+        DescribeTopicPartitionsResponse
+    ),
 ];
 
 /// The row of an API key.

@@ -6,15 +6,21 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kafka_protocol::messages::CreateTopicsRequest;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::protocol::StrBytes;
+use milena_coordinator::image::{Endpoint, SecurityProtocol};
 
-use super::{Caller, Cx, Dispatch, Principal};
+use super::{Caller, Cx, Dispatch, Outcome, Principal};
 use crate::net::frame::Chunk;
 use crate::net::{Closing, Served, Service};
+use crate::quorum::{Listeners, OffsetsTopic, Quorum, QuorumConfig};
+use crate::settings::Settings;
 use crate::state::BrokerState;
 
 pub(crate) fn caller() -> Caller {
     Caller {
-        client_id: Some(kafka_protocol::protocol::StrBytes::from_static_str("test")),
+        client_id: Some(StrBytes::from_static_str("test")),
         principal: Principal::anonymous(),
         host: Ipv4Addr::LOCALHOST.into(),
         listener: "PLAINTEXT".into(),
@@ -25,6 +31,57 @@ pub(crate) fn caller() -> Caller {
 
 pub(crate) fn cx<'a>(broker: &'a Arc<BrokerState>, caller: &'a Caller, version: i16) -> Cx<'a> {
     Cx { version, image: broker.image.load_full(), caller, now: broker.clock.now(), broker }
+}
+
+/// A broker with the coordination service, registered on `PLAINTEXT` at 127.0.0.1:9092; nothing is on a real disk.
+pub(crate) async fn with_quorum() -> Arc<BrokerState> {
+    with_quorum_and(&[]).await
+}
+
+/// As [`with_quorum`], with these settings.
+pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerState> {
+    let broker = BrokerState::idle();
+    broker.settings.store(Arc::new(Settings::from_pairs(settings).unwrap()));
+    let quorum = Quorum::start(QuorumConfig {
+        node: broker.id,
+        dir: "/ensemble".into(),
+        fs: Arc::clone(&broker.partitions.disk.fs),
+        clock: Arc::clone(&broker.clock),
+        image: Arc::clone(&broker.image),
+        rules: broker.settings.load_full(),
+        followers: Vec::new(),
+        seed: 1,
+        offsets_topic: OffsetsTopic { partitions: 2, replication_factor: 1, ..OffsetsTopic::default() },
+    });
+    let quorum = quorum.await.unwrap();
+    quorum.bootstrap("AAAAAAAAAAAAAAAAAAAAAA", [("metadata.version".to_owned(), 30)]).await.unwrap();
+    let protocol = SecurityProtocol::Plaintext;
+    let endpoint = Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092, protocol };
+    quorum.register(Listeners { endpoints: vec![endpoint], rack: None }, true).await.unwrap();
+    broker.quorum.set(quorum).unwrap();
+    broker
+}
+
+/// Creates topics with one replica each.
+pub(crate) async fn create(broker: &Arc<BrokerState>, topics: &[(&str, i32)]) {
+    let topics = topics.iter().map(|(name, partitions)| {
+        CreatableTopic::default()
+            .with_name(StrBytes::from_string((*name).into()).into())
+            .with_num_partitions(*partitions)
+            .with_replication_factor(1)
+    });
+    let request = CreateTopicsRequest::default().with_topics(topics.collect());
+    let results = broker.quorum().unwrap().create_topics(request).await.unwrap();
+    assert!(results.iter().all(|result| result.error_code == 0), "{results:?}");
+}
+
+/// The answer of a handler, waited for if need be.
+pub(crate) async fn answer<R>(outcome: Outcome<R>) -> R {
+    match outcome {
+        Outcome::Now(answer) => answer,
+        Outcome::Later(future) => future.await,
+        Outcome::Nothing | Outcome::Close => panic!("the handler does not answer"),
+    }
 }
 
 /// What the dispatch makes of a frame.
