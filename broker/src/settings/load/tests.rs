@@ -60,10 +60,11 @@ fn every_wrong_value_is_named_at_once_with_line_value_and_remedy() {
     assert_eq!(
         shown,
         [
+            "num.network.threads: Not a number of type INT",
+            "log.segment.bytes: Value must be at least 1048576",
             "auto.create.topics.enable: Expected value to be either true or false",
             "compression.type: String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer",
-            "log.segment.bytes: Value must be at least 1048576",
-            "num.network.threads: Not a number of type INT",
+            "listeners: listener SSL wants SSL, which is not supported yet",
         ]
     );
     assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
