@@ -117,10 +117,12 @@ fn by_name(cx: &Cx<'_>, asked: &[MetadataRequestTopic], may_create: bool) -> Vec
             }
         }
     }
-    if !unknown.is_empty() && may_create && cx.broker.settings.load().topic_defaults().auto_create {
-        if let Ok(quorum) = cx.broker.quorum() {
-            quorum.auto_create(unknown.into_iter());
-        }
+    if !unknown.is_empty()
+        && may_create
+        && cx.broker.settings.load().topic_defaults().auto_create
+        && let Ok(quorum) = cx.broker.quorum()
+    {
+        quorum.auto_create(unknown.into_iter());
     }
     topics
 }

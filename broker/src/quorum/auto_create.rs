@@ -3,11 +3,11 @@
 //! Must never ask the controller twice for a topic while the first request is under way.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::{Refusal, check_topic_name};
 use parking_lot::Mutex;
@@ -90,8 +90,7 @@ impl Quorum {
         if topics.is_empty() {
             return;
         }
-        let quorum = self.clone();
-        tokio::spawn(async move { quorum.create_claimed(topics).await });
+        tokio::spawn(self.create_claimed(topics));
     }
 
     /// Creates a topic that a coordinator needs and returns when this broker is ready for it; does nothing if it
@@ -100,35 +99,44 @@ impl Quorum {
         if self.newest_image().topic(name).is_some() || !self.shared.auto_create.claim(name) {
             return Ok(());
         }
-        let quorum = self.clone();
         let topic = self.shared.auto_create.topic(name);
         // In a task of its own, so that the name is released even if whoever waits here goes away.
-        let created = tokio::spawn(async move { quorum.create_claimed(vec![topic]).await });
+        let created = tokio::spawn(self.create_claimed(vec![topic]));
         created.await.unwrap_or_else(|_| Err(Refusal::bare(ResponseError::UnknownServerError)))
     }
 
     /// Creates topics whose names are claimed; tells the first refusal.
-    async fn create_claimed(&self, topics: Vec<CreatableTopic>) -> Result<(), Refusal> {
-        let names: Arc<[String]> = topics.iter().map(|topic| topic.name.to_string()).collect();
-        let created = self.create_topics(CreateTopicsRequest::default().with_topics(topics)).await;
-        self.shared.auto_create.release(names.iter().map(String::as_str));
-        let results =
-            created.inspect_err(|refusal| warn!(topics = ?names, error = %refusal, "topics not created"))?;
-        let mut first = Ok(());
-        for result in results {
-            let name = result.name.as_str();
-            match ResponseError::try_from_code(result.error_code) {
-                None => info!(topic = name, "topic created because it was asked for"),
-                // Somebody else was faster.
-                Some(ResponseError::TopicAlreadyExists) => {}
-                Some(code) => {
-                    let message = result.error_message.as_deref().unwrap_or_default();
-                    warn!(topic = name, code = code.code(), message, "topic not created");
-                    first = first.and(Err(Refusal::new(code, message)));
-                }
-            }
+    fn create_claimed(
+        &self,
+        topics: Vec<CreatableTopic>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
+        let quorum = self.clone();
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.to_string()).collect();
+        let created = self.create_topics(CreateTopicsRequest::default().with_topics(topics));
+        async move {
+            let created = created.await;
+            quorum.shared.auto_create.release(names.iter().map(String::as_str));
+            let results = created
+                .inspect_err(|refusal| warn!(topics = ?names, error = %refusal, "topics not created"))?;
+            results.iter().map(outcome).fold(Ok(()), Result::and)
         }
-        first
+    }
+}
+
+fn outcome(result: &CreatableTopicResult) -> Result<(), Refusal> {
+    let name = result.name.as_str();
+    match ResponseError::try_from_code(result.error_code) {
+        None => {
+            info!(topic = name, "topic created because it was asked for");
+            Ok(())
+        }
+        // Somebody else was faster.
+        Some(ResponseError::TopicAlreadyExists) => Ok(()),
+        Some(code) => {
+            let message = result.error_message.as_deref().unwrap_or_default();
+            warn!(topic = name, code = code.code(), message, "topic not created");
+            Err(Refusal::new(code, message))
+        }
     }
 }
 

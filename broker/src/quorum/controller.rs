@@ -101,17 +101,18 @@ async fn commit_batch(
 }
 
 impl Quorum {
-    pub async fn create_topics(
+    /// Takes its turn when it is called, before it is waited for.
+    pub fn create_topics(
         &self,
         request: CreateTopicsRequest,
-    ) -> Result<Vec<CreatableTopicResult>, Refusal> {
+    ) -> impl Future<Output = Result<Vec<CreatableTopicResult>, Refusal>> + Send + 'static {
         let fail = |result: CreatableTopicResult, refusal: &Refusal| {
             CreatableTopicResult::default()
                 .with_name(result.name)
                 .with_error_code(refusal.code.code())
                 .with_error_message(refusal.wire_message())
         };
-        self.decide(move |ctx| controller::create_topics(ctx, &request), fail).await
+        self.decide(move |ctx| controller::create_topics(ctx, &request), fail)
     }
 
     pub async fn delete_topics(
@@ -172,11 +173,11 @@ impl Quorum {
     }
 
     /// Takes a turn; `fail` makes the answer of an item whose operations were not committed.
-    async fn decide<R: Send + 'static>(
+    fn decide<R: Send + 'static>(
         &self,
         decide: impl FnOnce(&mut Ctx<'_>) -> Result<Plan<R>, Refusal> + Send + 'static,
         fail: impl Fn(R, &Refusal) -> R + Send + 'static,
-    ) -> Result<Vec<R>, Refusal> {
+    ) -> impl Future<Output = Result<Vec<R>, Refusal>> + Send + 'static {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |ctx| match decide(ctx) {
             Ok(plan) => {
@@ -199,11 +200,17 @@ impl Quorum {
             }
         });
         // Kafka's own queue is unbounded; a client that hears of a time-out tries again later.
-        let busy =
-            || Refusal::new(ResponseError::RequestTimedOut, "The controller has too many requests waiting.");
-        self.shared.jobs.try_send(job).map_err(|_| busy())?;
-        let (results, zxid) = answered.await.map_err(|_| Refusal::bare(ResponseError::NotController))??;
-        self.wait_published(zxid).await;
-        Ok(results)
+        let queued = self.shared.jobs.try_send(job).map_err(|_| {
+            let message = "The controller has too many requests waiting.";
+            Refusal::new(ResponseError::RequestTimedOut, message)
+        });
+        let quorum = self.clone();
+        async move {
+            queued?;
+            let (results, zxid) =
+                answered.await.map_err(|_| Refusal::bare(ResponseError::NotController))??;
+            quorum.wait_published(zxid).await;
+            Ok(results)
+        }
     }
 }

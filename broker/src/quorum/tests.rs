@@ -174,7 +174,7 @@ async fn topics_asked_for_by_metadata_come_into_being_behind_its_back() {
     let stage = stage().await;
     stage.quorum.auto_create(["x", "y", "not/allowed", "x"].into_iter());
     stage.quorum.auto_create(["y"].into_iter());
-    // Decisions are taken in turn, so this one is answered after those.
+    // Decisions are taken in the order of the calls, so this one is answered after those.
     stage.quorum.create_topics(CreateTopicsRequest::default().with_topics(vec![topic("z")])).await.unwrap();
     let names: Vec<_> = stage.image.load().topics().map(|t| t.name.to_string()).collect();
     assert_eq!(names, ["x", "y", "z"]);
