@@ -2,6 +2,7 @@
 //!
 //! Must never be satisfied by "no crash": what counts is the memory that one frame can make the broker take.
 #![allow(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::FetchRequest;
 use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::{BrokerId, PartitionIndex, Timestamp};
 
 use super::{Caller, Cx, Outcome};
-use crate::codec::fetch_response::{FetchAnswer, Node, PartitionAnswer, TopicAnswer};
+use crate::codec::Node;
+use crate::codec::fetch_request::{FetchRequest, TopicRef};
+use crate::codec::fetch_response::{FetchAnswer, PartitionAnswer, TopicAnswer};
 use crate::fetch::cache::{Asked, Context};
 use crate::fetch::poll::{self, Params, Pass, Served};
 use crate::fetch::session::{Key, Told, Wanted};
@@ -74,30 +75,30 @@ fn params(cx: &Cx<'_>, request: &FetchRequest) -> Params {
 
 /// The request as a session sees it.
 fn asked(cx: &Cx<'_>, request: FetchRequest, params: &Params) -> Asked {
-    let name_of = |topic: &str, id| {
+    let name_of = |topic: &TopicRef| {
         if params.by_topic_id {
-            cx.image.topic_by_id(id).map_or_else(|| Arc::from(""), |topic| topic.name.clone())
+            cx.image.topic_by_id(topic.id).map_or_else(|| Arc::from(""), |topic| topic.name.clone())
         } else {
-            cx.image.topic(topic).map_or_else(|| Arc::from(topic), |topic| topic.name.clone())
+            cx.image.topic(&topic.name).map_or_else(|| Arc::from(&*topic.name), |topic| topic.name.clone())
         }
     };
     let mut wanted = Vec::new();
     for topic in &request.topics {
-        let name = name_of(&topic.topic, topic.topic_id);
+        let name = name_of(&topic.topic);
         wanted.extend(topic.partitions.iter().map(|each| Wanted {
-            key: Key { topic_id: topic.topic_id, topic: name.clone(), partition: each.partition },
+            key: Key { topic_id: topic.topic.id, topic: name.clone(), partition: each.index },
             current_leader_epoch: each.current_leader_epoch,
             fetch_offset: each.fetch_offset,
             last_fetched_epoch: each.last_fetched_epoch,
             log_start_offset: each.log_start_offset,
-            max_bytes: each.partition_max_bytes,
+            max_bytes: each.max_bytes,
         }));
     }
     let mut forgotten = Vec::new();
-    for topic in &request.forgotten_topics_data {
-        let name = name_of(&topic.topic, topic.topic_id);
+    for topic in &request.forgotten {
+        let name = name_of(&topic.topic);
         forgotten.extend(topic.partitions.iter().map(|index| Key {
-            topic_id: topic.topic_id,
+            topic_id: topic.topic.id,
             topic: name.clone(),
             partition: *index,
         }));

@@ -47,7 +47,10 @@ pub use context::{BoxFuture, Caller, Cx, Outcome, Principal, Software};
 pub use dispatch::{Dispatch, probe};
 pub use message::{Answer, Ask, Encoded, MessageError};
 
+use crate::codec::fetch_request::FetchRequest;
 use crate::codec::fetch_response::FetchAnswer;
+use crate::codec::produce_request::ProduceRequest;
+use crate::codec::produce_response::ProduceAnswer;
 use crate::net::Served;
 use crate::net::guard::{self, Shape};
 use dispatch::Head;
@@ -91,7 +94,7 @@ const API_VERSIONS: i16 = 18;
 
 /// Every API that is served, by key.
 pub static TABLE: &[Row] = &[
-    row!(0, "Produce", produce, ProduceRequest, ProduceResponse),
+    row!(0, "Produce", produce, ProduceRequest, ProduceAnswer),
     row!(1, "Fetch", fetch, FetchRequest, FetchAnswer),
     row!(2, "ListOffsets", list_offsets, list_offsets::Asked, list_offsets::Told),
     row!(3, "Metadata", metadata, MetadataRequest, MetadataResponse),

@@ -10,12 +10,6 @@
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
-};
-use kafka_protocol::messages::{BrokerId as WireBrokerId, ProduceRequest, ProduceResponse, TopicName};
-use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::image::{TopicImage, is_internal_topic};
 use milena_storage::batch;
 use milena_storage::ids::{BrokerId, Offset, PartitionIndex};
@@ -24,6 +18,9 @@ use milena_storage::validate::Origin;
 use std::sync::Arc;
 
 use super::{Cx, Outcome};
+use crate::codec::Node;
+use crate::codec::produce_request::{PartitionRecords, ProduceRequest, TopicData};
+use crate::codec::produce_response::{PartitionAnswer, ProduceAnswer, RecordProblem, TopicAnswer};
 use crate::partition::waiters::Wakes;
 use crate::partition::{AppendAs, Partition, PartitionError};
 
@@ -36,20 +33,19 @@ const LEADER_HINTS: i16 = 10;
 /// The only client that may write internal topics (AdminUtils.ADMIN_CLIENT_ID, used by kafka-transactions and tests).
 const ADMIN_CLIENT: &str = "__admin_client";
 
-pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceResponse> {
+pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
     let acks = request.acks;
     let gate = Gate::of(cx, &request);
     let mut wakes = Wakes::default();
-    let mut response = ProduceResponse::default();
+    let mut response = ProduceAnswer::default();
     let mut failed = None;
     let mut unsynced = Vec::new();
-    for topic in request.topic_data {
+    for topic in request.topics {
         let mut work = Work { acks, wakes: &mut wakes, unsynced: &mut unsynced };
-        let answer = produce_topic(cx, topic, gate, &mut work, &mut response.node_endpoints);
-        failed = failed.or_else(|| {
-            answer.partition_responses.iter().map(|each| each.error_code).find(|code| *code != 0)
-        });
-        response.responses.push(answer);
+        let answer = produce_topic(cx, topic, gate, &mut work, &mut response.nodes);
+        failed =
+            failed.or_else(|| answer.partitions.iter().map(|each| each.error_code).find(|code| *code != 0));
+        response.topics.push(answer);
     }
     wakes.fire();
     match (acks, failed) {
@@ -86,29 +82,28 @@ struct Unsynced {
 }
 
 /// Syncs what the appends owe; a partition whose disk fails answers with the error instead.
-async fn sync(response: &mut ProduceResponse, unsynced: Vec<Unsynced>) {
+async fn sync(response: &mut ProduceAnswer, unsynced: Vec<Unsynced>) {
     for Unsynced { partition, up_to } in unsynced {
         let Err(error) = partition.sync_to(up_to).await else { continue };
-        let topics = response.responses.iter_mut().filter(|topic| {
-            topic.name.as_str() == partition.name.topic || topic.topic_id == partition.topic_id
-        });
-        let answers = topics.flat_map(|topic| &mut topic.partition_responses);
+        let topics = response
+            .topics
+            .iter_mut()
+            .filter(|topic| topic.name.as_str() == partition.name.topic || topic.id == partition.topic_id);
+        let answers = topics.flat_map(|topic| &mut topic.partitions);
         for answer in answers.filter(|answer| answer.index == partition.name.partition.0) {
-            *answer = refusal(answer.index, error.code());
+            *answer = PartitionAnswer::refused(answer.index, error.code());
         }
     }
 }
 
 /// The answer to every partition when the whole request cannot be served.
-pub fn refuse(request: &ProduceRequest, code: i16) -> ProduceResponse {
-    let topics = request.topic_data.iter().map(|topic| {
-        let partitions = topic.partition_data.iter().map(|each| refusal(each.index, code)).collect();
-        TopicProduceResponse::default()
-            .with_name(topic.name.clone())
-            .with_topic_id(topic.topic_id)
-            .with_partition_responses(partitions)
+pub fn refuse(request: &ProduceRequest, code: i16) -> ProduceAnswer {
+    let topics = request.topics.iter().map(|topic| TopicAnswer {
+        name: topic.name.clone(),
+        id: topic.id,
+        partitions: topic.partitions.iter().map(|each| PartitionAnswer::refused(each.index, code)).collect(),
     });
-    ProduceResponse::default().with_responses(topics.collect())
+    ProduceAnswer { topics: topics.collect(), ..ProduceAnswer::default() }
 }
 
 /// What is decided once for the whole request.
@@ -120,7 +115,7 @@ enum Gate {
 
 impl Gate {
     fn of(cx: &Cx<'_>, request: &ProduceRequest) -> Self {
-        let records = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+        let records = request.topics.iter().flat_map(|topic| &topic.partitions);
         let transactional = records
             .filter_map(|partition| partition.records.as_ref())
             .any(|records| batch::Header::parse(records).is_ok_and(|header| header.is_transactional()));
@@ -139,15 +134,15 @@ impl Gate {
 
 fn produce_topic(
     cx: &Cx<'_>,
-    topic: TopicProduceData,
+    topic: TopicData,
     gate: Gate,
     work: &mut Work<'_>,
-    hints: &mut Vec<NodeEndpoint>,
-) -> TopicProduceResponse {
+    hints: &mut Vec<Node>,
+) -> TopicAnswer {
     let by_id = cx.version >= TOPIC_IDS;
-    let found = if by_id { cx.image.topic_by_id(topic.topic_id) } else { cx.image.topic(&topic.name) };
-    let answers = topic
-        .partition_data
+    let found = if by_id { cx.image.topic_by_id(topic.id) } else { cx.image.topic(&topic.name) };
+    let partitions = topic
+        .partitions
         .into_iter()
         .map(|data| {
             let index = data.index;
@@ -155,16 +150,13 @@ fn produce_topic(
                 .and_then(|image| append(cx, image, data, work).map_err(Refused::Partition));
             let answer = match outcome {
                 Ok((appended, log_start)) => success(index, &appended, log_start),
-                Err(Refused::Whole(error)) => refusal(index, error.code()),
+                Err(Refused::Whole(error)) => PartitionAnswer::refused(index, error.code()),
                 Err(Refused::Partition(error)) => failure(cx, found, index, &error),
             };
             note_leader(cx, answer, hints)
         })
         .collect();
-    TopicProduceResponse::default()
-        .with_name(if by_id { TopicName::default() } else { topic.name })
-        .with_topic_id(topic.topic_id)
-        .with_partition_responses(answers)
+    TopicAnswer { name: topic.name, id: topic.id, partitions }
 }
 
 enum Refused {
@@ -190,7 +182,7 @@ fn admit(found: Option<&Arc<TopicImage>>, gate: Gate, by_id: bool) -> Result<&Ar
 fn append(
     cx: &Cx<'_>,
     topic: &TopicImage,
-    data: PartitionProduceData,
+    data: PartitionRecords,
     work: &mut Work<'_>,
 ) -> Result<(Appended, Offset), PartitionError> {
     let partition = cx.broker.partitions.find(&cx.image, &topic.name, data.index)?;
@@ -210,21 +202,13 @@ fn append(
     Ok((appended, log_start))
 }
 
-fn success(index: i32, appended: &Appended, log_start: Offset) -> PartitionProduceResponse {
-    PartitionProduceResponse::default()
-        .with_index(index)
-        .with_base_offset(appended.first.0)
-        .with_log_append_time_ms(appended.append_time.0)
-        .with_log_start_offset(log_start.0)
-}
-
-fn refusal(index: i32, code: i16) -> PartitionProduceResponse {
-    PartitionProduceResponse::default()
-        .with_index(index)
-        .with_error_code(code)
-        .with_base_offset(-1)
-        .with_log_append_time_ms(-1)
-        .with_log_start_offset(-1)
+fn success(index: i32, appended: &Appended, log_start: Offset) -> PartitionAnswer {
+    PartitionAnswer {
+        base_offset: appended.first.0,
+        append_time: appended.append_time.0,
+        log_start_offset: log_start.0,
+        ..PartitionAnswer::refused(index, 0)
+    }
 }
 
 fn failure(
@@ -232,49 +216,44 @@ fn failure(
     topic: Option<&Arc<TopicImage>>,
     index: i32,
     error: &PartitionError,
-) -> PartitionProduceResponse {
-    let answer = refusal(index, error.code());
+) -> PartitionAnswer {
+    let answer = PartitionAnswer::refused(index, error.code());
     match error {
         PartitionError::NotLeader => match topic.and_then(|topic| topic.partition(PartitionIndex(index))) {
-            Some(partition) if cx.version >= LEADER_HINTS => answer.with_current_leader(
-                LeaderIdAndEpoch::default()
-                    .with_leader_id(WireBrokerId(partition.leader.map_or(-1, |leader| leader.0)))
-                    .with_leader_epoch(partition.leader_epoch.0),
-            ),
+            Some(partition) if cx.version >= LEADER_HINTS => {
+                let leader = partition.leader.map_or(-1, |leader| leader.0);
+                PartitionAnswer { current_leader: Some((leader, partition.leader_epoch.0)), ..answer }
+            }
             _ => answer,
         },
         PartitionError::Invalid(invalid) => {
-            let records = invalid.records.iter().map(|record| {
-                BatchIndexAndErrorMessage::default()
-                    .with_batch_index(record.index)
-                    .with_batch_index_error_message(Some(StrBytes::from_string(record.message.clone())))
-            });
-            let message = StrBytes::from_string(invalid.message.clone());
-            answer.with_record_errors(records.collect()).with_error_message(Some(message))
+            let problems = invalid
+                .records
+                .iter()
+                .map(|record| RecordProblem { index: record.index, message: Some(record.message.clone()) });
+            PartitionAnswer {
+                record_errors: problems.collect(),
+                error_message: Some(invalid.message.clone()),
+                ..answer
+            }
         }
         _ => answer,
     }
 }
 
 /// Adds the address of a hinted leader once.
-fn note_leader(
-    cx: &Cx<'_>,
-    answer: PartitionProduceResponse,
-    hints: &mut Vec<NodeEndpoint>,
-) -> PartitionProduceResponse {
-    let leader = answer.current_leader.leader_id;
-    if leader.0 >= 0
-        && !hints.iter().any(|hint| hint.node_id == leader)
-        && let Some(broker) = cx.image.broker(BrokerId(leader.0))
+fn note_leader(cx: &Cx<'_>, answer: PartitionAnswer, hints: &mut Vec<Node>) -> PartitionAnswer {
+    if let Some((leader, _)) = answer.current_leader
+        && !hints.iter().any(|hint| hint.id == leader)
+        && let Some(broker) = cx.image.broker(BrokerId(leader))
         && let Some(endpoint) = broker.endpoint(&cx.caller.listener)
     {
-        hints.push(
-            NodeEndpoint::default()
-                .with_node_id(leader)
-                .with_host(StrBytes::from_string(endpoint.host.clone()))
-                .with_port(i32::from(endpoint.port))
-                .with_rack(broker.rack.clone().map(StrBytes::from_string)),
-        );
+        hints.push(Node {
+            id: leader,
+            host: endpoint.host.clone(),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.clone(),
+        });
     }
     answer
 }
@@ -285,11 +264,9 @@ mod tests {
 
     #[test]
     fn a_refused_request_names_every_partition() {
-        let data = PartitionProduceData::default().with_index(3);
-        let topic = TopicProduceData::default().with_partition_data(vec![data]);
-        let request = ProduceRequest::default().with_topic_data(vec![topic]);
-        let response = refuse(&request, 21);
-        let partition = &response.responses[0].partition_responses[0];
-        assert_eq!((partition.index, partition.error_code, partition.base_offset), (3, 21, -1));
+        let partitions = vec![PartitionRecords { index: 3, records: None }];
+        let topics = vec![TopicData { partitions, ..TopicData::default() }];
+        let answer = refuse(&ProduceRequest { topics, ..ProduceRequest::default() }, 21);
+        assert_eq!(answer.topics[0].partitions, [PartitionAnswer::refused(3, 21)]);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use uuid::Uuid;
 
+use super::write::{Node, put_count, put_nodes, put_string, put_varint, wire_len};
 use crate::api::{Answer, MessageError};
 use crate::net::frame::{FileSlice, FrameBuilder};
 
@@ -14,6 +15,8 @@ use crate::net::frame::{FileSlice, FrameBuilder};
 const FLEXIBLE: i16 = 12;
 /// First version that names topics by id.
 const TOPIC_IDS: i16 = 13;
+/// First version that names leaders' addresses in a tag (KIP-951).
+const LEADER_HINTS: i16 = 16;
 /// First version with sessions and a top-level error.
 const SESSIONS: i16 = 7;
 
@@ -60,15 +63,6 @@ pub struct Aborted {
     pub first_offset: i64,
 }
 
-/// Where a leader is reached.
-#[derive(Debug)]
-pub struct Node {
-    pub id: i32,
-    pub host: String,
-    pub port: i32,
-    pub rack: Option<String>,
-}
-
 impl Answer for FetchAnswer {
     fn size_hint(&self, _version: i16) -> usize {
         let topics = self.topics.iter();
@@ -82,12 +76,12 @@ impl Answer for FetchAnswer {
             buf.put_i16(self.error_code);
             buf.put_i32(self.session_id);
         }
-        put_count(buf, version, self.topics.len());
+        put_count(buf, version >= FLEXIBLE, self.topics.len());
         for topic in self.topics {
             put_topic(topic, version, out)?;
         }
         let buf = out.buffer();
-        if version >= 16 && !self.nodes.is_empty() {
+        if version >= LEADER_HINTS {
             put_nodes(buf, &self.nodes);
         } else if version >= FLEXIBLE {
             buf.put_u8(0);
@@ -101,9 +95,9 @@ fn put_topic(topic: TopicAnswer, version: i16, out: &mut FrameBuilder) -> Result
     if version >= TOPIC_IDS {
         buf.put_slice(topic.topic_id.as_bytes());
     } else {
-        put_string(buf, version, &topic.topic);
+        put_string(buf, version >= FLEXIBLE, &topic.topic);
     }
-    put_count(buf, version, topic.partitions.len());
+    put_count(buf, version >= FLEXIBLE, topic.partitions.len());
     for partition in topic.partitions {
         put_partition(partition, version, out)?;
     }
@@ -152,7 +146,7 @@ fn put_aborted(buf: &mut BytesMut, version: i16, aborted: Option<&[Aborted]>) {
         (None, true) => buf.put_u8(0),
         (None, false) => buf.put_i32(-1),
         (Some(aborted), _) => {
-            put_count(buf, version, aborted.len());
+            put_count(buf, version >= FLEXIBLE, aborted.len());
             for each in aborted {
                 buf.put_i64(each.producer_id);
                 buf.put_i64(each.first_offset);
@@ -179,49 +173,6 @@ fn put_partition_tags(buf: &mut BytesMut, diverging: Option<(i32, i64)>, leader:
         buf.put_i32(epoch);
         buf.put_u8(0);
     }
-}
-
-fn put_nodes(buf: &mut BytesMut, nodes: &[Node]) {
-    let mut body = BytesMut::new();
-    put_count(&mut body, FLEXIBLE, nodes.len());
-    for node in nodes {
-        body.put_i32(node.id);
-        put_string(&mut body, FLEXIBLE, &node.host);
-        body.put_i32(node.port);
-        match &node.rack {
-            Some(rack) => put_string(&mut body, FLEXIBLE, rack),
-            None => body.put_u8(0),
-        }
-        body.put_u8(0);
-    }
-    buf.put_slice(&[1, 0]);
-    put_varint(buf, wire_len(body.len()));
-    buf.extend_from_slice(&body);
-}
-
-fn put_count(buf: &mut BytesMut, version: i16, count: usize) {
-    if version >= FLEXIBLE { put_varint(buf, wire_len(count) + 1) } else { buf.put_u32(wire_len(count)) }
-}
-
-fn put_string(buf: &mut BytesMut, version: i16, text: &str) {
-    if version >= FLEXIBLE {
-        put_varint(buf, wire_len(text.len()) + 1);
-    } else {
-        buf.put_i16(i16::try_from(text.len()).expect("topic names have at most 249 bytes"));
-    }
-    buf.put_slice(text.as_bytes());
-}
-
-fn wire_len(len: usize) -> u32 {
-    u32::try_from(len).expect("answers are bounded by fetch.max.bytes, an int")
-}
-
-fn put_varint(buf: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        buf.put_u8((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    buf.put_u8(value as u8);
 }
 
 #[cfg(test)]

@@ -1,5 +1,12 @@
-//! Encoders of our own, for answers that carry slices of files.
+//! Produce and Fetch by hand: requests as slices of the frame, answers around slices of files.
 //!
 //! It must never decode what did not pass the guard, nor copy records.
 
+pub mod fetch_request;
 pub mod fetch_response;
+pub mod produce_request;
+pub mod produce_response;
+mod read;
+mod write;
+
+pub use write::Node;
