@@ -27,6 +27,7 @@ use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError};
 use crate::settings::{Listener, Settings, SettingsError};
+use crate::shard::{ShardFollower, Shards, Tuning};
 use crate::state::BrokerState;
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
@@ -100,6 +101,7 @@ impl Broker {
             settings.clone(),
             stop,
         ));
+        tokio::spawn(state.shards.clone().run_deadlines());
         let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
         for bound in bound {
@@ -132,6 +134,8 @@ impl Broker {
 
     /// Stops in order: no new requests, answers out, registration gone, logs flushed and marked clean.
     pub async fn stop(self) {
+        // First, since members that wait for a rebalance would use up the grace.
+        self.state.shards.stop();
         self.net.stop(STOP_GRACE).await;
         let _ = self.housekeeping.send(true);
         let epoch = self.state.image.load().broker(self.state.id).map_or(-1, |broker| broker.epoch);
@@ -163,6 +167,7 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
     let slots = settings.fetch().session_slots;
     let partitions = Arc::new(Partitions::new(node.id, disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
+    let shards = Shards::new(node.id, clock.clone(), partitions.clone(), Tuning::from_settings(&groups));
     let followers: Vec<Box<dyn Follower>> = vec![
         Box::new(FollowSettings { broker: node.id, settings: settings.clone() }),
         Box::new(FollowPartitions {
@@ -170,6 +175,7 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
             settings: settings.clone(),
             clock: clock.clone(),
         }),
+        Box::new(ShardFollower(shards.clone())),
     ];
     let quorum = Quorum::start(QuorumConfig {
         node: node.id,
@@ -194,6 +200,7 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
         settings,
         image,
         partitions,
+        shards,
         fetch_sessions: SessionCache::new(slots, Uuid::new_v4().as_fields().0),
         producer_ids: ProducerIds::default(),
         quorum: OnceLock::from(quorum.clone()),

@@ -7,18 +7,23 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use milena_storage::ids::Timestamp;
+use tokio::sync::Notify;
+
+/// Far deadlines are slept towards in steps, since the timer wheel ends after about two years.
+const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
 
 /// Wall-clock and monotonic time of one broker, movable forward by tests and operators.
 #[derive(Debug)]
 pub struct Clock {
     started: Instant,
     ahead_ms: AtomicI64,
+    moved: Notify,
 }
 
 impl Clock {
     #[must_use]
     pub fn new() -> Self {
-        Self { started: Instant::now(), ahead_ms: AtomicI64::new(0) }
+        Self { started: Instant::now(), ahead_ms: AtomicI64::new(0), moved: Notify::new() }
     }
 
     /// Milliseconds since 1970, as records, logs and groups count them.
@@ -35,10 +40,35 @@ impl Clock {
         self.started.elapsed()
     }
 
+    /// Milliseconds since the clock was made, plus what it was moved by. For deadlines: unlike `now` it does not
+    /// follow an operator who corrects the machine's clock, which would end every session at once.
+    #[must_use]
+    pub fn steady_ms(&self) -> i64 {
+        let elapsed = i64::try_from(self.uptime().as_millis()).unwrap_or(i64::MAX);
+        elapsed.saturating_add(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// Resolves when `steady_ms` has reached `at`, also if the clock is moved there.
+    pub async fn sleep_until(&self, at: i64) {
+        loop {
+            let moved = self.moved.notified();
+            let left = at.saturating_sub(self.steady_ms());
+            if left <= 0 {
+                return;
+            }
+            let left = Duration::from_millis(left.unsigned_abs()).min(LONGEST_SLEEP);
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = moved => {}
+            }
+        }
+    }
+
     /// Moves wall-clock time, for tests of retention, sessions and time-outs.
     pub fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.ahead_ms.fetch_add(millis, Ordering::Relaxed);
+        self.moved.notify_waiters();
     }
 }
 
@@ -51,6 +81,18 @@ impl Default for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn advancing_wakes_a_sleeper() {
+        let clock = std::sync::Arc::new(Clock::new());
+        let sleeper = {
+            let clock = clock.clone();
+            tokio::spawn(async move { clock.sleep_until(3_600_000).await })
+        };
+        tokio::task::yield_now().await;
+        clock.advance(Duration::from_secs(3600));
+        tokio::time::timeout(Duration::from_secs(10), sleeper).await.unwrap().unwrap();
+    }
 
     #[test]
     fn advancing_moves_the_wall_clock() {

@@ -15,6 +15,7 @@ pub mod partition;
 pub mod producer_ids;
 pub mod quorum;
 pub mod settings;
+pub mod shard;
 pub mod state;
 
 pub use broker::Broker;

@@ -17,6 +17,7 @@ use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::Quorum;
 use crate::settings::Settings;
+use crate::shard::Shards;
 
 /// Handles of one running broker.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct BrokerState {
     pub partitions: Arc<Partitions>,
     /// Set once the coordination service runs; its followers may hold this state.
     pub quorum: OnceLock<Quorum>,
+    /// The group coordinators of this broker.
+    pub shards: Arc<Shards>,
     pub fetch_sessions: SessionCache,
     pub producer_ids: ProducerIds,
     /// Answers to ApiVersions, encoded once per version and feature epoch.
@@ -51,12 +54,16 @@ impl BrokerState {
         let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: "test".into() };
         let fs = Arc::new(milena_storage::fs::SimFs::new());
         let disk = Disk::open(fs, &settings.storage(), &who).expect("the disk is empty");
+        let clock = Arc::new(Clock::new());
+        let partitions = Arc::new(Partitions::new(BrokerId(1), disk));
+        let tuning = crate::shard::Tuning::from_settings(&settings.groups());
         Arc::new(Self {
             id: BrokerId(1),
-            clock: Arc::new(Clock::new()),
+            shards: Shards::new(BrokerId(1), clock.clone(), partitions.clone(), tuning),
+            clock,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             image: Arc::default(),
-            partitions: Arc::new(Partitions::new(BrokerId(1), disk)),
+            partitions,
             quorum: OnceLock::new(),
             fetch_sessions: SessionCache::new(1000, 0),
             producer_ids: ProducerIds::default(),

@@ -9,12 +9,14 @@ pub mod create_acls;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_acls;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_acls;
 pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
@@ -22,19 +24,28 @@ pub mod describe_topic_partitions;
 mod dispatch;
 pub mod elect_leaders;
 pub mod fetch;
+pub mod find_coordinator;
 pub mod get_telemetry_subscriptions;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod message;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod operations;
 pub mod partition_view;
 pub mod produce;
 pub mod push_telemetry;
+pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -98,6 +109,15 @@ pub static TABLE: &[Row] = &[
     row!(1, "Fetch", fetch, FetchRequest, FetchAnswer),
     row!(2, "ListOffsets", list_offsets, list_offsets::Asked, list_offsets::Told),
     row!(3, "Metadata", metadata, MetadataRequest, MetadataResponse),
+    row!(8, "OffsetCommit", offset_commit, offset_commit::Asked, OffsetCommitResponse),
+    row!(9, "OffsetFetch", offset_fetch, offset_fetch::Asked, OffsetFetchResponse),
+    row!(10, "FindCoordinator", find_coordinator, FindCoordinatorRequest, FindCoordinatorResponse),
+    row!(11, "JoinGroup", join_group, JoinGroupRequest, JoinGroupResponse),
+    row!(12, "Heartbeat", heartbeat, HeartbeatRequest, HeartbeatResponse),
+    row!(13, "LeaveGroup", leave_group, LeaveGroupRequest, LeaveGroupResponse),
+    row!(14, "SyncGroup", sync_group, SyncGroupRequest, SyncGroupResponse),
+    row!(15, "DescribeGroups", describe_groups, DescribeGroupsRequest, DescribeGroupsResponse),
+    row!(16, "ListGroups", list_groups, ListGroupsRequest, ListGroupsResponse),
     row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded),
     row!(19, "CreateTopics", create_topics, CreateTopicsRequest, CreateTopicsResponse),
     row!(20, "DeleteTopics", delete_topics, DeleteTopicsRequest, DeleteTopicsResponse),
@@ -117,6 +137,7 @@ pub static TABLE: &[Row] = &[
     row!(33, "AlterConfigs", alter_configs, AlterConfigsRequest, AlterConfigsResponse),
     row!(35, "DescribeLogDirs", describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse),
     row!(37, "CreatePartitions", create_partitions, CreatePartitionsRequest, CreatePartitionsResponse),
+    row!(42, "DeleteGroups", delete_groups, DeleteGroupsRequest, DeleteGroupsResponse),
     row!(43, "ElectLeaders", elect_leaders, ElectLeadersRequest, ElectLeadersResponse),
     row!(
         44,
@@ -132,6 +153,7 @@ pub static TABLE: &[Row] = &[
         ListPartitionReassignmentsRequest,
         ListPartitionReassignmentsResponse
     ),
+    row!(47, "OffsetDelete", offset_delete, OffsetDeleteRequest, OffsetDeleteResponse),
     row!(
         48,
         "DescribeClientQuotas",

@@ -103,3 +103,26 @@ pub struct Output {
     /// `Some` sets or moves a deadline, `None` cancels it; later entries win.
     pub timers: Vec<(TimerKey, Option<Timestamp>)>,
 }
+
+/// The response inside a reply; the reply itself if it is of another kind.
+macro_rules! response {
+    ($($kind:ident => $response:ty),* $(,)?) => {
+        $(impl TryFrom<Reply> for $response {
+            type Error = Reply;
+
+            fn try_from(reply: Reply) -> Result<Self, Reply> {
+                if let Reply::$kind(response) = reply { Ok(response) } else { Err(reply) }
+            }
+        })*
+    };
+}
+
+response! {
+    Join => JoinGroupResponse,
+    Sync => SyncGroupResponse,
+    Heartbeat => HeartbeatResponse,
+    Leave => LeaveGroupResponse,
+    Commit => OffsetCommitResponse,
+    FetchOffsets => OffsetFetchResponseGroup,
+    DeleteOffsets => OffsetDeleteResponse,
+}

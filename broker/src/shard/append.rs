@@ -1,0 +1,94 @@
+//! Records of a machine as batches of its partition's log, and the errors of appends as a coordinator tells them.
+//!
+//! Must never drop a record silently: what cannot be written fails the whole output.
+
+use kafka_protocol::error::ResponseError;
+use milena_coordinator::group::Record;
+use milena_storage::batch::{self, BatchBuilder};
+use milena_storage::compress::Codec;
+use milena_storage::ids::{Offset, Timestamp};
+use milena_storage::validate::Origin;
+
+use crate::partition::waiters::Wakes;
+use crate::partition::{AppendAs, Partition, PartitionError};
+
+/// A batch is closed when it has this many bytes: half of the default `max.message.bytes`. Only expiry and the
+/// deletion of groups or topics get there; each of their records stands for itself.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// Appends the records and tells the offset behind them; `None` if there are none.
+pub(super) fn append(
+    partition: &Partition,
+    records: &[Record],
+    codec: Codec,
+    now: Timestamp,
+    wakes: &mut Wakes,
+) -> Result<Option<Offset>, PartitionError> {
+    let mut end = None;
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        if !builder.is_empty() && builder.size() + record_size(record) > BATCH_BYTES {
+            end = Some(write(partition, std::mem::take(&mut builder), codec, now, wakes)?);
+        }
+        builder.push(batch::Record {
+            timestamp: now,
+            key: Some(&record.key),
+            value: record.value.as_deref(),
+            headers: &[],
+        });
+    }
+    if !builder.is_empty() {
+        end = Some(write(partition, builder, codec, now, wakes)?);
+    }
+    Ok(end)
+}
+
+fn record_size(record: &Record) -> usize {
+    record.key.len() + record.value.as_ref().map_or(0, |value| value.len())
+}
+
+fn write(
+    partition: &Partition,
+    builder: BatchBuilder,
+    codec: Codec,
+    now: Timestamp,
+    wakes: &mut Wakes,
+) -> Result<Offset, PartitionError> {
+    let how = AppendAs { origin: Origin::Coordinator, all_replicas: true, now };
+    let appended = partition.append(builder.finish(codec, None), how, wakes)?;
+    if appended.flush_due {
+        // Only with `flush.messages` set for every topic; who wants each message on the disk waits for it here.
+        partition.tend(|log| log.flush().map(drop))?;
+    }
+    Ok(appended.last.plus(1))
+}
+
+/// Kafka's `CoordinatorOperationExceptionHelper`: what a refused append means to a client of the group.
+pub(super) fn as_coordinator_error(error: &PartitionError) -> ResponseError {
+    match ResponseError::try_from_code(error.code()) {
+        Some(
+            ResponseError::UnknownTopicOrPartition
+            | ResponseError::NotEnoughReplicas
+            | ResponseError::RequestTimedOut,
+        ) => ResponseError::CoordinatorNotAvailable,
+        Some(ResponseError::NotLeaderOrFollower | ResponseError::KafkaStorageError) => {
+            ResponseError::NotCoordinator
+        }
+        _ => ResponseError::UnknownServerError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_log_become_errors_of_the_coordinator() {
+        let of = |error: PartitionError| as_coordinator_error(&error).code();
+        assert_eq!(of(PartitionError::Unknown), 15);
+        assert_eq!(of(PartitionError::NotEnoughReplicas), 15);
+        assert_eq!(of(PartitionError::NotLeader), 16);
+        assert_eq!(of(PartitionError::Offline), 16);
+        assert_eq!(of(PartitionError::OutOfRange), -1);
+    }
+}

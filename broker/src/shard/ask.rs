@@ -1,0 +1,155 @@
+//! What handlers say to the shards and hear from them.
+//!
+//! Must never let an error of the runtime reach a handler raw: it becomes the answer that the request's version has.
+
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ListGroupsResponse;
+use milena_coordinator::group::{Caller as GroupCaller, Reply, Request, precheck, refusal};
+use uuid::Uuid;
+
+use super::{Shards, slot::Slot};
+use crate::api::{BoxFuture, Cx, Outcome};
+
+/// A request with who asks it.
+pub struct Question {
+    caller: GroupCaller,
+    request: Request,
+}
+
+/// An answer that is there, or will be.
+pub enum Asked {
+    Now(Reply),
+    Later(BoxFuture<Reply>),
+}
+
+impl Question {
+    #[must_use]
+    pub fn new(cx: &Cx<'_>, request: Request) -> Self {
+        // Only a join may be given an id made of it.
+        let fresh_id = if matches!(request, Request::Join(_)) { Uuid::new_v4() } else { Uuid::nil() };
+        let caller = GroupCaller {
+            client_id: cx.caller.client_id.as_deref().unwrap_or_default().to_owned(),
+            // As Java prints an address without a host name.
+            client_host: format!("/{}", cx.caller.host),
+            api_version: cx.version,
+            fresh_id,
+        };
+        Self { caller, request }
+    }
+
+    fn refuse(&self, error: ResponseError) -> Reply {
+        refusal(self.caller.api_version, &self.request, error)
+    }
+}
+
+impl Shards {
+    /// Asks the shard of a group.
+    pub fn ask(&self, cx: &Cx<'_>, group: &str, question: Question) -> Asked {
+        if let Some(refused) = precheck(&self.env.config.group, &question.caller, &question.request) {
+            return Asked::Now(refused);
+        }
+        match self.slot(&cx.image, group) {
+            Ok(slot) => slot.put(question),
+            Err(error) => Asked::Now(question.refuse(error)),
+        }
+    }
+
+    /// Asks every shard of this broker for its groups; one that is loading fails the whole list, as in Kafka.
+    pub fn list(&self, cx: &Cx<'_>, states: &[String], types: &[String]) -> Outcome<ListGroupsResponse> {
+        let slots: Vec<Arc<Slot>> = self.slots.read().values().cloned().collect();
+        let mut list = ListGroupsResponse::default();
+        let mut later = Vec::new();
+        for slot in slots {
+            let request = Request::List { states: states.to_vec(), types: types.to_vec() };
+            match slot.put(Question::new(cx, request)) {
+                Asked::Now(reply) => add(&mut list, reply),
+                Asked::Later(reply) => later.push(reply),
+            }
+        }
+        if later.is_empty() {
+            return Outcome::Now(list);
+        }
+        Outcome::later(async move {
+            for reply in later {
+                add(&mut list, reply.await);
+            }
+            list
+        })
+    }
+}
+
+/// One outcome of several questions, in their order.
+pub fn gather<R: 'static>(
+    asked: Vec<Asked>,
+    response: impl FnOnce(Vec<Reply>) -> R + Send + 'static,
+) -> Outcome<R> {
+    if asked.iter().all(|asked| matches!(asked, Asked::Now(_))) {
+        let replies = asked
+            .into_iter()
+            .filter_map(|asked| if let Asked::Now(reply) = asked { Some(reply) } else { None });
+        return Outcome::Now(response(replies.collect()));
+    }
+    Outcome::later(async move {
+        let mut replies = Vec::with_capacity(asked.len());
+        for asked in asked {
+            replies.push(match asked {
+                Asked::Now(reply) => reply,
+                Asked::Later(reply) => reply.await,
+            });
+        }
+        response(replies)
+    })
+}
+
+fn add(list: &mut ListGroupsResponse, reply: Reply) {
+    let Reply::List(part) = reply else { return };
+    match ResponseError::try_from_code(part.error_code) {
+        // The partition has moved; its new leader lists these.
+        Some(ResponseError::NotCoordinator) => {}
+        Some(error) => {
+            list.error_code = error.code();
+            list.groups.clear();
+        }
+        None if list.error_code == 0 => list.groups.extend(part.groups),
+        None => {}
+    }
+}
+
+impl Slot {
+    fn put(self: &Arc<Self>, question: Question) -> Asked {
+        let Question { caller, request } = question;
+        let question = Question { caller: caller.clone(), request: request.clone() };
+        let answer = move |answer: Option<Result<Reply, ResponseError>>| {
+            // A sender is dropped unanswered only when the broker ends.
+            let answer = answer.unwrap_or(Err(ResponseError::NotCoordinator));
+            answer.unwrap_or_else(|error| question.refuse(error))
+        };
+        match self.ask(caller, request) {
+            Ok(now) => Asked::Now(answer(Some(now))),
+            Err(receiver) => Asked::Later(Box::pin(async move { answer(receiver.await.ok()) })),
+        }
+    }
+}
+
+impl Asked {
+    /// The outcome of a handler that makes its response of the reply.
+    pub fn then<R: 'static>(self, response: impl FnOnce(Reply) -> R + Send + 'static) -> Outcome<R> {
+        match self {
+            Self::Now(reply) => Outcome::Now(response(reply)),
+            Self::Later(reply) => Outcome::later(async move { response(reply.await) }),
+        }
+    }
+
+    /// As above, for a reply that is the response.
+    ///
+    /// # Panics
+    /// If the reply is not of the kind that was asked for.
+    pub fn answer<R: TryFrom<Reply> + 'static>(self) -> Outcome<R> {
+        self.then(|reply| {
+            let Ok(response) = R::try_from(reply) else { unreachable!("a reply is of its request's kind") };
+            response
+        })
+    }
+}

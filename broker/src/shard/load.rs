@@ -1,0 +1,133 @@
+//! Brings a shard to life: reads the partition from its start and applies every committed record.
+//!
+//! Must never read on a thread that serves connections, nor apply what a transaction has not committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use milena_coordinator::group::GroupShard;
+use milena_storage::batch::{BatchError, BatchView, EndTransaction, RecordView, walk};
+use milena_storage::ids::{Offset, ProducerId};
+use thiserror::Error;
+
+use super::slot::Slot;
+use crate::partition::{Partition, PartitionError, ReadFrom};
+
+/// Bound for the unpacked records of one batch; batches of coordinators are far smaller.
+const UNPACKED_MAX: usize = 256 * 1024 * 1024;
+
+#[derive(Debug, Error)]
+enum LoadError {
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    #[error("cannot read the log: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("a batch at offset {at}: {error}")]
+    Batch { at: Offset, error: BatchError },
+}
+
+/// Runs until the shard lives, or is not wanted any more.
+pub(super) async fn load(slot: Arc<Slot>) {
+    // The semaphore is never closed.
+    let _turn = slot.env().loading.acquire().await;
+    let partition = slot.partition().clone();
+    let target = partition.log_end_offset();
+    let mut loader = Loader {
+        machine: GroupShard::new(slot.env().config.group.clone()),
+        next: partition.log_start_offset(),
+        open: HashMap::new(),
+    };
+    while loader.next < target && !slot.is_gone() {
+        let buffer = slot.env().config.load_buffer;
+        let source = partition.clone();
+        let before = loader.next;
+        let read = tokio::task::spawn_blocking(move || loader.read_some(&source, buffer).map(|()| loader));
+        loader = match read.await {
+            Ok(Ok(loader)) => loader,
+            Ok(Err(error)) => return give_up(&slot, &error),
+            Err(error) => return give_up(&slot, &error),
+        };
+        if loader.next == before {
+            // The rest is not committed yet: a leader that has only just been elected.
+            if let Some(moved) = partition.park(before.plus(1)) {
+                moved.notified().await;
+            }
+        }
+    }
+    slot.loaded(loader.machine);
+}
+
+fn give_up(slot: &Arc<Slot>, error: &dyn std::error::Error) {
+    tracing::error!(partition = %slot.partition().name, %error, "groups cannot be loaded; their clients are refused");
+    slot.unload();
+}
+
+struct Loader {
+    machine: GroupShard,
+    next: Offset,
+    /// Records of transactions whose end has not been seen, in their order.
+    open: HashMap<ProducerId, Vec<(Bytes, Option<Bytes>)>>,
+}
+
+impl Loader {
+    /// Applies up to `buffer` bytes of batches, or one batch if it is larger.
+    fn read_some(&mut self, partition: &Partition, buffer: usize) -> Result<(), LoadError> {
+        let from = ReadFrom {
+            offset: self.next,
+            max_bytes: buffer,
+            at_least_one: true,
+            committed: false,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+        };
+        let Some(slice) = partition.read(from)?.slice.filter(|slice| slice.len > 0) else { return Ok(()) };
+        let mut bytes = vec![0; slice.len];
+        slice.file.read_exact_at(&mut bytes, slice.position)?;
+        for batch in walk(&bytes) {
+            let at = self.next;
+            let applied = batch.and_then(|batch| self.apply_batch(partition, &batch));
+            applied.map_err(|error| LoadError::Batch { at, error })?;
+        }
+        Ok(())
+    }
+
+    fn apply_batch(&mut self, partition: &Partition, batch: &BatchView<'_>) -> Result<(), BatchError> {
+        batch.check_crc()?;
+        let mut scratch = Vec::new();
+        for record in batch.records(&mut scratch, UNPACKED_MAX)? {
+            let record = record?;
+            if record.offset < self.next {
+                continue;
+            }
+            if batch.is_control() {
+                self.end_transaction(partition, batch.producer_id, &record);
+            } else if batch.is_transactional() {
+                let value = record.value.map(Bytes::copy_from_slice);
+                let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
+                self.open.entry(batch.producer_id).or_default().push((key, value));
+            } else {
+                self.apply(partition, record.key.unwrap_or_default(), record.value);
+            }
+        }
+        self.next = batch.next_offset();
+        Ok(())
+    }
+
+    fn end_transaction(&mut self, partition: &Partition, producer: ProducerId, record: &RecordView<'_>) {
+        let Some(end) = EndTransaction::parse(record) else { return };
+        let records = self.open.remove(&producer).unwrap_or_default();
+        if end.commit {
+            for (key, value) in records {
+                self.apply(partition, &key, value.as_deref());
+            }
+        }
+    }
+
+    /// A damaged record costs what it describes, not the whole partition.
+    fn apply(&mut self, partition: &Partition, key: &[u8], value: Option<&[u8]>) {
+        if let Err(error) = self.machine.apply(key, value) {
+            tracing::warn!(partition = %partition.name, offset = %self.next, %error, "skipping a group record");
+        }
+    }
+}

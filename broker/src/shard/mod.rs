@@ -1,0 +1,209 @@
+//! The runtime of the group machines: one shard per partition of `__consumer_offsets` that this broker leads.
+//!
+//! Must never decide about groups: it carries requests and deadlines to a machine, its records to the partition's
+//! log, and its answers back once those records are committed.
+//!
+//! `slot` is one shard, `load` brings it to life, `append` writes for it, `deadlines` wakes it, `parking` keeps
+//! answers until the high watermark has passed their records.
+
+mod append;
+mod ask;
+mod deadlines;
+mod load;
+mod parking;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::error::ResponseError;
+use milena_coordinator::group::{DeletedTopic, GroupConfig, TOPIC};
+use milena_coordinator::image::MetadataImage;
+use milena_storage::compress::Codec;
+use milena_storage::ids::BrokerId;
+use parking_lot::RwLock;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::partition::set::Partitions;
+use crate::quorum::{Follower, ImageChange};
+use crate::settings::GroupSettings;
+
+pub use ask::{Asked, Question, gather};
+use deadlines::Alarm;
+use slot::Slot;
+
+/// Shards that are loaded at a time; Kafka's `group.coordinator.threads`.
+const LOADING_AT_ONCE: usize = 4;
+
+/// All shards of this broker.
+#[derive(Debug)]
+pub struct Shards {
+    env: Arc<Env>,
+    slots: RwLock<BTreeMap<i32, Arc<Slot>>>,
+    partitions: Arc<Partitions>,
+    broker: BrokerId,
+}
+
+/// What every shard uses.
+#[derive(Debug)]
+struct Env {
+    clock: Arc<Clock>,
+    alarm: Alarm,
+    loading: Semaphore,
+    config: Tuning,
+}
+
+/// The settings of shards, as plain values.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    pub group: GroupConfig,
+    /// `offsets.topic.compression.codec`
+    pub codec: Codec,
+    /// `offsets.commit.timeout.ms`: how long an answer waits for its records to be committed.
+    pub commit_timeout: Duration,
+    /// `offsets.load.buffer.size`
+    pub load_buffer: usize,
+}
+
+impl Shards {
+    #[must_use]
+    pub fn new(
+        broker: BrokerId,
+        clock: Arc<Clock>,
+        partitions: Arc<Partitions>,
+        tuning: Tuning,
+    ) -> Arc<Self> {
+        let env =
+            Env { clock, alarm: Alarm::default(), loading: Semaphore::new(LOADING_AT_ONCE), config: tuning };
+        Arc::new(Self { env: Arc::new(env), slots: RwLock::default(), partitions, broker })
+    }
+
+    /// Brings deadlines to the shards until `stop`. Nothing ticks while no deadline is set.
+    pub async fn run_deadlines(self: Arc<Self>) {
+        let alarm = &self.env.alarm;
+        while !alarm.is_stopped() {
+            alarm.reset();
+            let slots: Vec<_> = self.slots.read().values().cloned().collect();
+            let earliest = slots.iter().filter_map(|slot| slot.fire_deadlines()).min();
+            alarm.ring(&self.env.clock, earliest).await;
+        }
+    }
+
+    /// Takes up and lays down shards as the image says who leads their partitions.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, which has to carry on loading.
+    pub fn follow(&self, image: &MetadataImage) {
+        let mut led = BTreeMap::new();
+        for partition in image.topic(TOPIC).into_iter().flat_map(|topic| &topic.partitions) {
+            let index = partition.index.0;
+            if partition.leader == Some(self.broker)
+                && let Some(log) = self.partitions.get(TOPIC, index)
+            {
+                led.insert(index, log);
+            }
+        }
+        let mut slots = self.slots.write();
+        let before = std::mem::take(&mut *slots);
+        for (index, slot) in before {
+            match led.get(&index) {
+                Some(log) if Arc::ptr_eq(log, slot.partition()) => {
+                    slots.insert(index, slot);
+                }
+                _ => slot.unload(),
+            }
+        }
+        for (index, log) in led {
+            slots.entry(index).or_insert_with(|| Slot::open(self.env.clone(), log, &Handle::current()));
+        }
+    }
+
+    /// Topics that are gone take their offsets with them.
+    pub fn topics_deleted(&self, deleted: &[DeletedTopic]) {
+        if deleted.is_empty() {
+            return;
+        }
+        let slots: Vec<_> = self.slots.read().values().cloned().collect();
+        for slot in slots {
+            slot.topics_deleted(deleted);
+        }
+    }
+
+    /// Answers everybody who waits and stops; for the end of the broker.
+    pub fn stop(&self) {
+        self.env.alarm.stop();
+        for slot in std::mem::take(&mut *self.slots.write()).into_values() {
+            slot.unload();
+        }
+    }
+
+    /// The shard of a group, if it is here.
+    fn slot(&self, image: &MetadataImage, group: &str) -> Result<Arc<Slot>, ResponseError> {
+        let count = image.topic(TOPIC).map_or(0, |topic| topic.partition_count());
+        let index = milena_coordinator::group::partition_for(group, count);
+        self.slots.read().get(&index).cloned().ok_or(ResponseError::NotCoordinator)
+    }
+}
+
+/// Keeps the shards in step with the image. Has to stand behind the follower that opens the partitions.
+#[derive(Debug)]
+pub struct ShardFollower(pub Arc<Shards>);
+
+impl Follower for ShardFollower {
+    fn prepare(&mut self, change: &ImageChange) {
+        if change.delta.topics.contains(TOPIC) {
+            self.0.follow(&change.new);
+        }
+    }
+
+    fn published(&mut self, change: &ImageChange) {
+        let gone = change.delta.topics.iter().filter_map(|name| {
+            let old = change.old.topic(name)?;
+            let replaced = change.new.topic(name).is_none_or(|new| new.id != old.id);
+            replaced.then(|| DeletedTopic { name: name.to_string(), id: old.id })
+        });
+        self.0.topics_deleted(&gone.collect::<Vec<_>>());
+    }
+}
+
+impl Tuning {
+    #[must_use]
+    pub fn from_settings(settings: &GroupSettings) -> Self {
+        let offsets = &settings.offsets;
+        Self {
+            group: GroupConfig {
+                min_session_timeout_ms: millis(settings.session_timeout.min),
+                max_session_timeout_ms: millis(settings.session_timeout.max),
+                initial_rebalance_delay_ms: millis(settings.initial_rebalance_delay),
+                max_size: settings.max_size,
+                offset_metadata_max: offsets.metadata_max_bytes,
+                offsets_retention_ms: i64::try_from(offsets.retention.as_millis()).unwrap_or(i64::MAX),
+                expiry_interval_ms: i64::try_from(offsets.retention_check_interval.as_millis())
+                    .unwrap_or(i64::MAX),
+            },
+            codec: codec(offsets.topic_codec),
+            commit_timeout: offsets.commit_timeout,
+            load_buffer: offsets.load_buffer_bytes,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// The numbers of batch attributes; settings let nothing else through.
+fn codec(attribute: i32) -> Codec {
+    match attribute {
+        1 => Codec::Gzip,
+        2 => Codec::Snappy,
+        3 => Codec::Lz4,
+        4 => Codec::Zstd,
+        _ => Codec::None,
+    }
+}

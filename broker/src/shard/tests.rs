@@ -1,0 +1,1 @@
+//! The shards over real partitions on a simulated disk.
