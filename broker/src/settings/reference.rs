@@ -108,3 +108,33 @@ fn code(text: &str) -> String {
 fn escape(text: &str) -> String {
     text.replace('|', "\\|")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_page_is_what_the_table_says() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIG.md");
+        let page = page();
+        if std::env::var_os("MILENA_REWRITE").is_some() {
+            fs::write(&path, &page).expect("a writable page");
+        }
+        let stored = fs::read_to_string(&path).unwrap_or_default();
+        assert!(stored == page, "docs/CONFIG.md is old: MILENA_REWRITE=1 cargo test -p milena the_page_is");
+    }
+
+    #[test]
+    fn every_row_says_what_it_is_for() {
+        let all = rows::broker_rows()
+            .chain(rows::TOPIC_ROWS)
+            .chain(rows::GROUP_ROWS)
+            .chain(rows::CLIENT_METRICS_ROWS);
+        for row in all {
+            assert!(row.doc.ends_with('.') && row.doc.len() > 15, "{}: {:?}", row.name, row.doc);
+        }
+    }
+}

@@ -7,45 +7,45 @@ use super::super::row::{Kind, Row};
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     Row::unset("advertised.listeners", Kind::List).distinct(false).high()
-        .doc(""),
+        .doc("The addresses that clients are told, by listener name, where they differ from those that the broker binds. Needs a host that clients reach; a listener left out is known to nobody. Unset, the bound addresses are told, with a literal address in place of a wildcard."),
     Row::int("connection.failed.authentication.delay.ms", "100").at_least(0.0).low().accepted()
-        .doc(""),
+        .doc("How long the answer to a failed authentication is held back."),
     Row::long("connections.max.idle.ms", "600000")
-        .doc(""),
+        .doc("A connection without requests for this long is closed; negative keeps it for ever."),
     Row::long("connections.max.reauth.ms", "0").accepted().kip(368)
-        .doc(""),
+        .doc("After this time a SASL client must authenticate anew; 0 leaves it to the client."),
     Row::unset("early.start.listeners", Kind::List).distinct(true).high().accepted().kip(801)
-        .doc(""),
+        .doc("Listeners that open before the authorizer is ready."),
     Row::text("listener.security.protocol.map", "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT").low().per_broker().kip(103)
-        .doc(""),
+        .doc("The security protocol of each listener name. Only PLAINTEXT is served at present; other protocols are refused."),
     Row::list("listeners", "PLAINTEXT://:9092").own("PLAINTEXT://127.0.0.1:9092").distinct(false).high().per_broker()
-        .doc(""),
+        .doc("Where the broker listens: NAME://host:port, with commas between. An empty host is every interface, port 0 a free one."),
     Row::int("max.connection.creation.rate", "2147483647").at_least(0.0).cluster_wide().accepted().kip(612)
-        .doc(""),
+        .doc("New connections per second that the broker accepts."),
     Row::int("max.connections", "2147483647").at_least(0.0).cluster_wide().kip(402)
-        .doc(""),
+        .doc("The most connections at a time."),
     Row::int("max.connections.per.ip", "2147483647").at_least(0.0).cluster_wide()
-        .doc(""),
+        .doc("The most connections from one address at a time."),
     Row::text("max.connections.per.ip.overrides", "").cluster_wide()
-        .doc(""),
+        .doc("Exceptions from that, as host:number with commas between."),
     Row::int("num.io.threads", "8").at_least(1.0).high().cluster_wide().accepted()
-        .doc(""),
+        .doc("Threads that serve requests. Milena has one per core."),
     Row::int("num.network.threads", "3").at_least(1.0).high().cluster_wide().accepted()
-        .doc(""),
+        .doc("Threads that serve connections. Milena has one per core."),
     Row::long("queued.max.request.bytes", "-1")
-        .doc(""),
+        .doc("The most bytes of requests in memory; -1 leaves it to the broker."),
     Row::int("queued.max.requests", "500").at_least(1.0).high().accepted()
-        .doc(""),
+        .doc("How many requests may wait for a thread."),
     Row::long("socket.connection.setup.timeout.max.ms", "30000").accepted()
-        .doc(""),
+        .doc("The longest that connecting to another node may take after failures."),
     Row::long("socket.connection.setup.timeout.ms", "10000").accepted()
-        .doc(""),
+        .doc("How long connecting to another node may take."),
     Row::int("socket.listen.backlog.size", "50").at_least(1.0)
-        .doc(""),
+        .doc("How many new connections the operating system holds before they are accepted."),
     Row::int("socket.receive.buffer.bytes", "102400").high()
-        .doc(""),
+        .doc("The receive buffer of connections; -1 leaves it to the operating system."),
     Row::int("socket.request.max.bytes", "104857600").at_least(1.0).high()
-        .doc(""),
+        .doc("The largest request that is read; a larger one closes its connection."),
     Row::int("socket.send.buffer.bytes", "102400").high()
-        .doc(""),
+        .doc("The send buffer of connections; -1 leaves it to the operating system."),
 ];

@@ -7,41 +7,41 @@ use super::super::row::{Kind, Row};
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     Row::boolean("auto.leader.rebalance.enable", "true").high().accepted()
-        .doc(""),
+        .doc("Whether leadership goes back to preferred replicas by itself."),
     Row::int("default.replication.factor", "1")
-        .doc(""),
+        .doc("Replicas of a topic that is created without a number, automatically or by request."),
     Row::unset("inter.broker.listener.name", Kind::String).kip(103)
-        .doc(""),
+        .doc("The listener that brokers use among themselves. Unset, it is the one named after security.inter.broker.protocol, or the first."),
     Row::long("leader.imbalance.check.interval.seconds", "300").at_least(1.0).high().accepted()
-        .doc(""),
+        .doc("How often the controller looks whether leadership is where it is preferred."),
     Row::int("min.insync.replicas", "1").at_least(1.0).high().cluster_wide()
-        .doc(""),
+        .doc("How many replicas must be in sync for a write with acks=all."),
     Row::unset("num.replica.alter.log.dirs.threads", Kind::Int).high().accepted()
-        .doc(""),
+        .doc("Threads for moves between log directories; unset, one per directory."),
     Row::int("num.replica.fetchers", "1").at_least(1.0).high().cluster_wide().accepted()
-        .doc(""),
+        .doc("Threads that fetch from each other broker."),
     Row::int("replica.fetch.backoff.ms", "1000").at_least(0.0).accepted()
-        .doc(""),
+        .doc("How long a follower pauses after a failed fetch."),
     Row::int("replica.fetch.max.bytes", "1048576").at_least(0.0).accepted()
-        .doc(""),
+        .doc("Bytes that a follower asks for from each partition."),
     Row::int("replica.fetch.min.bytes", "1").high().accepted()
-        .doc(""),
+        .doc("Bytes that a follower waits for."),
     Row::int("replica.fetch.response.max.bytes", "10485760").at_least(0.0).accepted()
-        .doc(""),
+        .doc("Bytes that a follower asks for in one answer."),
     Row::int("replica.fetch.wait.max.ms", "500").high().accepted()
-        .doc(""),
+        .doc("How long a follower's fetch waits for these bytes."),
     Row::long("replica.high.watermark.checkpoint.interval.ms", "5000").high()
-        .doc(""),
+        .doc("How often the high watermarks are written down."),
     Row::long("replica.lag.time.max.ms", "30000").high().accepted()
-        .doc(""),
+        .doc("A follower that has not caught up for this long is no longer in sync."),
     Row::unset("replica.selector.class", Kind::String).accepted().kip(392)
-        .doc(""),
+        .doc("The Java class that chooses the replica that a consumer reads from."),
     Row::int("replica.socket.receive.buffer.bytes", "65536").high().accepted()
-        .doc(""),
+        .doc("The receive buffer of connections to other brokers."),
     Row::int("replica.socket.timeout.ms", "30000").high().accepted()
-        .doc(""),
+        .doc("Socket timeout between brokers."),
     Row::boolean("unclean.leader.election.enable", "false").high().cluster_wide().accepted()
-        .doc(""),
+        .doc("Whether a replica that is not in sync may become leader, and records be lost, when no other is left."),
     Row::long("unclean.leader.election.interval.ms", "300000").at_least(1.0).hidden().accepted()
-        .doc(""),
+        .doc("How often the controller looks for partitions to elect such a leader for."),
 ];
