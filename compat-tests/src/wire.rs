@@ -115,6 +115,14 @@ impl Wire {
         Ok(Bytes::from(frame))
     }
 
+    /// Makes a send fail that the broker does not take for so long.
+    ///
+    /// # Panics
+    /// When the socket does not take the time-out.
+    pub fn stop_writing_after(&mut self, patience: Duration) {
+        self.stream.set_write_timeout(Some(patience)).expect("a time-out above zero");
+    }
+
     /// Whether the broker closes the connection within `patience`, whatever it sends before.
     pub fn is_closed_within(&mut self, patience: Duration) -> bool {
         let mut buffer = [0; 4096];
