@@ -338,12 +338,12 @@ impl Partition {
         if self.peek(Log::recovery_point).is_none_or(|point| point >= offset) {
             return Ok(());
         }
-        let plan = self.lock()?.flush_plan();
-        let synced = tokio::task::spawn_blocking(move || plan.run()).await;
+        let plan = self.lock()?.flush_plan().map_err(PartitionError::Storage)?;
+        let running = plan.clone();
+        let synced = tokio::task::spawn_blocking(move || running.run()).await;
         // The pool refuses work only while the broker stops.
-        let up_to =
-            self.noted(synced.map_err(|_| PartitionError::Offline)?.map_err(PartitionError::Storage))?;
-        self.lock()?.flushed(up_to);
+        self.noted(synced.map_err(|_| PartitionError::Offline)?.map_err(PartitionError::Storage))?;
+        self.lock()?.flushed(&plan);
         Ok(())
     }
 

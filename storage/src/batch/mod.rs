@@ -184,6 +184,15 @@ impl Header {
         }
     }
 
+    /// Sets who gave the timestamps and the largest of them; the checksum is the caller's.
+    pub(crate) fn set_timestamps(&mut self, kind: TimestampType, max: Timestamp) {
+        match kind {
+            TimestampType::CreateTime => self.attributes &= !TIMESTAMP_TYPE_BIT,
+            TimestampType::LogAppendTime => self.attributes |= TIMESTAMP_TYPE_BIT,
+        }
+        self.max_timestamp = max;
+    }
+
     pub fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL_BIT != 0
     }

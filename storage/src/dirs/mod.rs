@@ -13,6 +13,7 @@ pub use checkpoint::{
     CLEANER_CHECKPOINT, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, RECOVERY_POINT_CHECKPOINT,
     read_checkpoint, write_checkpoint,
 };
+pub(crate) use checkpoint::{malformed, read_lines};
 pub use clean_shutdown::{CLEAN_SHUTDOWN_FILE, take_clean_shutdown, write_clean_shutdown};
 pub use lock::{DirLock, LOCK_FILE, LockError};
 pub use meta_properties::{IdentityError, META_PROPERTIES_FILE, MetaProperties};

@@ -11,7 +11,7 @@ pub use sim::{SimFault, SimFs};
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ids::Timestamp;
@@ -80,18 +80,32 @@ pub trait Fs: Send + Sync + Debug {
     /// Replaces the content of a file so that after a crash it is the old or the new one: writes a `.tmp`
     /// neighbour, syncs it, renames it and syncs the directory (Kafka's `CheckpointFile`).
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        let temporary = Path::new(&temporary);
-        let file = self.open(temporary, Open::Truncate)?;
+        let temporary = temporary_name(path);
+        let file = self.open(&temporary, Open::Truncate)?;
         file.write_at(content, 0)?;
         file.sync_data()?;
-        self.rename(temporary, path)?;
+        self.rename(&temporary, path)?;
         match path.parent() {
             Some(dir) => self.sync_dir(dir),
             None => Ok(()),
         }
     }
+
+    /// Like [`replace`](Self::replace) without the syncs: whole after `kill -9`, anything after a loss of power
+    /// unless the caller syncs the file that is returned, and the directory.
+    fn replace_unsynced(&self, path: &Path, content: &[u8]) -> io::Result<Arc<dyn File>> {
+        let temporary = temporary_name(path);
+        let file = self.open(&temporary, Open::Truncate)?;
+        file.write_at(content, 0)?;
+        self.rename(&temporary, path)?;
+        Ok(file)
+    }
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
 }
 
 /// An open file. Positions are given with each call; there is no cursor and so no lock.
@@ -112,10 +126,6 @@ pub trait File: Send + Sync + Debug {
     fn sync_data(&self) -> io::Result<()>;
     /// Reserves space without changing the length; file systems that cannot do it succeed too.
     fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
-    /// Asks the system to begin writing back a range, without waiting.
-    fn start_writeback(&self, _at: u64, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
     /// Reads only what is in memory already; `None` if the disk would have to be asked.
     fn read_cached_at(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
         self.read_at(buf, at).map(Some)

@@ -31,6 +31,8 @@ pub struct LogConfig {
     pub max_compaction_lag_ms: i64,
     pub file_delete_delay_ms: i64,
     pub preallocate: bool,
+    /// Offsets have no gaps, so that one found after a loss of power is damage (the Raft log).
+    pub contiguous: bool,
     /// Idle producers are forgotten after this time (`producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
 }
@@ -57,6 +59,7 @@ impl Default for LogConfig {
             max_compaction_lag_ms: i64::MAX,
             file_delete_delay_ms: 60_000,
             preallocate: false,
+            contiguous: false,
             producer_expiration_ms: 86_400_000,
         }
     }

@@ -3,11 +3,14 @@
 //!
 //! Must never change records except as the topic's rules demand (append time, compression), and never assign offsets.
 
+mod inspect;
+mod rebuild;
+
 use bytes::Bytes;
 
-use crate::batch::{self, BatchError, HEADER_LEN, Header, TimestampType};
+use crate::batch::{self, BatchError, BatchView, HEADER_LEN, Header, TimestampType, walk};
 use crate::compress::Codec;
-use crate::ids::{LeaderEpoch, Offset, Timestamp};
+use crate::ids::{Offset, Timestamp};
 
 /// A topic's rules for batches that clients send.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,7 +92,22 @@ pub struct RecordError {
 /// A hostile batch could name millions of bad records; clients show one or three.
 pub const RECORD_ERRORS_MAX: usize = 100;
 
+/// Zstd came with this version of Produce (KIP-110).
+const ZSTD_VERSION_MIN: i16 = 7;
+
 impl ValidBatch {
+    /// A batch that this process built itself; only clients' batches are doubted.
+    ///
+    /// # Panics
+    /// If the bytes are not one batch of [`crate::batch::BatchBuilder`].
+    pub fn built(bytes: Bytes) -> Self {
+        let view = BatchView::parse(&bytes).expect("a batch of our own builder");
+        assert_eq!(view.size(), bytes.len(), "exactly one batch");
+        let header = *view.header();
+        let body = bytes.slice(HEADER_LEN..);
+        Self { header, body, origin: Origin::Coordinator, append_time: Timestamp::NONE }
+    }
+
     /// Bytes that the batch takes in the log.
     pub fn size(&self) -> usize {
         HEADER_LEN + self.body.len()
@@ -106,20 +124,115 @@ impl ValidBatch {
 }
 
 /// Checks the records that one Produce request brought for one partition, and brings them into the form that the
-/// topic's rules demand. Whatever stands behind the first batch must not be another one.
+/// topic's rules demand. A cut batch behind the first is left out, as Kafka does; a whole one is refused.
 pub fn validate(
     records: Bytes,
     rules: &Rules,
     now: Timestamp,
     origin: Origin,
 ) -> Result<ValidBatch, InvalidBatch> {
-    let _ = (rules, now);
-    let view = batch::BatchView::parse(&records).map_err(|error| InvalidBatch {
-        kind: InvalidKind::Corrupt,
-        message: BatchError::to_string(&error),
-        records: Vec::new(),
-    })?;
-    let header = Header { base_offset: Offset(0), leader_epoch: LeaderEpoch::NONE, ..*view.header() };
+    let view = match origin {
+        Origin::Client { produce_version } => only_batch(&records, rules, produce_version)?,
+        Origin::Coordinator => return Ok(ValidBatch::built(records)),
+    };
+    check_header(view.header())?;
+    let source = view.codec().map_err(|error| refuse(InvalidKind::Compression, error))?;
+    let target = match rules.compression {
+        CompressionRule::Producer => source,
+        CompressionRule::Always(codec, _) => codec,
+    };
+    let seen = inspect::inspect(&view, source, rules, now)?;
+    if target != source || !seen.consecutive {
+        return rebuild::rebuild(&view, rules, target, now, origin);
+    }
+    let mut header = *view.header();
+    let max_timestamp = match rules.timestamp_type {
+        TimestampType::CreateTime => seen.max_timestamp,
+        TimestampType::LogAppendTime => now,
+    };
     let body = records.slice(HEADER_LEN..view.size());
-    Ok(ValidBatch { header, body, origin, append_time: Timestamp::NONE })
+    if header.timestamp_type() != rules.timestamp_type || header.max_timestamp != max_timestamp {
+        header.set_timestamps(rules.timestamp_type, max_timestamp);
+        header.crc = batch::crc32c_of_two(&header.encode()[batch::CRC_START..], &body);
+    }
+    Ok(ValidBatch { header, body, origin, append_time: rules.append_time(now) })
 }
+
+/// The one batch that a Produce request may hold (`ProduceRequest.validateRecords` and
+/// `UnifiedLog.analyzeAndValidateRecords`), its size and checksum checked.
+fn only_batch<'a>(
+    records: &'a [u8],
+    rules: &Rules,
+    produce_version: i16,
+) -> Result<BatchView<'a>, InvalidBatch> {
+    let mut batches = walk(records);
+    let first = match batches.next() {
+        None => return Err(refuse(InvalidKind::Record, "there is no record batch")),
+        Some(Err(BatchError::Magic(magic @ (0 | 1)))) => {
+            return Err(refuse(
+                InvalidKind::Record,
+                format!("record batches of magic {magic} are not accepted"),
+            ));
+        }
+        Some(Err(error)) => return Err(refuse(InvalidKind::Corrupt, error)),
+        Some(Ok(batch)) => batch,
+    };
+    if produce_version < ZSTD_VERSION_MIN && first.codec() == Ok(Codec::Zstd) {
+        let message = format!("produce requests of version {produce_version} cannot carry zstd");
+        return Err(refuse(InvalidKind::Compression, message));
+    }
+    match batches.next() {
+        None => {}
+        Some(Ok(_)) => return Err(refuse(InvalidKind::Record, "there is more than one record batch")),
+        Some(Err(error)) => return Err(refuse(InvalidKind::Corrupt, error)),
+    }
+    if first.base_offset != Offset(0) {
+        let message = format!("the base offset must be 0, but it is {}", first.base_offset);
+        return Err(refuse(InvalidKind::Record, message));
+    }
+    rules.check_size(first.size())?;
+    first.check_crc().map_err(|error| refuse(InvalidKind::Corrupt, error))?;
+    Ok(first)
+}
+
+/// What the header of a client's batch must say (`LogValidator.validateBatch`).
+fn check_header(header: &Header) -> Result<(), InvalidBatch> {
+    let by_offsets = i64::from(header.last_offset_delta) + 1;
+    if by_offsets <= 0 || header.count <= 0 || by_offsets != i64::from(header.count) {
+        let message = format!("the batch has offsets for {by_offsets} records and claims {}", header.count);
+        return Err(refuse(InvalidKind::Record, message));
+    }
+    if header.is_control() {
+        return Err(refuse(InvalidKind::Record, "clients may not write control records"));
+    }
+    if header.has_producer() && header.base_sequence < 0 {
+        let message = format!("producer {} sent sequence {}", header.producer_id, header.base_sequence);
+        return Err(refuse(InvalidKind::Record, message));
+    }
+    Ok(())
+}
+
+fn refuse(kind: InvalidKind, message: impl ToString) -> InvalidBatch {
+    InvalidBatch { kind, message: message.to_string(), records: Vec::new() }
+}
+
+impl Rules {
+    fn check_size(&self, size: usize) -> Result<(), InvalidBatch> {
+        if size <= self.max_message_bytes {
+            return Ok(());
+        }
+        let message =
+            format!("a batch of {size} bytes is larger than the {} allowed", self.max_message_bytes);
+        Err(refuse(InvalidKind::TooLarge, message))
+    }
+
+    fn append_time(&self, now: Timestamp) -> Timestamp {
+        match self.timestamp_type {
+            TimestampType::CreateTime => Timestamp::NONE,
+            TimestampType::LogAppendTime => now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

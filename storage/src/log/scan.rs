@@ -1,0 +1,119 @@
+//! Reads the batches of a segment file one after the other, headers only or whole, through one small buffer.
+//!
+//! Must never hold more than one batch, and never one that is larger than what is left of the file.
+
+use std::path::Path;
+
+use crate::StorageError;
+use crate::batch::{BatchError, BatchView, HEADER_LEN, Header, MAGIC_END, size_and_magic};
+use crate::error::At;
+use crate::fs::File;
+
+/// Enough to look up an offset: the index points at most about this far before it.
+pub(super) const LOOKUP_CHUNK: usize = 4 * 1024;
+/// For going over whole segments.
+pub(super) const SWEEP_CHUNK: usize = 256 * 1024;
+
+/// A position in a file of batches.
+pub(super) struct Scanner<'a> {
+    file: &'a dyn File,
+    path: &'a Path,
+    position: u64,
+    end: u64,
+    chunk: usize,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+/// Why a scan could not go on.
+#[derive(Debug)]
+pub(super) enum ScanError {
+    /// The disk failed.
+    Storage(StorageError),
+    /// What stands at the position is no batch.
+    Bad(BatchError),
+}
+
+impl From<StorageError> for ScanError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<BatchError> for ScanError {
+    fn from(error: BatchError) -> Self {
+        Self::Bad(error)
+    }
+}
+
+impl ScanError {
+    /// For callers to whom a bad batch is a damaged file.
+    pub(super) fn at(self, path: &Path, position: u64) -> StorageError {
+        match self {
+            Self::Storage(error) => error,
+            Self::Bad(error) => StorageError::corrupt(path, position, error.to_string()),
+        }
+    }
+}
+
+impl<'a> Scanner<'a> {
+    /// Scans from `position` to `end`; `path` is for error messages.
+    pub(super) fn new(file: &'a dyn File, path: &'a Path, position: u64, end: u64, chunk: usize) -> Self {
+        Self { file, path, position, end, chunk, buffer: Vec::new(), buffer_at: 0 }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The header at the position; `None` at the end.
+    pub(super) fn header(&mut self) -> Result<Option<Header>, ScanError> {
+        let left = self.end - self.position;
+        if left == 0 {
+            return Ok(None);
+        }
+        let have = HEADER_LEN.min(usize::try_from(left).unwrap_or(HEADER_LEN));
+        let bytes = self.bytes(have)?;
+        let (size, _) = size_and_magic(bytes)?;
+        if size as u64 > left {
+            let have = usize::try_from(left).unwrap_or(usize::MAX);
+            return Err(BatchError::Truncated { have, need: size }.into());
+        }
+        Ok(Some(Header::parse(bytes)?))
+    }
+
+    /// The whole batch whose header was just read.
+    pub(super) fn batch(&mut self, header: &Header) -> Result<BatchView<'_>, ScanError> {
+        Ok(BatchView::parse(self.bytes(header.size())?)?)
+    }
+
+    /// Moves behind the batch whose header was just read.
+    pub(super) fn skip(&mut self, header: &Header) {
+        self.position += header.size() as u64;
+    }
+
+    /// The bytes at the position; the caller has checked that they are before the end.
+    fn bytes(&mut self, len: usize) -> Result<&[u8], StorageError> {
+        let buffered =
+            self.position.checked_sub(self.buffer_at).and_then(|start| usize::try_from(start).ok());
+        let start = match buffered.filter(|start| start + len <= self.buffer.len()) {
+            Some(start) => start,
+            None => {
+                let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+                let want = left.min(self.chunk.max(len));
+                self.buffer.resize(want, 0);
+                self.buffer_at = self.position;
+                self.file.read_exact_at(&mut self.buffer, self.position).at("read", self.path)?;
+                0
+            }
+        };
+        Ok(&self.buffer[start..start + len])
+    }
+}
+
+/// True if these bytes begin a batch of the formats before magic 2, which Kafka 4 still reads.
+pub(super) fn is_legacy(error: &ScanError) -> bool {
+    matches!(error, ScanError::Bad(BatchError::Magic(0 | 1)))
+}
+
+const _: () = assert!(MAGIC_END <= HEADER_LEN);

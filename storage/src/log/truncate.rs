@@ -1,0 +1,84 @@
+//! Cutting the log's end, when a follower has what its leader does not, or a Raft entry lost its place.
+//!
+//! Must never leave an index entry, an epoch or a producer that tells of what was cut.
+
+use super::place::FileKind;
+use super::segment::Segment;
+use super::{Log, txn_index};
+use crate::StorageError;
+use crate::ids::{Offset, Timestamp};
+
+impl Log {
+    /// Removes everything from `offset` on; true if anything was there. A batch that holds the offset goes whole.
+    pub fn truncate_to(&mut self, offset: Offset, now: Timestamp) -> Result<bool, StorageError> {
+        self.check_poison()?;
+        if offset >= self.log_end {
+            // A leader that appended nothing may have noted its epoch here (`UnifiedLog.truncateTo`).
+            if self.epochs.truncate_from_end(self.log_end) {
+                self.save_epochs()?;
+            }
+            return Ok(false);
+        }
+        if offset < self.segments[0].base {
+            self.truncate_fully_and_start_at(offset, now)?;
+            return Ok(true);
+        }
+        self.tail.clear();
+        self.unsynced.truncated();
+        while self.segments.len() > 1 && self.active().base > offset {
+            let segment = self.segments.pop().expect("more than one");
+            self.doom_segment(&segment, now)?;
+        }
+        let place = self.place.clone();
+        let segment = self.active_mut();
+        if let Some(found) = segment.find(&place, offset)? {
+            segment.truncate(&place, found.position, offset)?;
+        }
+        if segment.size == 0 {
+            segment.created = now;
+        }
+        txn_index::truncate(&place, segment.base, offset)?;
+        self.log_end = offset;
+        self.log_start = self.log_start.min(offset);
+        self.recovery_point = self.recovery_point.min(offset);
+        if self.epochs.truncate_from_end(offset) {
+            self.save_epochs()?;
+        }
+        self.rewind_producers(offset, now)?;
+        Ok(true)
+    }
+
+    /// Removes everything; the next append has this offset.
+    pub fn truncate_fully_and_start_at(
+        &mut self,
+        offset: Offset,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.check_poison()?;
+        self.tail.clear();
+        self.unsynced.truncated();
+        for segment in std::mem::take(&mut self.segments) {
+            self.doom_segment(&segment, now)?;
+        }
+        for end in std::mem::take(&mut self.snapshots) {
+            super::open::remove_if_present(&self.place, &self.place.path(end, FileKind::Snapshot))?;
+        }
+        self.segments.push(Segment::create(&self.place, offset, &self.config, now)?);
+        self.log_start = offset;
+        self.log_end = offset;
+        self.recovery_point = self.recovery_point.min(offset);
+        self.producers = super::producers::Producers::none(offset);
+        self.epochs.clear();
+        self.save_epochs()
+    }
+
+    /// Gives a segment's files their time to go.
+    pub(super) fn doom_segment(&mut self, segment: &Segment, now: Timestamp) -> Result<(), StorageError> {
+        let due = Timestamp(now.0.saturating_add(self.config.file_delete_delay_ms));
+        for kind in FileKind::OF_SEGMENT {
+            let path = self.place.path(segment.base, kind);
+            self.doom(&path, due)?;
+        }
+        Ok(())
+    }
+}
