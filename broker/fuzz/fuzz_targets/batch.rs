@@ -1,0 +1,9 @@
+//! Fuzzes record batches, as producers and leaders send them.
+//!
+//! Must never do more than hand the input on: what is done with it is in `targets.rs`, for the replay too.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::batch(data));
