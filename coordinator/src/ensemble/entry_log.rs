@@ -66,8 +66,10 @@ impl EntryLog {
         if scan.end().is_none_or(|end| end < start) {
             log.begin_at(start)?;
         }
-        // What a crash left unsynced may only be counted on after a sync.
-        log.sync()?;
+        if durable > start {
+            // What a crash left unsynced may only be counted on after a sync.
+            log.sync()?;
+        }
         Ok(log)
     }
 
@@ -157,13 +159,11 @@ impl EntryLog {
     fn begin_at(&mut self, start: u64) -> Result<(), StorageError> {
         let new = Segment::create(&*self.fs, &log_dir(&self.dir), start)?;
         self.sync_names()?;
-        for segment in std::mem::take(&mut self.segments) {
-            if segment.base != start {
-                remove(&*self.fs, &segment.path)?;
-            }
+        let old = std::mem::replace(&mut self.segments, vec![new]);
+        for segment in old.iter().filter(|segment| segment.base != start) {
+            remove(&*self.fs, &segment.path)?;
         }
-        self.segments.push(new);
-        self.sync_names()
+        if old.is_empty() { Ok(()) } else { self.sync_names() }
     }
 
     /// Removes the segments from this one on, the last first, so that what is left is always a prefix.

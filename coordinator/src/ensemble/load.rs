@@ -79,11 +79,13 @@ fn create(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
 fn load_state(fs: &dyn Fs, dir: &Path) -> Result<State, StartError> {
     let Some(kept) = snapshot_file::load(fs, dir)? else {
         let membership = StoredMembership::default();
-        return Ok(State { tree: Tree::new(), applied: None, membership, bytes: 0 });
+        return Ok(State { tree: Tree::new(), applied: None, membership, bytes: 0, snapshot_bytes: 0 });
     };
+    let snapshot_bytes = kept.tree.len() as u64;
     let tree = Tree::decode(kept.tree)
         .map_err(|source| StartError::Snapshot { path: snapshot_file::path(dir), source })?;
-    Ok(State { tree, applied: kept.meta.last_log_id, membership: kept.meta.last_membership, bytes: 0 })
+    let (applied, membership) = (kept.meta.last_log_id, kept.meta.last_membership);
+    Ok(State { tree, applied, membership, bytes: 0, snapshot_bytes })
 }
 
 /// Refuses files of which one knows of entries that the others lost.

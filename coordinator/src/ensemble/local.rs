@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) membership: StoredMembership,
     /// Bytes of commands applied since the last snapshot.
     pub(super) bytes: u64,
+    /// Bytes of the last snapshot, 0 if there is none.
+    pub(super) snapshot_bytes: u64,
 }
 
 /// See the module. The observer's lock is always taken before the state's.
@@ -70,8 +72,10 @@ impl Local {
     }
 
     /// Begins to count anew for the next snapshot.
-    pub(super) fn snapshot_begins(&self) {
-        self.state.write().bytes = 0;
+    pub(super) fn snapshot_taken(&self, bytes: u64) {
+        let mut state = self.state.write();
+        state.bytes = 0;
+        state.snapshot_bytes = bytes;
     }
 }
 

@@ -22,9 +22,9 @@ use crate::tree::Tree;
 /// Entries applied under one lock and told to the observer together.
 const BATCH_ENTRIES: usize = 256;
 
-/// A snapshot is taken when so many bytes of commands were applied since the last one: a start replays at most this
-/// much, and the log in memory and on disk stays about this small.
-pub(super) const SNAPSHOT_BYTES: u64 = 4 << 20;
+/// A snapshot is taken when so many bytes of commands were applied since the last one, or as many as that one had if it
+/// was larger: a start replays little, and a large tree is not written more often than it changes.
+pub(super) const SNAPSHOT_BYTES: u64 = 1 << 20;
 
 /// See the module.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl RaftStateMachine<TreeRaft> for Machine {
 
     /// openraft asks every few entries; only the size of what was applied counts.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Self> {
-        let due = self.local.read(|state| state.bytes >= self.snapshot_bytes);
+        let due = self.local.read(|state| state.bytes >= self.snapshot_bytes.max(state.snapshot_bytes));
         (force || due).then(|| self.clone())
     }
 
@@ -87,11 +87,12 @@ impl RaftStateMachine<TreeRaft> for Machine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
         let tree = Tree::decode(snapshot.clone()).map_err(io::Error::other)?;
+        let snapshot_bytes = snapshot.len() as u64;
         let writing = self.writing.lock().await;
         self.keep(Kept { meta: meta.clone(), tree: snapshot }).await?;
         drop(writing);
         let membership = meta.last_membership.clone();
-        self.local.replace(State { tree, applied: meta.last_log_id, membership, bytes: 0 });
+        self.local.replace(State { tree, applied: meta.last_log_id, membership, bytes: 0, snapshot_bytes });
         Ok(())
     }
 
@@ -110,12 +111,13 @@ impl RaftSnapshotBuilder<TreeRaft> for Machine {
         let _writing = self.writing.lock().await;
         let local = Arc::clone(&self.local);
         let encode = move || {
-            local.snapshot_begins();
-            local.read(|state| {
+            let kept = local.read(|state| {
                 let meta =
                     SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
                 Kept { meta, tree: state.tree.encode().into() }
-            })
+            });
+            local.snapshot_taken(kept.tree.len() as u64);
+            kept
         };
         let kept = tokio::task::spawn_blocking(encode).await.map_err(io::Error::other)?;
         let snapshot = Snapshot { meta: kept.meta.clone(), snapshot: kept.tree.clone() };

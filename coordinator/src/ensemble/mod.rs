@@ -5,7 +5,7 @@
 //!
 //! # What is kept where
 //!
-//! The directory given to [`Ensemble::start`] (by custom [`DIRECTORY`] in the first log directory, a name that is
+//! The directory given to [`Ensemble::start`] (usually [`DIRECTORY`] in the first log directory, a name that is
 //! neither a topic's partition nor anything Kafka looks for) holds:
 //!
 //! | file | content | written |

@@ -256,6 +256,3 @@ impl<'a> Iterator for Children<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,0 @@
-//! The tree against ZooKeeper's semantics, one behaviour per test.
