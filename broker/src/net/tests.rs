@@ -24,7 +24,7 @@ use crate::settings::{ConnectionSettings, NetworkSettings};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Requests: a letter, then a name that comes back. `n` now, `l` when released by name, `0` no answer,
-/// `c` close, `f` the file.
+/// `c` close, `f` the file, `x` fails after a wait.
 #[derive(Default)]
 struct Toy {
     started: AtomicUsize,
@@ -74,6 +74,10 @@ impl Service for Toy {
                     Ok(echo(&name))
                 }))
             }
+            b'x' => Served::Later(Box::pin(async {
+                tokio::task::yield_now().await;
+                Err(Closing::Panicked { api: "Toy", version: 0 })
+            })),
             b'0' => Served::Nothing,
             b'f' => {
                 let mut out = FrameBuilder::new(7, false, 0);
@@ -201,6 +205,17 @@ fn a_refused_request_closes_after_the_answers_before_it() {
     server.toy.release(b"a");
     assert_eq!(answer(&mut client), b"a");
     assert_eq!(answer(&mut client), b"b");
+    assert!(is_closed(&mut client));
+}
+
+#[test]
+fn a_request_that_fails_later_closes_after_the_answers_before_it() {
+    let server = start(&settings(), Toy::default());
+    let mut client = server.connect();
+    client.write_all(&[frame(b"la"), frame(b"x"), frame(b"lb"), frame(b"nz")].concat()).unwrap();
+    server.toy.wait_for_started(4);
+    server.toy.release(b"a");
+    assert_eq!(answer(&mut client), b"a");
     assert!(is_closed(&mut client));
 }
 

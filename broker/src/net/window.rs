@@ -72,15 +72,23 @@ impl Window {
     }
 
     /// Lets waiting requests go on; ready when the first answer is there to be collected.
+    ///
+    /// A request that fails takes those behind it with it, for they cannot be answered in order any more.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closing>> {
-        for slot in &mut self.slots {
-            if let State::Waiting(future) = &mut slot.state
-                && let Poll::Ready(answer) = future.as_mut().poll(cx)
-            {
-                let frame = answer?;
-                self.bytes = self.bytes - slot.bytes + frame.len;
-                slot.bytes = frame.len;
-                slot.state = State::Ready(frame);
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            let State::Waiting(future) = &mut slot.state else { continue };
+            match future.as_mut().poll(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(frame)) => {
+                    self.bytes = self.bytes - slot.bytes + frame.len;
+                    slot.bytes = frame.len;
+                    slot.state = State::Ready(frame);
+                }
+                Poll::Ready(Err(closing)) => {
+                    self.bytes -= self.slots.drain(index..).map(|slot| slot.bytes).sum::<usize>();
+                    return Poll::Ready(Err(closing));
+                }
             }
         }
         match self.slots.front() {
