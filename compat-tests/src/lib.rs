@@ -3,14 +3,17 @@
 //! Every test runs against Milena or, with `MILENA_TARGET=kafka`, against Apache Kafka from its published jars; that is
 //! how a test is known to be right. It must never know anything of the broker that a user could not know.
 
+pub mod fetched;
 pub mod java;
 pub mod paths;
 pub mod process;
+pub mod program;
 pub mod runner;
 pub mod server;
 pub mod tool;
 pub mod wait;
 pub mod wire;
 
+pub use program::Program;
 pub use server::{Server, Target};
 pub use tool::{Running, Tool, Transcript};

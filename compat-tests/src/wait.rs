@@ -1,6 +1,6 @@
 //! Waiting for a condition with a deadline: the only way in which a test may wait.
 //!
-//! It must never return when the deadline passed: it panics and says what did not happen.
+//! It must never wait beyond its deadline; all but `until_or` panic then and say what did not happen.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +22,18 @@ pub fn until<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+/// As `until`, for a caller that has more to say when the time is up.
+pub fn until_or<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer = ask();
+        if answer.is_some() || Instant::now() > deadline {
+            return answer;
+        }
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -1,0 +1,92 @@
+//! What the tests fetch from package registries: one folder each below `target/clients/`, filled once per set of pins.
+//!
+//! It must never fetch what is already there, nor write outside `target/`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::paths;
+use crate::program::Program;
+
+/// A download and its build, on a busy machine.
+pub const FETCH_PATIENCE: Duration = Duration::from_secs(900);
+
+/// The folder `name`, filled by `fill` unless it was filled under the same pins.
+///
+/// # Panics
+/// When it cannot be filled.
+#[must_use]
+pub fn fetched(name: &str, pins: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let folder = root().join(name);
+    let _lock = lock(name);
+    let stamp = folder.join("pins");
+    if fs::read_to_string(&stamp).ok().as_deref() != Some(pins) {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("the target directory is writable");
+        fill(&folder);
+        fs::write(&stamp, pins).expect("the target directory is writable");
+    }
+    folder
+}
+
+/// The Python that has `compat-tests/clients/python/requirements.txt` installed.
+///
+/// # Panics
+/// When it cannot be set up.
+#[must_use]
+pub fn python() -> PathBuf {
+    let requirements = clients().join("python/requirements.txt");
+    let pins = fs::read_to_string(&requirements).expect("the requirements are in the tree");
+    let folder = fetched("python", &pins, |folder| {
+        let environment = folder.join("env");
+        Program::new("python3").args(["-m", "venv"]).arg(&environment).patience(FETCH_PATIENCE).ok();
+        let pip = environment.join("bin/pip");
+        let install = ["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
+        Program::new(pip).args(install).arg(&requirements).patience(FETCH_PATIENCE).ok();
+    });
+    folder.join("env/bin/python")
+}
+
+/// The source code of a package as its registry has it, unpacked; `download` writes the archive to the path it is given.
+///
+/// # Panics
+/// When it cannot be fetched or unpacked.
+#[must_use]
+pub fn source(name: &str, pins: &str, download: impl FnOnce(&Path) -> Program) -> PathBuf {
+    let folder = fetched(name, pins, |folder| {
+        let archive = folder.join("archive.tar.gz");
+        download(&archive).patience(FETCH_PATIENCE).ok();
+        let into = folder.join("source");
+        fs::create_dir_all(&into).expect("the target directory is writable");
+        let unpack = Program::new("tar").args(["--strip-components=1", "-xzf"]).arg(&archive);
+        unpack.arg("-C").arg(&into).ok();
+    });
+    folder.join("source")
+}
+
+/// `compat-tests/clients`.
+#[must_use]
+pub fn clients() -> PathBuf {
+    paths::workspace().join("compat-tests/clients")
+}
+
+/// The folder that holds all that is fetched for clients and suites.
+#[must_use]
+pub fn root() -> PathBuf {
+    paths::target().join("clients")
+}
+
+/// Two tests may want the same folder at once; the lock is freed with the file.
+///
+/// # Panics
+/// When the target directory is not writable.
+#[must_use]
+pub fn lock(name: &str) -> File {
+    fs::create_dir_all(root()).expect("the target directory is writable");
+    let file = File::create(root().join(format!("{name}.lock"))).expect("the target directory is writable");
+    flock(&file, FlockOperation::LockExclusive).expect("a local file can be locked");
+    file
+}

@@ -1,0 +1,68 @@
+//! How each client's program is fetched, built and started.
+//!
+//! It must never fetch or build outside `target/`, nor use a version that the tree does not pin.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use milena_compat_tests::Program;
+use milena_compat_tests::fetched::{self, FETCH_PATIENCE, clients};
+use milena_compat_tests::java::{self, Jars};
+
+/// A client's heap: its scenario holds a few hundred small records.
+const HEAP_MIB: u32 = 128;
+
+pub(crate) fn java_4_3() -> Program {
+    java_client(Jars::Kafka)
+}
+
+pub(crate) fn java_2_8() -> Program {
+    java_client(Jars::Client28)
+}
+
+fn java_client(jars: Jars) -> Program {
+    Program::of(java::java(&java::compiled("scenario", jars), HEAP_MIB)).arg("Scenario")
+}
+
+pub(crate) fn python(file: &str) -> Program {
+    let program = Program::new(fetched::python()).arg(clients().join("python").join(file));
+    program.env("PYTHONDONTWRITEBYTECODE", "1")
+}
+
+pub(crate) fn node() -> Program {
+    let source = clients().join("node");
+    let pins = read(&source.join("package-lock.json"));
+    let folder = fetched::fetched("node", &pins, |folder| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(source.join(file), folder.join(file)).expect("the target directory is writable");
+        }
+        let install = ["ci", "--no-audit", "--no-fund"];
+        Program::new("npm").args(install).current_dir(folder).patience(FETCH_PATIENCE).ok();
+    });
+    let program = Program::new("node").env("NODE_PATH", folder.join("node_modules"));
+    program.env("KAFKAJS_NO_PARTITIONER_WARNING", "1").arg(source.join("scenario.js"))
+}
+
+pub(crate) fn franz() -> Program {
+    Program::new(go("franz"))
+}
+
+pub(crate) fn sarama() -> Program {
+    Program::new(go("sarama"))
+}
+
+/// Go knows itself what is to be built again; its modules and its cache stay in our folder.
+fn go(program: &str) -> PathBuf {
+    let _lock = fetched::lock("go");
+    let folder = fetched::root().join("go");
+    let binary = folder.join("bin").join(program);
+    let build = Program::new("go").args(["build", "-modcacherw", "-mod=readonly", "-o"]).arg(&binary);
+    let build = build.arg(format!("./{program}")).current_dir(clients().join("go"));
+    let build = build.env("GOMODCACHE", folder.join("modules")).env("GOCACHE", folder.join("cache"));
+    build.patience(FETCH_PATIENCE).ok();
+    binary
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
