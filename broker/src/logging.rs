@@ -31,7 +31,9 @@ pub fn start(form: Form, level: Option<&str>, environment: &[(String, String)]) 
         .map(str::trim)
         .filter(|asked| !asked.is_empty())
         .unwrap_or("info");
-    let filter = EnvFilter::builder().parse(asked).map_err(|error| {
+    // The consensus library tells its whole state at `info`; who wants that names it.
+    let filter = format!("openraft=warn,{asked}");
+    let filter = EnvFilter::builder().parse(filter).map_err(|error| {
         format!("log level {asked}: {error}; choose from error, warn, info, debug, trace")
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter);
