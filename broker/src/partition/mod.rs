@@ -376,7 +376,7 @@ impl Partition {
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         let (recovery_point, log_start) =
-            self.peek(|log| (log.recovery_point(), log.log_start_offset())).unwrap_or_default();
+            self.peek(|log| (log.recovery_checkpoint(), log.log_start_offset())).unwrap_or_default();
         Checkpoint {
             name: self.name.clone(),
             recovery_point,

@@ -62,6 +62,10 @@ pub(crate) fn read_lines(fs: &dyn Fs, path: &Path) -> Result<Vec<String>, Storag
     let bytes = fs.read(path, SMALL_FILE_MAX).at("read", path)?;
     let text =
         String::from_utf8(bytes).map_err(|_| StorageError::corrupt(path, 0, "the checkpoint is not text"))?;
+    // Every line ends, so that a number cut by a crash is not taken for a whole one.
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(StorageError::corrupt(path, text.len() as u64, "the last line is cut"));
+    }
     let mut lines = text.lines();
     let Some(version) = lines.next() else { return Ok(Vec::new()) };
     if version != VERSION {
@@ -125,7 +129,15 @@ mod tests {
 
     #[test]
     fn wrong_versions_counts_and_lines_are_refused() {
-        for text in ["1\n0\n", "0\n2\na 0 5\n", "0\nx\n", "0\n1\na 0\n", "0\n1\na 0 5 6\n", "0\n1\na x 5\n"] {
+        for text in [
+            "1\n0\n",
+            "0\n2\na 0 5\n",
+            "0\nx\n",
+            "0\n1\na 0\n",
+            "0\n1\na 0 5 6\n",
+            "0\n1\na x 5\n",
+            "0\n1\na 0 5",
+        ] {
             assert!(read_checkpoint(&put(text), Path::new("/"), "c").is_err(), "{text:?}");
         }
     }

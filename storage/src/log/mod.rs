@@ -112,6 +112,15 @@ impl Log {
         self.recovery_point
     }
 
+    /// What `recovery-point-offset-checkpoint` may say: recovery trusts the indexes of every segment below the one that
+    /// holds this offset, and a flush syncs them only once their segment is closed. So while the segment that ends at
+    /// the recovery point has newer indexes, this stays inside it.
+    pub fn recovery_checkpoint(&self) -> Offset {
+        let last = self.recovery_point.plus(-1);
+        let fresh = last >= self.segments[0].base && !self.segments[self.segment_index(last)].indexes_synced;
+        if fresh { last } else { self.recovery_point }
+    }
+
     /// Bytes of all segments.
     pub fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()

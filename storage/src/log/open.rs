@@ -18,7 +18,7 @@ use super::{Log, LogConfig};
 use crate::StorageError;
 use crate::error::At;
 use crate::fs::Fs;
-use crate::ids::{Offset, Timestamp};
+use crate::ids::{LeaderEpoch, Offset, Timestamp};
 
 /// What is known of the log before it is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,11 +67,10 @@ impl Log {
         if segments.is_empty() {
             segments.push(Segment::create(&place, how.log_start, &config, now)?);
         }
-        // Batches carry their epochs, so a damaged file is built again like one that is missing.
-        let (epochs, epochs_lost) = match Epochs::load(&place) {
-            Ok(epochs) => (epochs, place.fs.meta(&place.epochs()).at("look at", &place.epochs())?.is_none()),
-            Err(StorageError::Corrupt { .. }) => (Epochs::default(), true),
-            Err(error) => return Err(error),
+        // Batches carry their epochs, so a damaged file is built again like one that is missing or empty.
+        let epochs = match Epochs::load(&place) {
+            Err(StorageError::Corrupt { .. }) => Epochs::default(),
+            loaded => loaded?,
         };
         let snapshots = files.keys().filter(|(_, kind)| *kind == FileKind::Snapshot).map(|(end, _)| *end);
         let mut log = Self {
@@ -84,12 +83,14 @@ impl Log {
             producers: Producers::none(how.log_start),
             snapshots: snapshots.collect(),
             tail: Tail::default(),
-            unsynced: Unsynced::new(report.created),
+            // A killed run may have made the directory without a flush.
+            unsynced: Unsynced::new(report.created || !how.clean),
             waiting_since: None,
             doomed: VecDeque::new(),
             poisoned: Arc::default(),
             place,
         };
+        let epochs_lost = log.epochs.latest().is_none();
         log.recover(how, &suspects, epochs_lost, now, &mut report)?;
         Ok((log, report))
     }
@@ -141,8 +142,7 @@ impl Log {
         let mut end_before: Option<Offset> = None;
         for index in 0..self.segments.len() {
             let base = self.segments[index].base;
-            let gap = end_before.is_some_and(|end| base < end || (self.config.contiguous && base > end));
-            if gap {
+            if end_before.is_some_and(|end| self.is_left_over(index, end)) {
                 self.remove_segments_from(index, report)?;
                 break;
             }
@@ -151,6 +151,11 @@ impl Log {
                 continue;
             }
             let size_before = self.segments[index].size;
+            if first_scanned.is_none() && !how.clean {
+                // After a loss of power the file may tell of batches that were written or cut and are not, so the
+                // batches that are checked tell their epochs themselves.
+                self.epochs.truncate_from_end(base);
+            }
             first_scanned.get_or_insert(base);
             let end = self.scan_segment(index)?;
             report.scanned_segments += 1;
@@ -163,6 +168,9 @@ impl Log {
             }
         }
         let last = self.segments.len() - 1;
+        if report.cut_bytes > 0 || report.removed_segments > 0 {
+            self.segments[last].sync_cut(&self.place)?;
+        }
         self.log_end = match end_before {
             Some(end) => end,
             None => match self.active().next_offset(&self.place) {
@@ -180,6 +188,18 @@ impl Log {
             },
         };
         Ok(first_scanned)
+    }
+
+    /// True if a segment cannot follow one that ends at `end`. A truncation that renamed it may have been lost with
+    /// the power while what was written after it was not: then it overlaps, or its epochs go back.
+    fn is_left_over(&self, index: usize, end: Offset) -> bool {
+        let segment = &self.segments[index];
+        let first = segment.find_from(&self.place, 0, |_| true).ok().flatten();
+        let older =
+            |epoch: LeaderEpoch| epoch.0 >= 0 && self.epochs.latest().is_some_and(|latest| epoch < latest);
+        segment.base < end
+            || (self.config.contiguous && segment.base > end)
+            || first.is_some_and(|first| older(first.header.leader_epoch))
     }
 
     /// Checks each batch of a segment, builds its indexes again and cuts it at the first bad byte; returns its end.

@@ -10,6 +10,7 @@ use crate::ids::{Offset, Timestamp};
 
 impl Log {
     /// Removes everything from `offset` on; true if anything was there. A batch that holds the offset goes whole.
+    /// The caller then writes the checkpoint of the recovery point, which must not stay above the cut.
     pub fn truncate_to(&mut self, offset: Offset, now: Timestamp) -> Result<bool, StorageError> {
         self.check_poison()?;
         if offset >= self.log_end {
@@ -38,6 +39,7 @@ impl Log {
             segment.created = now;
         }
         txn_index::truncate(&place, segment.base, offset)?;
+        segment.sync_cut(&place)?;
         self.log_end = offset;
         self.log_start = self.log_start.min(offset);
         self.recovery_point = self.recovery_point.min(offset);

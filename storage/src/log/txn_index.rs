@@ -65,7 +65,7 @@ pub(super) fn truncate(place: &Place, base: Offset, end: Offset) -> Result<(), S
     }
     let path = path(place, base);
     let file = place.fs.open(&path, Open::Write).at("open", &path)?;
-    file.set_len((keep * ENTRY_LEN) as u64).at("truncate", &path)
+    file.set_len((keep * ENTRY_LEN) as u64).and_then(|()| file.sync_data()).at("truncate", &path)
 }
 
 fn encode(aborted: &AbortedTransaction) -> [u8; ENTRY_LEN] {
