@@ -152,7 +152,7 @@ impl Settings {
             rows::broker_row(name).or_else(|| broker_family(name).into_iter().find_map(rows::broker_row));
         let sensitive = row.is_none_or(Row::is_secret);
         let value = if per_broker {
-            self.find(name).map(|found| found.text.to_owned())
+            self.described_text(name).map(str::to_owned)
         } else {
             self.cluster_wide().get(name).cloned()
         };
@@ -174,6 +174,18 @@ impl Settings {
             synonyms,
             documentation: rows::broker_row(name).map(|row| row.doc),
         }
+    }
+
+    /// The value that holds, except that a changed member of a family takes the file's values away from the others
+    /// (`DynamicBrokerConfig.overrideProps`): with log.retention.ms changed, log.retention.hours shows its default.
+    fn described_text(&self, name: &str) -> Option<&str> {
+        let is_changed =
+            |name: &&str| self.per_broker().contains_key(*name) || self.cluster_wide().contains_key(*name);
+        let family = broker_family(name);
+        if !is_changed(&name) && family.len() > 1 && family.iter().any(is_changed) {
+            return rows::broker_row(name).and_then(|row| self.row_default(row));
+        }
+        self.find(name).map(|found| found.text)
     }
 
     /// Every name that somebody set, once, in order.
@@ -210,7 +222,9 @@ impl Settings {
             add(name, self.given().get(*name).map(|given| given.text.as_str()), ConfigSource::StaticBroker);
         }
         for name in &family {
-            let default = rows::broker_row(name).and_then(|row| self.row_default(row));
+            // Throttles live in the tree only; Kafka knows no default for them here.
+            let row = rows::broker_row(name).filter(|row| !(row.hidden && row.is_dynamic()));
+            let default = row.and_then(|row| self.row_default(row));
             add(name, default, ConfigSource::Default);
         }
         // A weaker member of the family does not hear of the stronger ones before it.
@@ -261,3 +275,6 @@ fn broker_family(name: &str) -> Vec<&str> {
         None => vec![name],
     }
 }
+
+#[cfg(test)]
+mod tests;

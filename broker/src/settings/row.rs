@@ -52,7 +52,7 @@ pub enum Check {
     },
     OneOf(&'static [&'static str]),
     OneOfIgnoringCase(&'static [&'static str]),
-    /// A list without duplicates or empty values; an empty `values` admits any.
+    /// A list without empty values; an empty `values` admits any.
     Items {
         values: &'static [&'static str],
         may_be_empty: bool,
@@ -167,7 +167,7 @@ impl Row {
         self.check(Check::OneOf(values))
     }
 
-    /// Items without duplicates, none of them empty.
+    /// Items that are each counted once, none of them empty.
     pub(super) const fn distinct(self, may_be_empty: bool) -> Self {
         self.check(Check::Items { values: &[], may_be_empty })
     }
@@ -229,7 +229,16 @@ impl Row {
 
     /// The text parsed and checked, or Kafka's message about what is wrong with it.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
-        let parsed = value::parse(self.name, self.kind, text)?;
+        let mut parsed = value::parse(self.name, self.kind, text)?;
+        if let (Check::Items { .. }, Value::List(items)) = (self.check, &mut parsed) {
+            // `ConfigDef.parseValue` drops repetitions of checked lists before it looks at them (KIP-1161).
+            let all = std::mem::take(items);
+            all.into_iter().for_each(|item| {
+                if !items.contains(&item) {
+                    items.push(item)
+                }
+            });
+        }
         value::check(self.name, &self.check, &parsed)?;
         Ok(parsed)
     }

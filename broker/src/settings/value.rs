@@ -153,9 +153,6 @@ fn check_items(name: &str, value: &Value, allowed: &[&str], may_be_empty: bool) 
         };
         return Err(format!("Configuration '{name}' must not be empty. Valid values include: {valid}"));
     }
-    if items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) {
-        return Err(format!("Configuration '{name}' values must not be duplicated."));
-    }
     for item in items {
         if item.is_empty() {
             return Err(format!("Configuration '{name}' values must not be empty."));

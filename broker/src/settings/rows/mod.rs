@@ -117,6 +117,37 @@ mod tests {
         }
     }
 
+    /// A row as the list has it that Kafka's own definitions were printed to.
+    fn as_in_kafka(kind: &str, row: &Row) -> String {
+        let (update, kind) = match kind {
+            "broker" if row.hidden && row.is_dynamic() => (row.update.name(), "quota"),
+            "broker" => (row.update.name(), kind),
+            _ => ("-", kind),
+        };
+        let internal = if row.hidden && kind != "quota" { "internal" } else { "-" };
+        let importance = format!("{:?}", row.importance).to_lowercase();
+        // An empty list of allowed values is printed as nothing, like no check at all.
+        let valid = super::super::reference::valid_values(row).replace("non-null string", "");
+        let default = row.default.unwrap_or("null");
+        format!("{kind}|{}|{}|{default}|{valid}|{importance}|{internal}|{update}", row.name, row.kind.name())
+    }
+
+    #[test]
+    fn the_table_is_that_of_kafka_4_3_1() {
+        let theirs: BTreeSet<String> =
+            include_str!("kafka-4.3.1.txt").lines().map(|line| line.replace("non-null string", "")).collect();
+        let own = |row: &&Row| row.name != "cluster.id";
+        let ours: BTreeSet<String> = broker_rows()
+            .filter(own)
+            .map(|row| as_in_kafka("broker", row))
+            .chain(TOPIC_ROWS.iter().map(|row| as_in_kafka("topic", row)))
+            .chain(GROUP_ROWS.iter().map(|row| as_in_kafka("group", row)))
+            .chain(CLIENT_METRICS_ROWS.iter().map(|row| as_in_kafka("metrics", row)))
+            .collect();
+        let differ: Vec<&String> = ours.symmetric_difference(&theirs).collect();
+        assert!(differ.is_empty(), "{differ:#?}");
+    }
+
     #[test]
     fn the_counts_are_those_of_kafka_4_3_1() {
         let public = |rows: &[Row]| rows.iter().filter(|row| !row.hidden).count();
