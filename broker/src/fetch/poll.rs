@@ -113,7 +113,7 @@ pub fn read(targets: &[Target], params: &Params) -> Pass {
         match &outcome {
             Ok(read) => {
                 pass.bytes += read.len();
-                pass.urgent |= read.diverging.is_some();
+                pass.urgent |= read.diverging.is_some() || (read.in_older_segment && !read.is_empty());
             }
             Err(_) => pass.urgent = true,
         }

@@ -56,6 +56,8 @@ pub struct ReadAt {
     pub log_start_offset: Offset,
     /// The epoch at which the reader's log diverges (KIP-595), with its end offset here.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// More follows in the next segment, so that a short slice is no reason to wait (DelayedFetch.tryComplete).
+    pub in_older_segment: bool,
 }
 
 impl ReadAt {
@@ -194,13 +196,21 @@ impl Partition {
         let log_start_offset = log.log_start_offset();
         let upper = if at.committed { last_stable_offset } else { high_watermark };
         let diverging = diverging(&log, &at)?;
+        let in_older_segment = !log.is_in_active_segment(at.offset);
         let slice = match diverging {
             Some(_) => Ok(None),
             None => log.read(at.offset, at.max_bytes, upper, at.at_least_one).map(Some),
         };
         drop(log);
         let slice = self.noted(slice.map_err(PartitionError::from))?;
-        Ok(ReadAt { slice, high_watermark, last_stable_offset, log_start_offset, diverging })
+        Ok(ReadAt {
+            slice,
+            high_watermark,
+            last_stable_offset,
+            log_start_offset,
+            diverging,
+            in_older_segment,
+        })
     }
 
     /// Registers a long poll that saw the partition end at `seen`; bytes that came since count at once.
@@ -269,14 +279,7 @@ impl Partition {
     /// The epoch of the record at `offset`, if the log's epoch history reaches there.
     #[must_use]
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        self.peek(|log| {
-            let latest = log.latest_epoch()?;
-            (0..=latest.0).find_map(|epoch| {
-                let (epoch, end) = log.end_offset_for_epoch(LeaderEpoch(epoch))?;
-                (end > offset || epoch == latest).then_some(epoch)
-            })
-        })
-        .flatten()
+        self.peek(|log| log.epoch_of(offset)).flatten()
     }
 
     pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<FoundOffset>, PartitionError> {
@@ -375,8 +378,13 @@ impl Partition {
     /// The positions that the checkpoint files keep.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        let (recovery_point, log_start) =
-            self.peek(|log| (log.recovery_checkpoint(), log.log_start_offset())).unwrap_or_default();
+        let (recovery_point, log_start) = self
+            .peek(|log| {
+                // Where the log starts with a segment, the file's name tells it.
+                let start = if log.log_start_needs_checkpoint() { log.log_start_offset() } else { Offset(0) };
+                (log.recovery_checkpoint(), start)
+            })
+            .unwrap_or_default();
         Checkpoint {
             name: self.name.clone(),
             recovery_point,

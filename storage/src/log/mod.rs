@@ -126,6 +126,11 @@ impl Log {
         self.segments.iter().map(|segment| segment.size).sum()
     }
 
+    /// True if appends go to the segment that holds `offset`.
+    pub fn is_in_active_segment(&self, offset: Offset) -> bool {
+        self.segments.last().is_none_or(|active| offset >= active.base)
+    }
+
     pub fn segment_count(&self) -> usize {
         self.segments.len()
     }
