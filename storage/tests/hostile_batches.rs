@@ -99,7 +99,8 @@ fn feed(bytes: &[u8]) {
     }
     let how = OpenHow::default();
     let fs = Arc::new(SimFs::new());
-    let (mut log, _) = Log::open(fs, Path::new("/d/t-0"), LogConfig::default(), how, Timestamp(0)).unwrap();
+    let (mut log, _) = Log::open(fs, Path::new("/d/t-0"), LogConfig::default(), how, Timestamp(0))
+        .expect("the simulated disk has no fault");
     let _ = log.append_as_follower(Bytes::copy_from_slice(bytes), Timestamp(0));
 }
 

@@ -56,7 +56,9 @@ fn build(shape: &Shape) -> (Log, Vec<Batch>) {
     };
     let open = |clean| {
         let how = OpenHow { clean, ..OpenHow::default() };
-        Log::open(Arc::new(fs.clone()), Path::new("/d/t-0"), config.clone(), how, Timestamp(0)).unwrap().0
+        Log::open(Arc::new(fs.clone()), Path::new("/d/t-0"), config.clone(), how, Timestamp(0))
+            .expect("the simulated disk has no fault")
+            .0
     };
     let mut log = open(false);
     let mut model = Vec::new();
@@ -69,11 +71,13 @@ fn build(shape: &Shape) -> (Log, Vec<Batch>) {
         }
         let batch = ValidBatch::built(builder.finish(shape.codec, None));
         let size = batch.size();
-        let appended = log.append_as_leader(batch, LeaderEpoch(0), Timestamp(0)).unwrap();
+        let appended = log
+            .append_as_leader(batch, LeaderEpoch(0), Timestamp(0))
+            .expect("the simulated disk has no fault");
         model.push(Batch { first: appended.first.0, last: appended.last.0, size, times });
     }
     if shape.reopen {
-        log.close_clean().unwrap();
+        log.close_clean().expect("the simulated disk has no fault");
         log = open(true);
     }
     (log, model)

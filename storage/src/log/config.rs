@@ -31,7 +31,7 @@ pub struct LogConfig {
     pub max_compaction_lag_ms: i64,
     pub file_delete_delay_ms: i64,
     pub preallocate: bool,
-    /// Offsets have no gaps, so that one found after a loss of power is damage (the Raft log).
+    /// Offsets have no gaps and epochs never go back, so that one found after a loss of power is damage (Raft log).
     pub contiguous: bool,
     /// Idle producers are forgotten after this time (`producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,

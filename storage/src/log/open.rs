@@ -191,15 +191,17 @@ impl Log {
     }
 
     /// True if a segment cannot follow one that ends at `end`. A truncation that renamed it may have been lost with
-    /// the power while what was written after it was not: then it overlaps, or its epochs go back.
+    /// the power while what was written after it was not: then it overlaps, or its epochs go back. Topics may have
+    /// gaps from compaction, and histories that we do not know, so only an overlap counts there.
     fn is_left_over(&self, index: usize, end: Offset) -> bool {
         let segment = &self.segments[index];
+        if segment.base < end || !self.config.contiguous {
+            return segment.base < end;
+        }
         let first = segment.find_from(&self.place, 0, |_| true).ok().flatten();
         let older =
             |epoch: LeaderEpoch| epoch.0 >= 0 && self.epochs.latest().is_some_and(|latest| epoch < latest);
-        segment.base < end
-            || (self.config.contiguous && segment.base > end)
-            || first.is_some_and(|first| older(first.header.leader_epoch))
+        segment.base > end || first.is_some_and(|first| older(first.header.leader_epoch))
     }
 
     /// Checks each batch of a segment, builds its indexes again and cuts it at the first bad byte; returns its end.
