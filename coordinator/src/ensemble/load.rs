@@ -50,7 +50,7 @@ pub(super) fn load(
         });
     }
     let state = load_state(&*fs, dir)?;
-    let scan = scan(&*fs, &log_dir(dir))?;
+    let scan = scan(&*fs, &log_dir(dir), promises.purged.map_or(0, |purged| purged.index + 1))?;
     check(dir, &promises, &scan, state.applied)?;
     promises.committed = committed(&promises, &scan, state.applied);
     let mut log = EntryLog::open(Arc::clone(&fs), dir, &scan, &promises, now)?;

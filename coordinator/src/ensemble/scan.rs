@@ -20,20 +20,19 @@ const MAX_SEGMENT_BYTES: usize = 1 << 30;
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) entries: Vec<Stored>,
-    pub(super) segments: Vec<ScannedSegment>,
-    /// Index of the segment, and the byte in it, where everything from there on is to be cut off.
-    pub(super) torn: Option<(usize, u64)>,
+    /// Where everything from there on is to be cut off.
+    pub(super) torn: Option<Torn>,
+    /// Entries below are in the snapshot; only before it may a gap be.
+    start: u64,
 }
 
-/// A segment file and where each of its whole entries begins.
+/// The first bad place.
 #[derive(Debug)]
-pub(super) struct ScannedSegment {
+pub(super) struct Torn {
     pub(super) path: PathBuf,
-    /// Index of its first entry, from its name.
-    pub(super) base: u64,
-    pub(super) positions: Vec<u64>,
-    /// Bytes that are whole entries.
-    pub(super) len: u64,
+    pub(super) at: u64,
+    /// Index of the entry that should be there.
+    next: u64,
 }
 
 impl Scan {
@@ -42,10 +41,13 @@ impl Scan {
         self.entries.last().map(|stored| stored.entry.log_id.index + 1)
     }
 
-    /// Adds the whole entries at the front of a segment. Batches that are whole but hold something else are an
-    /// error: no crash writes a right checksum over wrong content.
-    fn take(&mut self, path: &Path, base: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        let mut segment = ScannedSegment { path: path.to_owned(), base, positions: Vec::new(), len: 0 };
+    /// Adds the whole entries at the front of a segment; returns the bytes they take. Batches that are whole but hold
+    /// something else are an error: no crash writes a right checksum over wrong content.
+    fn take(&mut self, path: &Path, base: u64, bytes: &[u8]) -> Result<usize, StorageError> {
+        // A log that began anew behind a snapshot, and a loss of power that brought back what was before.
+        if base >= self.start && self.end().is_some_and(|end| end < base && end <= self.start) {
+            self.entries.clear();
+        }
         let mut at = 0;
         while let Some(batch) = whole_batch(&bytes[at..]) {
             let corrupt = |reason: String| StorageError::corrupt(path, at as u64, reason);
@@ -54,31 +56,26 @@ impl Scan {
             if index != expected {
                 return Err(corrupt(format!("entry {index} stands where entry {expected} is expected")));
             }
-            segment.positions.push(at as u64);
             self.entries.push(stored);
             at += batch.size();
         }
-        segment.len = at as u64;
-        if at < bytes.len() {
-            self.torn = Some((self.segments.len(), at as u64));
-        }
-        self.segments.push(segment);
-        Ok(())
+        Ok(at)
     }
 }
 
-/// Reads the segments in `dir`, which need not exist.
-pub(super) fn scan(fs: &dyn Fs, dir: &Path) -> Result<Scan, StorageError> {
-    let mut scan = Scan::default();
+/// Reads the segments in `dir`, which need not exist; `start` is the first entry that is not in the snapshot.
+pub(super) fn scan(fs: &dyn Fs, dir: &Path, start: u64) -> Result<Scan, StorageError> {
+    let mut scan = Scan { start, ..Scan::default() };
     for (base, path) in segments(fs, dir)? {
         let bytes =
             fs.read(&path, MAX_SEGMENT_BYTES).map_err(|source| StorageError::io("read", &path, source))?;
         let mut behind = 0;
         if scan.torn.is_none() {
-            scan.take(&path, base, &bytes)?;
-            behind = scan.torn.map_or(bytes.len(), |(_, at)| usize::try_from(at).expect("it is in a buffer"));
-        } else {
-            scan.segments.push(ScannedSegment { path, base, positions: Vec::new(), len: 0 });
+            behind = scan.take(&path, base, &bytes)?;
+            if behind < bytes.len() {
+                let next = scan.end().unwrap_or(base);
+                scan.torn = Some(Torn { path, at: behind as u64, next });
+            }
         }
         refuse_damage(&scan, &bytes[behind..])?;
     }
@@ -101,13 +98,12 @@ fn segments(fs: &dyn Fs, dir: &Path) -> Result<Vec<(u64, PathBuf)>, StorageError
 
 /// Fails if anything behind a torn place was written when that place was known to be synced.
 fn refuse_damage(scan: &Scan, behind: &[u8]) -> Result<(), StorageError> {
-    let Some((segment, at)) = scan.torn else { return Ok(()) };
-    let next = scan.end().unwrap_or(scan.segments[segment].base);
-    match durable_mark_in(behind, next) {
+    let Some(Torn { path, at, next }) = &scan.torn else { return Ok(()) };
+    match durable_mark_in(behind, *next) {
         None => Ok(()),
         Some(durable) => {
             let reason = format!("entry {next} is damaged, but entries below {durable} were synced");
-            Err(StorageError::corrupt(&scan.segments[segment].path, at, reason))
+            Err(StorageError::corrupt(path, *at, reason))
         }
     }
 }

@@ -236,14 +236,19 @@ fn snapshots_keep_the_log_small_and_a_start_needs_nothing_else() {
 
 /// Proposes until the disk dies; returns how many were acknowledged.
 async fn propose_until_death(fs: &SimFs, first: u32) -> u32 {
-    let Ok(ensemble) = start(fs).await else { return first };
-    for item in first..first + 20 {
+    propose_until(fs, first, 20, u64::MAX).await
+}
+
+async fn propose_until(fs: &SimFs, first: u32, count: u32, snapshot_bytes: u64) -> u32 {
+    let settings = raft::Settings { snapshot_bytes, ..settings(Arc::new(fs.clone()), Path::new("/data")) };
+    let Ok(ensemble) = Ensemble::start_with(settings, Box::new(Ear::default())).await else { return first };
+    for item in first..first + count {
         if ensemble.propose(vec![Op::create(format!("/{item:06}"), "")]).await.is_err() {
             return item;
         }
     }
     let _ = ensemble.stop().await;
-    first + 20
+    first + count
 }
 
 /// What was acknowledged is there, in order; at most one more, whose answer was lost.
@@ -300,6 +305,27 @@ proptest! {
         for (step, seed, power) in crashes {
             fs.fault_after(step, SimFault::Death);
             let acknowledged = runtime().block_on(propose_until_death(&fs, count));
+            if power { fs.power_loss(seed) } else { fs.heal() }
+            let context = format!("step {step}, seed {seed}, power lost: {power}");
+            count = runtime().block_on(check_acknowledged(&fs, acknowledged, &context));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_acknowledged_proposal_is_lost_over_crashes_around_snapshots(
+        crashes in prop::collection::vec((0u64..700, any::<u64>(), any::<bool>()), 1..5)
+    ) {
+        let fs = SimFs::new();
+        fs.create_dir_all(Path::new("/data")).unwrap();
+        fs.sync_dir(Path::new("/")).unwrap();
+        let mut count = 0;
+        for (step, seed, power) in crashes {
+            fs.fault_after(step, SimFault::Death);
+            let acknowledged = runtime().block_on(propose_until(&fs, count, 200, 1));
             if power { fs.power_loss(seed) } else { fs.heal() }
             let context = format!("step {step}, seed {seed}, power lost: {power}");
             count = runtime().block_on(check_acknowledged(&fs, acknowledged, &context));
