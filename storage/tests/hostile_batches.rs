@@ -125,7 +125,16 @@ proptest! {
     }
 
     #[test]
-    fn changed_headers(codec in codec(), at in 8usize..61, lie in prop_oneof![Just([0xFF; 4]), Just([0x7F, 0xFF, 0xFF, 0xFF]), Just([0; 4]), any::<[u8; 4]>()]) {
+    fn changed_headers(
+        codec in codec(),
+        at in 8usize..61,
+        lie in prop_oneof![
+            Just([0xFF; 4]),
+            Just([0x7F, 0xFF, 0xFF, 0xFF]),
+            Just([0; 4]),
+            any::<[u8; 4]>()
+        ],
+    ) {
         let mut bytes = honest(codec, 20);
         let at = at.min(57);
         bytes[at..at + 4].copy_from_slice(&lie);
