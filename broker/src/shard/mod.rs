@@ -105,21 +105,23 @@ impl Shards {
             if partition.leader == Some(self.broker)
                 && let Some(log) = self.partitions.get(TOPIC, index)
             {
-                led.insert(index, log);
+                led.insert(index, (log, partition.leader_epoch));
             }
         }
         let mut slots = self.slots.write();
         let before = std::mem::take(&mut *slots);
         for (index, slot) in before {
+            // A new epoch may mean that another broker has written meanwhile.
             match led.get(&index) {
-                Some(log) if Arc::ptr_eq(log, slot.partition()) => {
+                Some((log, epoch)) if slot.serves(log, *epoch) => {
                     slots.insert(index, slot);
                 }
                 _ => slot.unload(),
             }
         }
-        for (index, log) in led {
-            slots.entry(index).or_insert_with(|| Slot::open(self.env.clone(), log, &Handle::current()));
+        for (index, (log, epoch)) in led {
+            let open = || Slot::open(self.env.clone(), log, epoch, &Handle::current());
+            slots.entry(index).or_insert_with(open);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
 use milena_coordinator::group::{Caller, DeletedTopic, GroupShard, Input, Output, Reply, Request, Ticket};
-use milena_storage::ids::{Offset, Timestamp};
+use milena_storage::ids::{LeaderEpoch, Offset, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -26,6 +26,7 @@ pub(super) type Answer = Result<Reply, ResponseError>;
 pub(super) struct Slot {
     env: Arc<Env>,
     partition: Arc<Partition>,
+    leader_epoch: LeaderEpoch,
     state: Mutex<State>,
 }
 
@@ -64,7 +65,12 @@ struct After {
 
 impl Slot {
     /// A shard for a partition that this broker leads. An empty one lives at once, others load on the runtime.
-    pub(super) fn open(env: Arc<Env>, partition: Arc<Partition>, runtime: &Handle) -> Arc<Self> {
+    pub(super) fn open(
+        env: Arc<Env>,
+        partition: Arc<Partition>,
+        leader_epoch: LeaderEpoch,
+        runtime: &Handle,
+    ) -> Arc<Self> {
         let state = State {
             phase: Phase::Loading,
             last_ticket: 0,
@@ -76,7 +82,7 @@ impl Slot {
             deleted: Vec::new(),
         };
         let empty = partition.log_start_offset() == partition.log_end_offset();
-        let slot = Arc::new(Self { env, partition, state: Mutex::new(state) });
+        let slot = Arc::new(Self { env, partition, leader_epoch, state: Mutex::new(state) });
         if empty {
             slot.loaded(GroupShard::new(slot.env.config.group.clone()));
         } else {
@@ -87,6 +93,11 @@ impl Slot {
 
     pub(super) fn partition(&self) -> &Arc<Partition> {
         &self.partition
+    }
+
+    /// Whether this is the shard of that log in that epoch, and of use.
+    pub(super) fn serves(&self, partition: &Arc<Partition>, leader_epoch: LeaderEpoch) -> bool {
+        Arc::ptr_eq(partition, &self.partition) && leader_epoch == self.leader_epoch && !self.is_gone()
     }
 
     pub(super) fn env(&self) -> &Env {
@@ -175,6 +186,11 @@ impl Slot {
 
     pub(super) fn is_gone(&self) -> bool {
         matches!(self.state.lock().phase, Phase::Gone)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Loading)
     }
 
     /// One turn of the machine: its records go to the log and back into it, its answers to those who wait.

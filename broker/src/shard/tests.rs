@@ -1,1 +1,292 @@
-//! The shards over real partitions on a simulated disk.
+//! The shards through their handlers, over real partitions on a simulated disk.
+//!
+//! Must never wait for time: the clock is moved, and every wait is for something that happens.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
+    JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
+    SyncGroupRequest, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use milena_coordinator::group::{Reply, Request};
+
+use super::*;
+use crate::api::testing::{answer, caller, create, cx, with_quorum};
+use crate::api::{
+    Ask, Outcome, describe_groups, find_coordinator, heartbeat, join_group, list_groups, offset_commit,
+    offset_fetch, sync_group,
+};
+use crate::state::BrokerState;
+
+/// Opens the partitions and takes up the shards, as a broker's followers do.
+struct Follow(Arc<BrokerState>, ShardFollower);
+
+impl Follower for Follow {
+    fn prepare(&mut self, change: &ImageChange) {
+        self.0.partitions.follow(&change.new, &self.0.settings.load_full(), self.0.clock.now());
+        self.1.prepare(change);
+    }
+
+    fn published(&mut self, change: &ImageChange) {
+        self.1.published(change);
+    }
+}
+
+/// A broker with its deadlines running.
+async fn broker() -> Arc<BrokerState> {
+    let broker = with_quorum().await;
+    let follow = Follow(broker.clone(), ShardFollower(broker.shards.clone()));
+    broker.quorum().unwrap().follow(Box::new(follow)).await;
+    tokio::spawn(broker.shards.clone().run_deadlines());
+    broker
+}
+
+fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+async fn find(broker: &Arc<BrokerState>, group: &str) -> (i16, i32) {
+    let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
+    let found = answer(find_coordinator::handle(&cx(broker, &caller(), 6), request)).await;
+    (found.coordinators[0].error_code, found.coordinators[0].port)
+}
+
+/// Joins with a version that needs no id first.
+fn start_join(broker: &Arc<BrokerState>, group: &str, member: &str) -> Outcome<JoinGroupResponse> {
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
+    let request = JoinGroupRequest::default()
+        .with_group_id(GroupId(text(group)))
+        .with_member_id(text(member))
+        .with_protocol_type(text("consumer"))
+        .with_session_timeout_ms(10_000)
+        .with_rebalance_timeout_ms(60_000)
+        .with_protocols(vec![protocol]);
+    join_group::handle(&cx(broker, &caller(), 3), request)
+}
+
+async fn sync(broker: &Arc<BrokerState>, joined: &JoinGroupResponse) -> Bytes {
+    let assignment = SyncGroupRequestAssignment::default()
+        .with_member_id(joined.member_id.clone())
+        .with_assignment(Bytes::from_static(b"all"));
+    let request = SyncGroupRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_member_id(joined.member_id.clone())
+        .with_generation_id(joined.generation_id)
+        .with_assignments(vec![assignment]);
+    let synced = answer(sync_group::handle(&cx(broker, &caller(), 3), request)).await;
+    assert_eq!(synced.error_code, 0);
+    synced.assignment
+}
+
+async fn beat(broker: &Arc<BrokerState>, joined: &JoinGroupResponse) -> i16 {
+    let request = HeartbeatRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_member_id(joined.member_id.clone())
+        .with_generation_id(joined.generation_id);
+    answer(heartbeat::handle(&cx(broker, &caller(), 4), request)).await.error_code
+}
+
+/// Commits without a group and tells the error.
+async fn commit(broker: &Arc<BrokerState>, topic: &str, offset: i64) -> i16 {
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(TopicName(text(topic)))
+        .with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default().with_group_id(GroupId(text("g"))).with_topics(vec![topic]);
+    let mut body = Vec::new();
+    kafka_protocol::protocol::Encodable::encode(&request, &mut body, 9).unwrap();
+    let asked = offset_commit::Asked::decode(body.into(), 9).unwrap();
+    answer(offset_commit::handle(&cx(broker, &caller(), 9), asked)).await.topics[0].partitions[0].error_code
+}
+
+/// All committed offsets of the group, and the error.
+async fn fetch(broker: &Arc<BrokerState>) -> (i16, Vec<i64>) {
+    let request = OffsetFetchRequest::default().with_group_id(GroupId(text("g"))).with_topics(None);
+    let mut body = Vec::new();
+    kafka_protocol::protocol::Encodable::encode(&request, &mut body, 5).unwrap();
+    let asked = offset_fetch::Asked::decode(body.into(), 5).unwrap();
+    let fetched = answer(offset_fetch::handle(&cx(broker, &caller(), 5), asked)).await;
+    let offsets = fetched.topics.iter().flat_map(|topic| &topic.partitions).map(|each| each.committed_offset);
+    (fetched.error_code, offsets.collect())
+}
+
+async fn state_of(broker: &Arc<BrokerState>) -> String {
+    let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text("g"))]);
+    answer(describe_groups::handle(&cx(broker, &caller(), 5), request)).await.groups[0]
+        .group_state
+        .to_string()
+}
+
+/// The same partitions under new shards, as after a restart.
+fn restarted(broker: &Arc<BrokerState>) -> Arc<Shards> {
+    let tuning = broker.shards.env.config.clone();
+    let shards = Shards::new(broker.id, broker.clock.clone(), broker.partitions.clone(), tuning);
+    shards.follow(&broker.image.load());
+    shards
+}
+
+fn slot_of(shards: &Shards, broker: &Arc<BrokerState>) -> Arc<Slot> {
+    shards.slot(&broker.image.load(), "g").unwrap()
+}
+
+/// Looks again until it holds, letting other tasks run; bounded by the test's own deadline.
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("it happens in time");
+}
+
+#[tokio::test]
+async fn the_first_group_call_on_a_fresh_broker_does_not_fail() {
+    let broker = broker().await;
+    assert_eq!(find(&broker, "g").await, (0, 9092));
+    let joined = answer(start_join(&broker, "g", "")).await;
+    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+    assert_eq!(&sync(&broker, &joined).await[..], b"all");
+    assert_eq!(beat(&broker, &joined).await, 0);
+}
+
+#[tokio::test]
+async fn without_the_internal_topic_nobody_coordinates_and_nothing_is_listed() {
+    let broker = broker().await;
+    let joined = answer(start_join(&broker, "g", "")).await;
+    assert_eq!(joined.error_code, ResponseError::NotCoordinator.code());
+    let listed = answer(list_groups::handle(&cx(&broker, &caller(), 5), ListGroupsRequest::default())).await;
+    assert_eq!((listed.error_code, listed.groups.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_silent_member_is_out_when_its_deadline_passes() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    let joined = answer(start_join(&broker, "g", "")).await;
+    sync(&broker, &joined).await;
+    broker.clock.advance(Duration::from_secs(9));
+    assert_eq!(beat(&broker, &joined).await, 0);
+    broker.clock.advance(Duration::from_secs(9));
+    assert_eq!(beat(&broker, &joined).await, 0);
+    broker.clock.advance(Duration::from_secs(11));
+    until(async || state_of(&broker).await == "Empty").await;
+    assert_eq!(beat(&broker, &joined).await, ResponseError::UnknownMemberId.code());
+}
+
+#[tokio::test]
+async fn offsets_and_groups_are_found_again_in_the_log() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    create(&broker, &[("t", 1)]).await;
+    for offset in 0..100 {
+        assert_eq!(commit(&broker, "t", offset).await, 0);
+    }
+    let joined = answer(start_join(&broker, "g", "")).await;
+    sync(&broker, &joined).await;
+    let shards = restarted(&broker);
+    let slot = slot_of(&shards, &broker);
+    let caller = caller();
+    let cx = cx(&broker, &caller, 5);
+    let describe = || {
+        let asked =
+            shards.ask(&cx, "g", Question::new(&cx, Request::Describe { groups: vec!["g".to_owned()] }));
+        let Asked::Now(Reply::Describe(mut groups)) = asked else { panic!("not described at once") };
+        groups.remove(0)
+    };
+    assert_eq!(describe().error_code, ResponseError::CoordinatorLoadInProgress.code());
+    until(async || !slot.is_loading()).await;
+    let group = describe();
+    assert_eq!(group.group_state.as_str(), "Stable");
+    assert_eq!(&group.members[0].member_assignment[..], b"all");
+    let request = kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup::default()
+        .with_group_id(GroupId(text("g")))
+        .with_topics(None);
+    let asked = shards.ask(
+        &cx,
+        "g",
+        Question::new(&cx, Request::FetchOffsets { group: request, require_stable: false }),
+    );
+    let Asked::Now(Reply::FetchOffsets(group)) = asked else { panic!("not fetched at once") };
+    assert_eq!(group.topics[0].partitions[0].committed_offset, 99);
+}
+
+#[tokio::test]
+async fn offsets_of_a_deleted_topic_go_with_it() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    create(&broker, &[("t", 1), ("u", 1)]).await;
+    assert_eq!(commit(&broker, "nope", 1).await, ResponseError::UnknownTopicOrPartition.code());
+    assert_eq!(commit(&broker, "t", 1).await, 0);
+    assert_eq!(commit(&broker, "u", 2).await, 0);
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![TopicName(text("t"))]);
+    broker.quorum().unwrap().delete_topics(request).await.unwrap();
+    until(async || fetch(&broker).await == (0, vec![2])).await;
+}
+
+#[tokio::test]
+async fn who_waits_is_sent_away_when_the_shard_goes() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    let first = answer(start_join(&broker, "g", "")).await;
+    sync(&broker, &first).await;
+    let second = start_join(&broker, "g", "");
+    assert!(matches!(second, Outcome::Later(_)), "it waits for the first");
+    broker.shards.stop();
+    assert_eq!(answer(second).await.error_code, ResponseError::NotCoordinator.code());
+    assert_eq!(beat(&broker, &first).await, ResponseError::NotCoordinator.code());
+}
+
+#[tokio::test]
+async fn a_refused_append_is_answered_and_the_shard_loads_anew() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    create(&broker, &[("t", 1)]).await;
+    assert_eq!(commit(&broker, "t", 1).await, 0);
+    let slot = slot_of(&broker.shards, &broker);
+    let partition = slot.partition().clone();
+    let epoch = partition.leader_epoch();
+    partition.follow_image(false, epoch, 1).unwrap();
+    assert_eq!(commit(&broker, "t", 2).await, ResponseError::NotCoordinator.code());
+    partition.follow_image(true, epoch, 1).unwrap();
+    // Loading may have met the partition without a leader; then it is the next image that takes it up again.
+    until(async || !slot.is_loading()).await;
+    let again = restarted(&broker);
+    let slot = slot_of(&again, &broker);
+    until(async || !slot.is_loading()).await;
+    let caller = caller();
+    let cx = cx(&broker, &caller, 8);
+    let request = kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup::default()
+        .with_group_id(GroupId(text("g")))
+        .with_topics(None);
+    let asked = again.ask(
+        &cx,
+        "g",
+        Question::new(&cx, Request::FetchOffsets { group: request, require_stable: true }),
+    );
+    let Asked::Now(Reply::FetchOffsets(group)) = asked else { panic!("not fetched at once") };
+    assert_eq!(group.topics[0].partitions[0].committed_offset, 1, "what was refused is not seen");
+}
+
+#[tokio::test]
+async fn a_thousand_members_get_their_generation() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    let first = answer(start_join(&broker, "g", "")).await;
+    sync(&broker, &first).await;
+    let waiting: Vec<_> = (1..1000).map(|_| start_join(&broker, "g", "")).collect();
+    let leader = answer(start_join(&broker, "g", &first.member_id)).await;
+    assert_eq!(leader.members.len(), 1000);
+    for member in waiting {
+        let joined = answer(member).await;
+        assert_eq!((joined.error_code, joined.generation_id), (0, 2));
+    }
+}
