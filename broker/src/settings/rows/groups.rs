@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Threads of the group coordinator for work in the background."),
     Row::int("group.coordinator.cached.buffer.max.bytes", "1048588").at_least(524288.0).cluster_wide().accepted()
         .doc("The largest write buffer that the group coordinator keeps for reuse."),
-    Row::list("group.coordinator.rebalance.protocols", "classic,consumer,streams").check(Check::Items { values: &["consumer", "classic", "share", "streams"], may_be_empty: false })
+    Row::list("group.coordinator.rebalance.protocols", "classic,consumer,streams").check(Check::Items { values: &["consumer", "classic", "share", "streams"], may_be_empty: false }).accepted()
         .doc("Kinds of groups that the coordinator serves."),
     Row::int("group.coordinator.threads", "4").at_least(1.0).high().accepted()
         .doc("Threads of the group coordinator."),

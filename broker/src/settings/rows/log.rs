@@ -6,7 +6,7 @@ use super::super::row::{Check, Kind, Row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    Row::list("cordoned.log.dirs", "").distinct(true).per_broker().accepted().kip(1066)
+    Row::list("cordoned.log.dirs", "").distinct(true).per_broker().kip(1066)
         .doc("Log directories that get no new partitions; * is all of them."),
     Row::list("log.cleanup.policy", "delete").check(Check::Items { values: &["compact", "delete"], may_be_empty: true }).cluster_wide()
         .doc("What becomes of old records: delete removes them by age and size, compact keeps the last of each key. Both may stand together; empty keeps everything."),
@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How often the recovery points are written down; recovery starts there."),
     Row::long("log.flush.scheduler.interval.ms", "9223372036854775807").high()
         .doc("How often logs are looked at for whether they are to be synced."),
-    Row::int("log.flush.start.offset.checkpoint.interval.ms", "60000").at_least(0.0).high()
+    Row::int("log.flush.start.offset.checkpoint.interval.ms", "60000").at_least(0.0).high().accepted()
         .doc("How often the start offsets of the logs are written down."),
     Row::int("log.index.interval.bytes", "4096").at_least(0.0).cluster_wide()
         .doc("About how many bytes of a log lie between two entries of its index."),

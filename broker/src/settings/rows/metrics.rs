@@ -18,6 +18,6 @@ pub(super) const ROWS: &[Row] = &[
         .doc("From which level on metrics are recorded."),
     Row::long("metrics.sample.window.ms", "30000").at_least(1.0).low().accepted()
         .doc("The length of a metric's sample."),
-    Row::int("telemetry.max.bytes", "1048576").at_least(1.0).low().accepted().kip(714)
+    Row::int("telemetry.max.bytes", "1048576").at_least(1.0).low().kip(714)
         .doc("The most bytes of metrics that a client may push at a time."),
 ];

@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Whether leadership goes back to preferred replicas by itself."),
     Row::int("default.replication.factor", "1")
         .doc("Replicas of a topic that is created without a number, automatically or by request."),
-    Row::unset("inter.broker.listener.name", Kind::String).kip(103)
+    Row::unset("inter.broker.listener.name", Kind::String).accepted().kip(103)
         .doc("The listener that brokers use among themselves. Unset, it is the one named after security.inter.broker.protocol, or the first."),
     Row::long("leader.imbalance.check.interval.seconds", "300").at_least(1.0).high().accepted()
         .doc("How often the controller looks whether leadership is where it is preferred."),
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Bytes that a follower asks for in one answer."),
     Row::int("replica.fetch.wait.max.ms", "500").high().accepted()
         .doc("How long a follower's fetch waits for these bytes."),
-    Row::long("replica.high.watermark.checkpoint.interval.ms", "5000").high()
+    Row::long("replica.high.watermark.checkpoint.interval.ms", "5000").high().accepted()
         .doc("How often the high watermarks are written down."),
     Row::long("replica.lag.time.max.ms", "30000").high().accepted()
         .doc("A follower that has not caught up for this long is no longer in sync."),

@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Names of Java classes that replace placeholders in values."),
     Row::boolean("controlled.shutdown.enable", "true").accepted()
         .doc("Whether a stopping broker hands its leaderships over first."),
-    Row::int("request.timeout.ms", "30000").high()
+    Row::int("request.timeout.ms", "30000").high().accepted()
         .doc("How long the broker waits for the answer to a request of its own."),
     Row::long("server.max.startup.time.ms", "9223372036854775807").at_least(0.0).hidden().accepted()
         .doc("How long a start may take."),
