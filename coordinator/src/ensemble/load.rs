@@ -40,7 +40,7 @@ pub(super) fn load(
     node_id: i32,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 ) -> Result<Loaded, StartError> {
-    create(&*fs, dir)?;
+    fs.create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
     let mut promises = Promises::load(&*fs, dir)?.unwrap_or(Promises::none(node_id));
     if promises.node_id != node_id {
         return Err(StartError::NodeId {
@@ -59,21 +59,9 @@ pub(super) fn load(
     let mut entries: VecDeque<Entry> =
         scan.entries.into_iter().filter(kept).map(|stored| stored.entry).collect();
     if entries.is_empty() && state.applied.is_none() {
-        entries = begin(&mut log, &mut promises)?.into();
+        entries = begin(&*fs, dir, &mut log, &mut promises)?.into();
     }
     Ok(Loaded { held: Held { promises, entries }, log, state })
-}
-
-fn create(fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
-    let there = fs.meta(dir).map_err(|source| StorageError::io("look up", dir, source))?;
-    if there.is_some() {
-        return Ok(());
-    }
-    fs.create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
-    match dir.parent() {
-        Some(parent) => fs.sync_dir(parent).map_err(|source| StorageError::io("sync", parent, source)),
-        None => Ok(()),
-    }
 }
 
 fn load_state(fs: &dyn Fs, dir: &Path) -> Result<State, StartError> {
@@ -124,7 +112,18 @@ fn committed(promises: &Promises, scan: &Scan, snapshot: Option<LogId>) -> Optio
 }
 
 /// The first entries of a lone voter: the membership and, as the leader that it makes itself, a blank entry.
-fn begin(log: &mut EntryLog, promises: &mut Promises) -> Result<Vec<Entry>, StorageError> {
+///
+/// The names of the directories are synced here whoever made them: an earlier start may have been killed before it
+/// could.
+fn begin(
+    fs: &dyn Fs,
+    dir: &Path,
+    log: &mut EntryLog,
+    promises: &mut Promises,
+) -> Result<Vec<Entry>, StorageError> {
+    for name in dir.parent().into_iter().chain([dir]) {
+        fs.sync_dir(name).map_err(|source| StorageError::io("sync", name, source))?;
+    }
     let me = promises.node_id;
     let nodes = BTreeMap::from([(me, BasicNode { addr: String::new() })]);
     let membership =

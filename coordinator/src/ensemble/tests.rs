@@ -293,6 +293,24 @@ fn a_loss_of_power_at_any_step_of_the_first_start_does_not_brick_the_node() {
     }
 }
 
+#[test]
+fn a_loss_of_power_after_a_kill_during_the_first_start_loses_nothing() {
+    for step in 0..24 {
+        for seed in 0..8 {
+            let fs = SimFs::new();
+            fs.create_dir_all(Path::new("/data")).unwrap();
+            fs.sync_dir(Path::new("/")).unwrap();
+            fs.fault_after(step, SimFault::Death);
+            runtime().block_on(propose_until_death(&fs, 0));
+            fs.heal();
+            let found = runtime().block_on(async { names(&start(&fs).await.unwrap(), "/").len() - 1 });
+            let acknowledged = runtime().block_on(propose_until_death(&fs, u32::try_from(found).unwrap()));
+            fs.power_loss(seed);
+            runtime().block_on(check_acknowledged(&fs, acknowledged, &format!("step {step}, seed {seed}")));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
