@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use milena_coordinator::image::{ConfigKind, Endpoint, MetadataImage};
+use milena_coordinator::controller::FirstContent;
+use milena_coordinator::image::{ConfigKind, Configs, Endpoint, MetadataImage};
 use milena_storage::fs::RealFs;
 use milena_storage::ids::BrokerId;
 use thiserror::Error;
@@ -193,7 +194,7 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
         },
     })
     .await?;
-    quorum.bootstrap(&cluster_id, FEATURES.iter().map(|(name, level)| ((*name).to_owned(), *level))).await?;
+    quorum.bootstrap(first_content(&settings.load(), cluster_id)).await?;
     let state = BrokerState {
         id: node.id,
         clock,
@@ -207,6 +208,18 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
         encoded_versions: EncodedVersions::default(),
     };
     Ok((Arc::new(state), quorum))
+}
+
+/// What a new cluster begins with.
+fn first_content(settings: &Settings, cluster_id: String) -> FirstContent {
+    // Since 4.1 a new cluster holds this as a cluster-wide value, so tools show it as one and a broker's file does not
+    // change it afterwards (ConfigurationControlManager.maybeGenerateElrSafetyRecords).
+    let min_insync_replicas = settings.topic(&Configs::new()).min_insync_replicas.to_string();
+    FirstContent {
+        cluster_id,
+        features: FEATURES.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect(),
+        broker_defaults: [("min.insync.replicas".to_owned(), min_insync_replicas)].into(),
+    }
 }
 
 /// Settings change with the image: what operators set at run time lies in the tree.

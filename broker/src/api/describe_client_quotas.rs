@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::{DescribeClientQuotasRequest, DescribeClientQuotasResponse};
+use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::Refusal;
 
 use super::{Cx, Outcome};
@@ -23,7 +24,11 @@ const SPECIFIED: i8 = 2;
 pub fn handle(_cx: &Cx<'_>, request: DescribeClientQuotasRequest) -> Outcome<DescribeClientQuotasResponse> {
     let answer = DescribeClientQuotasResponse::default();
     match check(&request.components) {
-        Ok(()) => answer.with_entries(Some(Vec::new())).into(),
+        // Kafka leaves the message as it is, which for its generated classes is the empty string.
+        Ok(()) => answer
+            .with_error_message(Some(StrBytes::from_static_str("")))
+            .with_entries(Some(Vec::new()))
+            .into(),
         Err(refusal) => answer
             .with_error_code(refusal.code.code())
             .with_error_message(refusal.wire_message())
@@ -73,8 +78,6 @@ fn check(components: &[ComponentData]) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::protocol::StrBytes;
-
     use super::*;
 
     fn component(kind: &str, matching: i8, value: Option<&str>) -> ComponentData {

@@ -25,11 +25,16 @@ pub const VERSIONS: RangeInclusive<i16> = 1..=4;
 
 /// `ConfigResource.Type.BROKER_LOGGER`
 const BROKER_LOGGER: i8 = 8;
+/// Kafka leaves the field as it is, which for its generated classes is the empty string.
+const NO_MESSAGE: StrBytes = StrBytes::from_static_str("");
+/// The text of INVALID_REQUEST itself.
+const INVALID_REQUEST: &str = "This most likely occurs because of a request being malformed by the client library or \
+                               the message was sent to an incompatible broker. See the broker logs for more details.";
 
 pub fn handle(cx: &Cx<'_>, request: DescribeConfigsRequest) -> Outcome<DescribeConfigsResponse> {
     let is_known = |kind: i8| kind == BROKER_LOGGER || ConfigKind::from_code(kind).is_some();
     if request.resources.iter().any(|resource| !is_known(resource.resource_type)) {
-        return refuse(&request, ResponseError::InvalidRequest).into();
+        return refuse(&request, &Refusal::new(ResponseError::InvalidRequest, INVALID_REQUEST)).into();
     }
     let told = Told { synonyms: request.include_synonyms, documentation: request.include_documentation };
     let results = request
@@ -40,10 +45,12 @@ pub fn handle(cx: &Cx<'_>, request: DescribeConfigsRequest) -> Outcome<DescribeC
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
             match entries(cx, resource) {
-                Ok(entries) => result.with_configs(chosen(resource, entries, told)),
-                Err(refusal) => {
-                    result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
+                Ok(entries) => {
+                    result.with_error_message(Some(NO_MESSAGE)).with_configs(chosen(resource, entries, told))
                 }
+                Err(refusal) => result
+                    .with_error_code(refusal.code.code())
+                    .with_error_message(Some(refusal.wire_message().unwrap_or(NO_MESSAGE))),
             }
         })
         .collect();
@@ -51,11 +58,11 @@ pub fn handle(cx: &Cx<'_>, request: DescribeConfigsRequest) -> Outcome<DescribeC
 }
 
 /// The answer when the request as a whole is refused.
-pub fn refuse(request: &DescribeConfigsRequest, code: ResponseError) -> DescribeConfigsResponse {
+pub fn refuse(request: &DescribeConfigsRequest, refusal: &Refusal) -> DescribeConfigsResponse {
     let results = request.resources.iter().map(|resource| {
         DescribeConfigsResult::default()
-            .with_error_code(code.code())
-            .with_error_message(Some(StrBytes::from_string(code.to_string())))
+            .with_error_code(refusal.code.code())
+            .with_error_message(refusal.wire_message())
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone())
     });

@@ -4,14 +4,20 @@
 
 use std::ops::RangeInclusive;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_producers_response::{
     PartitionResponse, ProducerState, TopicResponse,
 };
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
+use milena_coordinator::controller::{Refusal, check_topic_name};
+use milena_storage::ids::PartitionIndex;
 
 use super::{Cx, Outcome};
 
 pub const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+/// The text of UNKNOWN_TOPIC_OR_PARTITION itself, which Kafka sends along here.
+const UNKNOWN: &str = "This server does not host this topic-partition.";
 
 pub fn handle(cx: &Cx<'_>, request: DescribeProducersRequest) -> Outcome<DescribeProducersResponse> {
     let topics = request
@@ -28,6 +34,14 @@ pub fn handle(cx: &Cx<'_>, request: DescribeProducersRequest) -> Outcome<Describ
 
 fn describe(cx: &Cx<'_>, topic: &str, index: i32) -> PartitionResponse {
     let answer = PartitionResponse::default().with_partition_index(index);
+    let known =
+        check_topic_name(topic).and_then(|()| match cx.image.partition(topic, PartitionIndex(index)) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new(ResponseError::UnknownTopicOrPartition, UNKNOWN)),
+        });
+    if let Err(refusal) = known {
+        return answer.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message());
+    }
     match cx.broker.partitions.find(&cx.image, topic, index) {
         Ok(partition) => answer.with_active_producers(partition.producers().iter().map(state).collect()),
         Err(error) => answer.with_error_code(error.code()),

@@ -19,6 +19,10 @@ use super::{Cx, Outcome};
 pub const VERSIONS: RangeInclusive<i16> = 0..=2;
 
 const METADATA_TOPIC: &str = "__cluster_metadata";
+/// Kafka leaves the field as it is, which for its generated classes is the empty string.
+const NO_MESSAGE: StrBytes = StrBytes::from_static_str("");
+/// The text of UNKNOWN_TOPIC_OR_PARTITION itself.
+const UNKNOWN: StrBytes = StrBytes::from_static_str("This server does not host this topic-partition.");
 
 pub fn handle(cx: &Cx<'_>, request: DescribeQuorumRequest) -> Outcome<DescribeQuorumResponse> {
     let quorum = match cx.broker.quorum() {
@@ -39,7 +43,8 @@ pub fn handle(cx: &Cx<'_>, request: DescribeQuorumRequest) -> Outcome<DescribeQu
     let partition = describe(cx, &quorum);
     let name = StrBytes::from_static_str(METADATA_TOPIC);
     let topic = TopicData::default().with_topic_name(name.into()).with_partitions(vec![partition]);
-    let answer = DescribeQuorumResponse::default().with_topics(vec![topic]);
+    let answer =
+        DescribeQuorumResponse::default().with_error_message(Some(NO_MESSAGE)).with_topics(vec![topic]);
     if cx.version >= 2 { answer.with_nodes(nodes(cx, &quorum)).into() } else { answer.into() }
 }
 
@@ -49,10 +54,11 @@ fn unknown(request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
             PartitionData::default()
                 .with_partition_index(partition.partition_index)
                 .with_error_code(ResponseError::UnknownTopicOrPartition.code())
+                .with_error_message(Some(UNKNOWN))
         });
         TopicData::default().with_topic_name(topic.topic_name.clone()).with_partitions(partitions.collect())
     });
-    DescribeQuorumResponse::default().with_topics(topics.collect())
+    DescribeQuorumResponse::default().with_error_message(Some(NO_MESSAGE)).with_topics(topics.collect())
 }
 
 fn describe(cx: &Cx<'_>, quorum: &Quorum) -> PartitionData {
@@ -65,7 +71,7 @@ fn describe(cx: &Cx<'_>, quorum: &Quorum) -> PartitionData {
             .with_last_fetch_timestamp(seen)
             .with_last_caught_up_timestamp(seen)
     };
-    let data = PartitionData::default().with_partition_index(0);
+    let data = PartitionData::default().with_partition_index(0).with_error_message(Some(NO_MESSAGE));
     let Some(leader) = quorum.leader else {
         return data.with_leader_id(BrokerId(-1)).with_error_code(ResponseError::NotLeaderOrFollower.code());
     };

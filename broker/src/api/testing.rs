@@ -9,6 +9,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::protocol::StrBytes;
+use milena_coordinator::controller::FirstContent;
 use milena_coordinator::image::{Endpoint, SecurityProtocol};
 
 use super::{Caller, Cx, Dispatch, Outcome, Principal};
@@ -54,7 +55,12 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
         offsets_topic: OffsetsTopic { partitions: 2, replication_factor: 1, ..OffsetsTopic::default() },
     });
     let quorum = quorum.await.unwrap();
-    quorum.bootstrap("AAAAAAAAAAAAAAAAAAAAAA", [("metadata.version".to_owned(), 30)]).await.unwrap();
+    let first = FirstContent {
+        cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
+        features: vec![("metadata.version".into(), 30)],
+        ..FirstContent::default()
+    };
+    quorum.bootstrap(first).await.unwrap();
     let protocol = SecurityProtocol::Plaintext;
     let endpoint = Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092, protocol };
     quorum.register(Listeners { endpoints: vec![endpoint], rack: None }, true).await.unwrap();

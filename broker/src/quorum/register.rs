@@ -2,7 +2,7 @@
 //!
 //! Must never leave a registration of an earlier run behind: its session is closed before the new one writes.
 
-use milena_coordinator::controller::{self, Registration};
+use milena_coordinator::controller::{self, FirstContent, Registration};
 use milena_coordinator::image::{Endpoint, MetadataImage, paths};
 use milena_coordinator::tree::{Owner, SessionId};
 
@@ -21,15 +21,10 @@ pub struct Listeners {
 }
 
 impl Quorum {
-    /// Makes the cluster's first nodes if they are missing. `cluster_id` counts only for a new cluster.
-    pub async fn bootstrap(
-        &self,
-        cluster_id: &str,
-        features: impl IntoIterator<Item = (String, i16)>,
-    ) -> Result<(), QuorumError> {
+    /// Makes the cluster's first nodes if they are missing.
+    pub async fn bootstrap(&self, first: FirstContent) -> Result<(), QuorumError> {
         let ensemble = &self.shared.ensemble;
-        let ops = ensemble
-            .with_tree(|tree| controller::bootstrap(|path| tree.stat(path).is_some(), cluster_id, features));
+        let ops = ensemble.with_tree(|tree| controller::bootstrap(|path| tree.stat(path).is_some(), first));
         if !ops.is_empty() {
             ensemble.propose(ops).await?;
             self.wait_until_published().await;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
 use kafka_protocol::protocol::StrBytes;
-use milena_coordinator::controller::EffectiveConfig;
+use milena_coordinator::controller::{EffectiveConfig, FirstContent};
 use milena_coordinator::image::{ConfigKind, Configs, Endpoint, SecurityProtocol};
 use milena_storage::ids::ProducerId;
 
@@ -90,7 +90,12 @@ async fn stage() -> Stage {
     })
     .await
     .unwrap();
-    quorum.bootstrap("AAAAAAAAAAAAAAAAAAAAAA", [("metadata.version".to_owned(), 30)]).await.unwrap();
+    let first = FirstContent {
+        cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
+        features: vec![("metadata.version".into(), 30)],
+        ..FirstContent::default()
+    };
+    quorum.bootstrap(first).await.unwrap();
     let endpoint = Endpoint {
         listener: "PLAINTEXT".into(),
         host: "127.0.0.1".into(),

@@ -6,8 +6,10 @@ use kafka_protocol::error::ResponseError;
 use milena_storage::ids::{BrokerId, ProducerId, Timestamp};
 
 use super::{Refusal, fence};
-use crate::image::nodes::{BrokerNode, ClusterIdNode, ControllerNode, FeatureNode, ProducerIdsNode, to_json};
-use crate::image::{Endpoint, MetadataImage, paths};
+use crate::image::nodes::{
+    BrokerNode, ClusterIdNode, ConfigNodeJson, ControllerNode, FeatureNode, ProducerIdsNode, to_json,
+};
+use crate::image::{ConfigKind, Configs, Endpoint, MetadataImage, paths};
 use crate::tree::{Mode, Op};
 
 /// Ids per block (`ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
@@ -21,26 +23,37 @@ pub struct Registration {
     pub rack: Option<String>,
 }
 
+/// What a cluster begins with.
+#[derive(Clone, Debug, Default)]
+pub struct FirstContent {
+    pub cluster_id: String,
+    /// Finalized feature levels.
+    pub features: Vec<(String, i16)>,
+    /// Cluster-wide configs of brokers.
+    pub broker_defaults: Configs,
+}
+
 /// The first operations of a cluster: one multi, so a cluster is either not there or complete. `exists` tells
 /// which nodes are already there, made by hand or by an older version.
-pub fn bootstrap(
-    exists: impl Fn(&str) -> bool,
-    cluster_id: &str,
-    features: impl IntoIterator<Item = (String, i16)>,
-) -> Vec<Op> {
+pub fn bootstrap(exists: impl Fn(&str) -> bool, first: FirstContent) -> Vec<Op> {
     let mut ops: Vec<_> = paths::FOLDERS
         .iter()
         .filter(|folder| !exists(folder))
         .map(|folder| Op::create(*folder, ""))
         .collect();
     if !exists(paths::CLUSTER_ID) {
-        ops.push(Op::create(paths::CLUSTER_ID, to_json(&ClusterIdNode::new(cluster_id))));
+        ops.push(Op::create(paths::CLUSTER_ID, to_json(&ClusterIdNode::new(&first.cluster_id))));
+        let defaults = paths::config(ConfigKind::Broker, "");
+        // Only a new cluster gets them: deleted ones must not come back.
+        if !first.broker_defaults.is_empty() && !exists(&defaults) {
+            ops.push(Op::create(defaults, to_json(&ConfigNodeJson::new(first.broker_defaults))));
+        }
     }
     if !exists(paths::CONTROLLER_EPOCH) {
         ops.push(Op::create(paths::CONTROLLER_EPOCH, "0"));
     }
     if !exists(paths::FEATURE) {
-        ops.push(Op::create(paths::FEATURE, to_json(&FeatureNode::new(features))));
+        ops.push(Op::create(paths::FEATURE, to_json(&FeatureNode::new(first.features))));
     }
     ops
 }

@@ -20,7 +20,9 @@ use crate::image::{MetadataImage, paths};
 use crate::tree::Op;
 
 pub use answer::{Dice, Item, Plan, Refusal};
-pub use cluster::{PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register};
+pub use cluster::{
+    FirstContent, PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register,
+};
 pub use configs::{alter_configs, incremental_alter_configs};
 pub use create_topics::create_topics;
 pub use delete_topics::delete_topics;

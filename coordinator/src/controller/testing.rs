@@ -9,7 +9,8 @@ use kafka_protocol::protocol::StrBytes;
 use milena_storage::ids::{BrokerId, Timestamp};
 
 use super::{
-    ConfigRules, Ctx, Dice, EffectiveConfig, Plan, Refusal, Registration, bootstrap, create_topics, register,
+    ConfigRules, Ctx, Dice, EffectiveConfig, FirstContent, Plan, Refusal, Registration, bootstrap,
+    create_topics, register,
 };
 use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, SecurityProtocol};
 use crate::tree::{Command, CommandKind, MultiError, Op, Outcome, SessionId, Tree};
@@ -82,7 +83,8 @@ impl Stage {
     /// A cluster with these brokers; the first is the controller.
     pub(crate) fn with_brokers(ids: &[i32]) -> Self {
         let mut stage = Self { tree: Tree::new(), image: MetadataImage::default(), session: SessionId::NONE };
-        stage.commit(bootstrap(|_| false, "AAAAAAAAAAAAAAAAAAAAAA", [("metadata.version".into(), 30)]));
+        let first = FirstContent { cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(), ..FirstContent::default() };
+        stage.commit(bootstrap(|_| false, first));
         for (i, id) in ids.iter().enumerate() {
             stage.start_broker(*id, i == 0);
         }
