@@ -2,6 +2,7 @@
 //!
 //! Must never let an error of the runtime reach a handler raw: it becomes the answer that the request's version has.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -31,8 +32,7 @@ impl Question {
         let fresh_id = if matches!(request, Request::Join(_)) { Uuid::new_v4() } else { Uuid::nil() };
         let caller = GroupCaller {
             client_id: cx.caller.client_id.as_deref().unwrap_or_default().to_owned(),
-            // As Java prints an address without a host name.
-            client_host: format!("/{}", cx.caller.host),
+            client_host: java_address(cx.caller.host),
             api_version: cx.version,
             fresh_id,
         };
@@ -41,6 +41,17 @@ impl Question {
 
     fn refuse(&self, error: ResponseError) -> Reply {
         refusal(self.caller.api_version, &self.request, error)
+    }
+}
+
+/// As Java prints an address without a host name: a slash, and IPv6 without abbreviation.
+fn java_address(host: IpAddr) -> String {
+    match host.to_canonical() {
+        IpAddr::V4(address) => format!("/{address}"),
+        IpAddr::V6(address) => {
+            let groups: Vec<String> = address.segments().iter().map(|group| format!("{group:x}")).collect();
+            format!("/{}", groups.join(":"))
+        }
     }
 }
 
@@ -151,5 +162,18 @@ impl Asked {
             let Ok(response) = R::try_from(reply) else { unreachable!("a reply is of its request's kind") };
             response
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_printed_as_java_prints_them() {
+        assert_eq!(java_address("127.0.0.1".parse().unwrap()), "/127.0.0.1");
+        assert_eq!(java_address("::ffff:10.0.0.7".parse().unwrap()), "/10.0.0.7");
+        assert_eq!(java_address("::1".parse().unwrap()), "/0:0:0:0:0:0:0:1");
+        assert_eq!(java_address("fe80::abc".parse().unwrap()), "/fe80:0:0:0:0:0:0:abc");
     }
 }
