@@ -229,6 +229,7 @@ impl Connection {
         } else if *closing == Closing::Asked {
             debug!(%peer, %listener, "closed a connection: {closing}");
         } else if let Some(left_out) = self.shared.gate.pass(self.shared.service.uptime()) {
+            let left_out = (left_out > 0).then_some(left_out);
             warn!(%peer, %listener, left_out, "closed a connection: {closing}");
         }
     }

@@ -233,6 +233,7 @@ impl Acceptor {
         let ip = ip.to_canonical();
         let Some(counted) = self.shared.counts.admit(ip) else {
             if let Some(left_out) = self.shared.gate.pass(self.shared.service.uptime()) {
+                let left_out = (left_out > 0).then_some(left_out);
                 warn!(peer = %ip, listener = %self.name, left_out, "too many connections from this address");
             }
             return;
