@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::row::Row;
 use super::rows;
 use super::value::Value;
+use super::views::{FetchSettings, TopicDefaults};
 
 /// All settings of one broker. Cheap to clone; a change makes a new one.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,14 @@ pub struct Settings {
     given: Arc<BTreeMap<String, Given>>,
     cluster_wide: Arc<BTreeMap<String, String>>,
     per_broker: Arc<BTreeMap<String, String>>,
+    pub(super) asked_often: Arc<AskedOften>,
+}
+
+/// Views that handlers ask for with every request; parsed once for each state of the settings.
+#[derive(Debug, Default)]
+pub(super) struct AskedOften {
+    pub fetch: OnceLock<FetchSettings>,
+    pub topic_defaults: OnceLock<TopicDefaults>,
 }
 
 /// A value that the operator gave, and where.
@@ -80,6 +89,7 @@ impl Settings {
             given: Arc::clone(&self.given),
             cluster_wide: Arc::new(cluster_wide.clone()),
             per_broker: Arc::new(per_broker.clone()),
+            asked_often: Arc::default(),
         }
     }
 

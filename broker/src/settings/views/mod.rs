@@ -115,6 +115,9 @@ mod tests {
         assert_eq!(minutes.topic(&none).retention_ms, 180_000);
         let for_ever = settings(&[("log.retention.minutes", "-1")]);
         assert_eq!(for_ever.topic(&none).retention(), None);
+        assert_eq!(hours.topic_defaults().partitions, 1);
+        let more = hours.with_dynamic(&[("num.partitions".to_owned(), "4".to_owned())].into(), &none);
+        assert_eq!(more.topic_defaults().partitions, 4, "a changed setting makes new views");
         let dynamic = hours.with_dynamic(&[("log.retention.ms".to_owned(), "9".to_owned())].into(), &none);
         assert_eq!(dynamic.topic(&none).retention_ms, 9);
     }

@@ -14,7 +14,7 @@ const MINUTE_MS: i64 = 60 * 1000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// How topics come into being and go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicDefaults {
     pub auto_create: bool,
     pub partitions: i32,
@@ -23,7 +23,7 @@ pub struct TopicDefaults {
 }
 
 /// Fetch requests and what they may hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchSettings {
     pub max_bytes: usize,
     pub session_slots: usize,
@@ -68,22 +68,22 @@ pub struct TopicSettings {
 
 impl Settings {
     pub fn topic_defaults(&self) -> TopicDefaults {
-        TopicDefaults {
+        *self.asked_often.topic_defaults.get_or_init(|| TopicDefaults {
             auto_create: self.boolean("auto.create.topics.enable"),
             partitions: self.int("num.partitions"),
             // Kafka's type is INT although a factor is a short on the wire.
             replication_factor: i16::try_from(self.long("default.replication.factor")).unwrap_or(i16::MAX),
             deletable: self.boolean("delete.topic.enable"),
-        }
+        })
     }
 
     pub fn fetch(&self) -> FetchSettings {
-        FetchSettings {
+        *self.asked_often.fetch.get_or_init(|| FetchSettings {
             max_bytes: self.count("fetch.max.bytes"),
             session_slots: self.count("max.incremental.fetch.session.cache.slots"),
             partitions_per_answer: self.count("max.request.partition.size.limit"),
             telemetry_max_bytes: self.count("telemetry.max.bytes"),
-        }
+        })
     }
 
     /// The values of a topic that has these overrides.
