@@ -152,3 +152,75 @@ impl RaftLogStorage<TreeRaft> for LogStore {
         self.writer.purge(promises)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
+    use milena_storage::fs::{Fs, SimFs};
+    use milena_storage::ids::Timestamp;
+    use openraft::storage::RaftLogStorageExt;
+    use openraft::vote::RaftLeaderId;
+
+    use super::super::load::load;
+    use super::super::raft_types::{LeaderId, Payload, SnapshotMeta, StoredMembership, log_id};
+    use super::super::snapshot_file::{self, Kept};
+    use super::*;
+    use crate::tree::Tree;
+
+    const DIR: &str = "/data/ensemble";
+
+    fn open(fs: &SimFs) -> LogStore {
+        let loaded = load(Arc::new(fs.clone()), Path::new(DIR), 1, Arc::new(|| Timestamp(0))).unwrap();
+        LogStore::new(loaded.held, Writer::start(loaded.log).unwrap())
+    }
+
+    fn blanks(term: u64, indexes: std::ops::Range<u64>) -> Vec<Entry> {
+        indexes.map(|index| Entry { log_id: log_id(term, index), payload: Payload::Blank }).collect()
+    }
+
+    fn ids(store: &LogStore) -> Vec<LogId> {
+        store.held.lock().entries.iter().map(|entry| entry.log_id).collect()
+    }
+
+    #[tokio::test]
+    async fn a_follower_takes_over_another_leaders_entries_and_finds_them_again() {
+        let fs = SimFs::new();
+        let mut store = open(&fs);
+        store.blocking_append(blanks(1, 2..300)).await.unwrap();
+        // Cut inside a segment, then into an earlier one.
+        for (term, from) in [(2, 290), (3, 20)] {
+            store.save_vote(&Vote { leader_id: LeaderId::new(term, 2), committed: true }).await.unwrap();
+            store.truncate_after(Some(log_id(1, from - 1))).await.unwrap();
+            store.blocking_append(blanks(term, from..from + 5)).await.unwrap();
+        }
+        let before = ids(&store);
+        assert_eq!((before.len(), before[24]), (25, log_id(3, 24)));
+        store.close().await.unwrap();
+        let mut store = open(&fs);
+        assert_eq!(ids(&store), before);
+        assert_eq!(store.read_vote().await.unwrap().unwrap().leader_id, LeaderId::new(3, 2));
+    }
+
+    #[tokio::test]
+    async fn a_purge_beyond_the_end_begins_the_log_behind_the_snapshot() {
+        let fs = SimFs::new();
+        let mut store = open(&fs);
+        store.blocking_append(blanks(1, 2..10)).await.unwrap();
+        let last = log_id(2, 1000);
+        let meta = SnapshotMeta { last_log_id: Some(last), last_membership: StoredMembership::default() };
+        let kept = Kept { meta, tree: Bytes::from(Tree::new().encode()) };
+        snapshot_file::save(&fs, Path::new(DIR), &kept).unwrap();
+        store.purge(last).await.unwrap();
+        store.blocking_append(blanks(2, 1001..1004)).await.unwrap();
+        store.close().await.unwrap();
+        fs.power_loss(7);
+        let mut store = open(&fs);
+        assert_eq!(ids(&store), [log_id(2, 1001), log_id(2, 1002), log_id(2, 1003)]);
+        let state = store.get_log_state().await.unwrap();
+        assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(last), Some(log_id(2, 1003))));
+        let read = store.try_get_log_entries(990..1002).await.unwrap();
+        assert_eq!(read.len(), 1, "what was purged is not there, what is there is given");
+    }
+}
