@@ -158,7 +158,7 @@ mod tests {
     use std::path::Path;
 
     use bytes::Bytes;
-    use milena_storage::fs::{Fs, SimFs};
+    use milena_storage::fs::SimFs;
     use milena_storage::ids::Timestamp;
     use openraft::storage::RaftLogStorageExt;
     use openraft::vote::RaftLeaderId;
