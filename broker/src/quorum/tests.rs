@@ -70,11 +70,14 @@ struct Stage {
     quorum: Quorum,
     image: Arc<ArcSwap<MetadataImage>>,
     told: mpsc::Receiver<(&'static str, BTreeSet<String>, bool)>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 async fn stage() -> Stage {
-    let dir = tempfile::tempdir().unwrap();
+    start(tempfile::tempdir().unwrap(), true).await
+}
+
+async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
     let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
     let (seen, told) = mpsc::channel();
     let quorum = Quorum::start(QuorumConfig {
@@ -102,9 +105,9 @@ async fn stage() -> Stage {
         port: 9092,
         protocol: SecurityProtocol::Plaintext,
     };
-    quorum.register(Listeners { endpoints: vec![endpoint], rack: None }, true).await.unwrap();
+    quorum.register(Listeners { endpoints: vec![endpoint], rack: None }, clean).await.unwrap();
     while told.try_recv().is_ok() {}
-    Stage { quorum, image, told, _dir: dir }
+    Stage { quorum, image, told, dir }
 }
 
 fn topic(name: &str) -> CreatableTopic {
@@ -216,4 +219,26 @@ async fn after_the_stop_no_registration_is_left() {
         ensemble
             .with_tree(|tree| tree.stat("/brokers/ids/1").is_none() && tree.stat("/controller").is_none())
     );
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_and_an_unclean_one_raises_leader_epochs() {
+    let stage = stage().await;
+    stage.quorum.create_topics(CreateTopicsRequest::default().with_topics(vec![topic("t")])).await.unwrap();
+    stage.quorum.allocate_producer_ids().await.unwrap();
+    let before = stage.image.load_full();
+    stage.quorum.stop().await;
+    let mut dir = stage.dir;
+    for (clean, leader_epoch) in [(true, 0), (false, 1)] {
+        let stage = start(dir, clean).await;
+        let image = stage.image.load_full();
+        assert_eq!(image.cluster_id, before.cluster_id);
+        assert_eq!(image.topic("t").unwrap().id, before.topic("t").unwrap().id);
+        assert!(image.topic("t").unwrap().partitions.iter().all(|p| p.leader_epoch.0 == leader_epoch));
+        assert!(image.broker(BrokerId(1)).unwrap().epoch > before.broker(BrokerId(1)).unwrap().epoch);
+        assert!(image.controller_epoch > before.controller_epoch);
+        assert_eq!(image.next_producer_id, 1000);
+        stage.quorum.stop().await;
+        dir = stage.dir;
+    }
 }

@@ -128,3 +128,6 @@ impl MetadataImage {
         names.iter().find(|other| other.as_ref() != name)
     }
 }
+
+#[cfg(test)]
+mod tests;
