@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use tempfile::TempDir;
@@ -79,7 +79,8 @@ impl Setup {
     #[must_use]
     pub fn start(self) -> Server {
         let directory = paths::scratch("broker");
-        let mut server = Server { setup: self, directory, process: None, port: 0, cleanup: None };
+        let mut server =
+            Server { setup: self, directory, process: None, port: 0, started: Instant::now(), cleanup: None };
         if server.setup.target == Target::Kafka {
             server.format_kafka();
         }
@@ -95,6 +96,7 @@ pub struct Server {
     setup: Setup,
     process: Option<Guarded>,
     port: u16,
+    started: Instant,
     directory: TempDir,
     cleanup: Option<Cleanup>,
 }
@@ -168,6 +170,12 @@ impl Server {
         self.process.as_ref().expect("the broker is running").pid()
     }
 
+    /// The time since the process was last started.
+    #[must_use]
+    pub fn since_started(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// What the broker has written to its output.
     #[must_use]
     pub fn output(&self) -> String {
@@ -227,6 +235,7 @@ impl Server {
             Target::Kafka => self.kafka_command(),
         };
         let before = self.output().len();
+        self.started = Instant::now();
         let mut process = Guarded::start(&mut command, &self.output_file());
         let port = wait::until(PATIENCE, &format!("the broker's ready line, from {command:?}"), || {
             let output = process.output();

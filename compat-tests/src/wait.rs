@@ -13,15 +13,15 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// # Panics
 /// When there is none after `patience`.
 pub fn until<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
-    let mut pause = Duration::from_millis(2);
+    let begin = Instant::now();
+    let deadline = begin + patience;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(100));
+        // A tenth of the time so far: what takes milliseconds is seen in milliseconds.
+        thread::sleep((begin.elapsed() / 10).clamp(Duration::from_micros(500), Duration::from_millis(100)));
     }
 }
 

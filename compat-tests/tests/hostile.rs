@@ -34,6 +34,11 @@ fn served(server: &Server) -> Vec<(i16, i16, i16)> {
     answer.api_keys.iter().map(|key| (key.api_key, key.min_version, key.max_version)).collect()
 }
 
+/// The rounds of the short form, or of the long one.
+fn rounds(short: usize, long: usize) -> usize {
+    if env::var("MILENA_LONG").is_ok_and(|value| value == "1") { long } else { short }
+}
+
 /// A small generator with a seed: the same seed sends the same bytes.
 struct Dice(u64);
 
@@ -174,10 +179,10 @@ fn random_bodies_of_every_api_close_the_connection_at_worst() {
     let server = Server::shared();
     let mut dice = Dice::thrown("random bodies");
     survives(server, |server| {
-        let rounds = env::var("MILENA_LONG").map_or(4, |_| 200);
+        let count = rounds(4, 200);
         for (key, lowest, highest) in served(server) {
             for version in lowest..=highest {
-                for _ in 0..rounds {
+                for _ in 0..count {
                     let mut bytes = header(key, version);
                     let length = dice.below(200);
                     bytes.extend(dice.bytes(length));
@@ -234,9 +239,9 @@ fn requests_with_changed_bytes_harm_nobody() {
     let server = Server::shared();
     let mut dice = Dice::thrown("changed bytes");
     survives(server, |server| {
-        let rounds = env::var("MILENA_LONG").map_or(60, |_| 3000);
+        let count = rounds(60, 3000);
         for (_, right) in right_requests() {
-            for _ in 0..rounds {
+            for _ in 0..count {
                 let mut changed = right.clone();
                 for _ in 0..=dice.below(3) {
                     let place = 4 + dice.below(changed.len() - 4);
@@ -255,8 +260,8 @@ fn record_batches_that_lie_are_refused() {
     survives(server, |server| {
         server.tool("kafka-topics").line("--create --if-not-exists --topic hostile-batches").ok();
         let good = batch([record("one"), record("two"), record("three")]);
-        let rounds = env::var("MILENA_LONG").map_or(300, |_| 20_000);
-        for _ in 0..rounds {
+        let count = rounds(300, 20_000);
+        for _ in 0..count {
             let mut bytes = BytesMut::from(&good[..]);
             let place = dice.below(bytes.len());
             bytes[place] = bytes[place].wrapping_add(1 + dice.next().to_le_bytes()[5] % 255);
