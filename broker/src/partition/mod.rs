@@ -283,7 +283,10 @@ impl Partition {
     }
 
     pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<FoundOffset>, PartitionError> {
-        let found = { self.lock()?.offset_for_timestamp(timestamp, self.log_end_offset()) };
+        let found = {
+            let log = self.lock()?;
+            log.offset_for_timestamp(timestamp, log.log_end_offset())
+        };
         self.noted(found.map_err(PartitionError::Storage))
     }
 
