@@ -83,11 +83,16 @@ fn build(shape: &Shape) -> (Log, Vec<Batch>) {
     (log, model)
 }
 
+/// Offset and bound as parts of the log, limit, and whether a first batch above it is wanted.
+fn asks() -> impl Strategy<Value = Vec<(f64, f64, usize, bool)>> {
+    proptest::collection::vec((0f64..=1.0, 0f64..=1.0, 0usize..3000, any::<bool>()), 60)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn seek_and_read(shape in shape(), asks in proptest::collection::vec((0f64..=1.0, 0f64..=1.0, 0usize..3000, any::<bool>()), 60)) {
+    fn seek_and_read(shape in shape(), asks in asks()) {
         let (log, model) = build(&shape);
         let end = log.log_end_offset().0;
         for (from, upper, max_bytes, at_least_one) in asks {

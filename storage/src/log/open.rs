@@ -264,7 +264,8 @@ impl Log {
     }
 }
 
-/// Removes what is left of unfinished work and gives the files that count (`LogLoader.removeTempFilesAndCollectSwapFiles`).
+/// Removes what is left of unfinished work and gives the files that count
+/// (`LogLoader.removeTempFilesAndCollectSwapFiles`).
 fn tidy(place: &Place) -> Result<Files, StorageError> {
     let list = || place.fs.list(&place.dir).at("list", &place.dir);
     let mut cleaned = Vec::new();
