@@ -200,4 +200,10 @@ impl<E: Entry> Entries<E> {
             self.memory = None;
         }
     }
+
+    /// Gives back memory and descriptor; the next use takes them again.
+    pub(super) fn release(&mut self) {
+        self.unload();
+        self.file = OnceLock::new();
+    }
 }

@@ -156,10 +156,13 @@ impl Log {
             self.segments.iter().skip(1).map(|segment| segment.base).chain([self.log_end]).collect();
         let last = self.segments.len() - 1;
         for (index, (segment, end)) in self.segments.iter_mut().zip(ends).enumerate() {
-            if end <= up_to {
+            if end <= up_to && (segment.dirty || !segment.indexes_synced) {
                 segment.dirty = false;
                 // A segment that was closed after the plan was taken is the active one of the plan.
                 segment.indexes_synced |= index < last && plan.seen.changes == self.unsynced.changes;
+                if index < last && segment.indexes_synced {
+                    segment.release();
+                }
             }
         }
         if plan.seen.changes == self.unsynced.changes {

@@ -92,6 +92,7 @@ impl Log {
         };
         let epochs_lost = log.epochs.latest().is_none();
         log.recover(how, &suspects, epochs_lost, now, &mut report)?;
+        log.segments.iter_mut().for_each(Segment::release);
         Ok((log, report))
     }
 
@@ -116,7 +117,7 @@ impl Log {
         } else {
             how.recovery_point.min(self.log_end)
         };
-        let mut changed = first_scanned.is_some();
+        let mut changed = first_scanned.is_some() && self.epochs.latest().is_some();
         if epochs_lost && self.log_end > self.segments[0].base {
             self.rebuild_epochs()?;
             changed = true;
@@ -209,6 +210,9 @@ impl Log {
         let interval = self.config.index_interval_bytes;
         let place = &self.place;
         let segment = &mut self.segments[index];
+        if segment.size == 0 && segment.offsets.len() == 0 && segment.times.len() == 0 {
+            return Ok(segment.base);
+        }
         segment.forget_indexes(place)?;
         let path = segment.path(place);
         let file = segment.file(place)?.clone();

@@ -63,8 +63,8 @@ impl Segment {
         let mut segment = Self::over(base, 0, Entries::empty(base), Entries::empty(base), now);
         segment.max_timestamp = Some((Timestamp::NONE, base));
         if config.preallocate {
-            segment.reserved = u64::from(config.segment_bytes);
-            file.allocate(0, segment.reserved).at("reserve space in", &path)?;
+            let all = u64::from(config.segment_bytes);
+            segment.reserved = if file.allocate(0, all).is_ok() { all } else { 0 };
         }
         segment.file = OnceLock::from(file);
         Ok(segment)
@@ -108,6 +108,13 @@ impl Segment {
         Ok(self.file.get_or_init(|| file))
     }
 
+    /// Gives back what the segment holds open; the next use takes it again.
+    pub(super) fn release(&mut self) {
+        self.offsets.release();
+        self.times.release();
+        self.file = OnceLock::new();
+    }
+
     /// True if an offset can stand in this segment's indexes.
     pub(super) fn can_hold(&self, last: Offset) -> bool {
         (0..=i64::from(i32::MAX)).contains(&(last.0 - self.base.0))
@@ -130,8 +137,10 @@ impl Segment {
         }
         let from = self.reserved.max(self.size);
         let to = (end + RESERVE_STEP).min(segment_bytes.max(end));
-        self.file(place)?.allocate(from, to - from).at("reserve space in", &self.path(place))?;
-        self.reserved = to;
+        // A disk too full for the step may still take the batch.
+        if self.file(place)?.allocate(from, to - from).is_ok() {
+            self.reserved = to;
+        }
         Ok(())
     }
 
