@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use super::frame::{FileSlice, Frame, FrameBuilder};
-use super::listener::{BindError, ListenerConfig, Net, bind};
+use super::listener::{BindError, Bound, ListenerConfig, Net, bind};
 use super::workers::Workers;
 use super::*;
 use crate::clock::Clock;
@@ -30,6 +30,8 @@ struct Toy {
     started: AtomicUsize,
     waiting: Mutex<BTreeMap<Vec<u8>, oneshot::Sender<()>>>,
     file: Option<FileSlice>,
+    /// The first bytes of every request, in the order in which they were started.
+    order: Mutex<Vec<Bytes>>,
 }
 
 impl Toy {
@@ -64,6 +66,7 @@ impl Service for Toy {
     fn serve(&self, _caller: &Caller, frame: Bytes) -> Served {
         self.started.fetch_add(1, Ordering::SeqCst);
         let name = frame.slice(1..);
+        self.order.lock().push(frame.slice(..frame.len().min(4)));
         match frame[0] {
             b'n' => Served::Now(echo(&name)),
             b'l' => {
@@ -121,10 +124,14 @@ fn settings() -> NetworkSettings {
 }
 
 fn start(settings: &NetworkSettings, toy: Toy) -> Server {
-    let toy = Arc::new(toy);
-    let workers = Workers::start(2).unwrap();
-    let net = Net::new(settings, Arc::clone(&toy) as Arc<dyn Service>, &workers);
     let bound = bind(&listener("127.0.0.1", 0), settings.listen_backlog).unwrap();
+    serve(settings, toy, bound, 2)
+}
+
+fn serve(settings: &NetworkSettings, toy: Toy, bound: Bound, threads: usize) -> Server {
+    let toy = Arc::new(toy);
+    let workers = Workers::start(threads).unwrap();
+    let net = Net::new(settings, Arc::clone(&toy) as Arc<dyn Service>, &workers);
     let address = bound.address;
     net.serve(bound).unwrap();
     Server { toy, net, address, workers }
@@ -319,6 +326,31 @@ fn a_client_that_does_not_read_stops_being_served_until_it_does() {
         assert_eq!(answer(&mut client), body[1..]);
     }
     thread.join().unwrap();
+}
+
+#[test]
+fn a_stream_of_large_requests_gives_others_their_turn() {
+    // Both have sent everything before anything is served, on one thread.
+    let bound = bind(&listener("127.0.0.1", 0), 10).unwrap();
+    let mut large = TcpStream::connect(bound.address).unwrap();
+    let mut small = TcpStream::connect(bound.address).unwrap();
+    for stream in [&large, &small] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    }
+    let body = [b"nbig".to_vec(), vec![0; 32 << 10]].concat();
+    for _ in 0..8 {
+        large.write_all(&frame(&body)).unwrap();
+    }
+    small.write_all(&frame(b"nsml")).unwrap();
+    let server = serve(&settings(), Toy::default(), bound, 1);
+    assert_eq!(answer(&mut small), b"sml");
+    for _ in 0..8 {
+        assert_eq!(answer(&mut large), body[1..]);
+    }
+    let order = server.toy.order.lock();
+    let place = order.iter().position(|name| &name[..] == b"nsml").unwrap();
+    assert!(place < 5, "the small request waited for {place} large ones");
 }
 
 #[test]
