@@ -94,7 +94,14 @@ fn run_task(task: Task, partitions: &Partitions, clock: &Clock) {
     }
 }
 
+/// Makes rolled segments durable, so that an unclean stop leaves only the active ones to scan, and notes how far.
 fn checkpoint(partitions: &Partitions) {
+    for partition in partitions.all() {
+        match partition.sync_rolled() {
+            Ok(()) | Err(PartitionError::Offline) => {}
+            Err(error) => tracing::error!(partition = %partition.name, %error, "cannot sync rolled segments"),
+        }
+    }
     let mut points: Vec<Vec<Checkpoint>> = vec![Vec::new(); partitions.disk.dirs.len()];
     for partition in partitions.all() {
         points[partition.dir].push(partition.checkpoint());

@@ -353,6 +353,20 @@ impl Partition {
         Ok(())
     }
 
+    /// Syncs if a segment was rolled since the last sync; appends go on meanwhile. Blocks.
+    pub fn sync_rolled(&self) -> Result<(), PartitionError> {
+        let plan = self.tend(|log| {
+            let rolled = !log.is_in_active_segment(log.recovery_point());
+            if rolled { log.flush_plan().map(Some) } else { Ok(None) }
+        })?;
+        let Some(plan) = plan else { return Ok(()) };
+        self.noted(plan.run())?;
+        self.tend(|log| {
+            log.flushed(&plan);
+            Ok(())
+        })
+    }
+
     /// Takes the partition out of service: its topic is gone or its directory failed.
     pub fn take_offline(&self) {
         self.offline.store(true, Ordering::Release);
