@@ -10,7 +10,6 @@ use kafka_protocol::messages::describe_producers_response::{
 };
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 use milena_coordinator::controller::{Refusal, check_topic_name};
-use milena_storage::ids::PartitionIndex;
 
 use super::{Cx, Outcome};
 
@@ -34,11 +33,10 @@ pub fn handle(cx: &Cx<'_>, request: DescribeProducersRequest) -> Outcome<Describ
 
 fn describe(cx: &Cx<'_>, topic: &str, index: i32) -> PartitionResponse {
     let answer = PartitionResponse::default().with_partition_index(index);
-    let known =
-        check_topic_name(topic).and_then(|()| match cx.image.partition(topic, PartitionIndex(index)) {
-            Some(_) => Ok(()),
-            None => Err(Refusal::new(ResponseError::UnknownTopicOrPartition, UNKNOWN)),
-        });
+    let known = check_topic_name(topic).and_then(|()| match cx.image.topic(topic) {
+        Some(_) => Ok(()),
+        None => Err(Refusal::new(ResponseError::UnknownTopicOrPartition, UNKNOWN)),
+    });
     if let Err(refusal) = known {
         return answer.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message());
     }
