@@ -23,8 +23,8 @@ use super::outbox::Outbox;
 use super::window::Window;
 use crate::api::context::Caller;
 
-/// After so many bytes received, copied or sent, other connections of the core get their turn (measured: 64 KB
-/// keeps a stream of large batches from starving small requests).
+/// After so many bytes of requests and answers, other connections of the core get their turn (measured: 64 KB keeps
+/// a stream of large batches from starving small requests).
 const TURN: usize = 64 << 10;
 /// Answers that a client does not read; above this nothing more is started for it.
 const MAX_UNSENT: usize = 8 << 20;
@@ -59,7 +59,7 @@ pub(super) struct Connection {
     window: Window,
     outbox: Outbox,
     ending: Option<Ending>,
-    /// Bytes moved since other connections had their turn.
+    /// Bytes of requests and answers since other connections had their turn.
     moved: usize,
     /// Whether something moved since the last look.
     active: bool,
@@ -118,8 +118,10 @@ impl Connection {
                 self.end(Ending::Closed(closing), tick);
             }
             self.watch_stall(tick);
-            self.window.collect(&mut self.outbox);
-            self.moved += self.outbox.write(&self.stream, TURN)?;
+            self.collect();
+            if self.outbox.write(&self.stream, TURN)? >= TURN {
+                self.moved = TURN;
+            }
             if self.ending.is_some() && self.window.is_empty() && self.outbox.is_empty() {
                 return Ok(());
             }
@@ -146,9 +148,18 @@ impl Connection {
             let bytes = received.frame.len();
             self.moved += bytes;
             let served = self.shared.service.serve(&self.caller, received.frame);
+            let queued = self.outbox.len();
             self.window.push(served, bytes, received.memory, &mut self.outbox)?;
+            self.moved += self.outbox.len() - queued;
         }
         Ok(())
+    }
+
+    /// Queues the answers that are next in order.
+    fn collect(&mut self) {
+        let queued = self.outbox.len();
+        self.window.collect(&mut self.outbox);
+        self.moved += self.outbox.len() - queued;
     }
 
     fn may_start(&self) -> bool {
