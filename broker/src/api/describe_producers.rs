@@ -40,6 +40,7 @@ fn describe(cx: &Cx<'_>, topic: &str, index: i32) -> PartitionResponse {
     if let Err(refusal) = known {
         return answer.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message());
     }
+    // A partition that the topic does not have is refused without a text (ReplicaManager.activeProducerState).
     match cx.broker.partitions.find(&cx.image, topic, index) {
         Ok(partition) => answer.with_active_producers(partition.producers().iter().map(state).collect()),
         Err(error) => answer.with_error_code(error.code()),

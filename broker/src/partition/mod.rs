@@ -100,6 +100,7 @@ pub struct Partition {
     high_watermark: AtomicI64,
     leader_epoch: AtomicI32,
     in_sync: AtomicI32,
+    replicas: AtomicI32,
     leads: AtomicBool,
     offline: AtomicBool,
     waiters: Mutex<Waiters>,
@@ -121,6 +122,7 @@ impl Partition {
             high_watermark: AtomicI64::new(end.0),
             leader_epoch: AtomicI32::new(-1),
             in_sync: AtomicI32::new(1),
+            replicas: AtomicI32::new(1),
             leads: AtomicBool::new(false),
             offline: AtomicBool::new(false),
             waiters: Mutex::new(Waiters::default()),
@@ -134,6 +136,7 @@ impl Partition {
         leads: bool,
         epoch: LeaderEpoch,
         in_sync: usize,
+        replicas: usize,
     ) -> Result<(), PartitionError> {
         let before = self.leader_epoch.load(Ordering::Acquire);
         if leads && epoch.0 > before {
@@ -145,6 +148,7 @@ impl Partition {
         }
         self.leader_epoch.store(epoch.0, Ordering::Release);
         self.in_sync.store(i32::try_from(in_sync).unwrap_or(i32::MAX), Ordering::Release);
+        self.replicas.store(i32::try_from(replicas).unwrap_or(i32::MAX), Ordering::Release);
         self.leads.store(leads, Ordering::Release);
         if epoch.0 != before || !leads {
             self.disturb();
@@ -170,7 +174,9 @@ impl Partition {
         self.check_leads()?;
         let rules = self.rules.load();
         let in_sync = usize::try_from(self.in_sync.load(Ordering::Acquire)).unwrap_or(0);
-        if how.all_replicas && in_sync < rules.min_insync_replicas {
+        // A partition never asks for more replicas than it has (Partition.effectiveMinIsr).
+        let replicas = usize::try_from(self.replicas.load(Ordering::Acquire)).unwrap_or(0);
+        if how.all_replicas && in_sync < rules.min_insync_replicas.min(replicas) {
             return Err(PartitionError::NotEnoughReplicas);
         }
         let batch =

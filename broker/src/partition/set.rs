@@ -224,7 +224,9 @@ impl Partitions {
             None => Arc::new(self.open_partition(plan, wanted.index)?),
         };
         let leads = wanted.leader == Some(self.broker);
-        if let Err(error) = partition.follow_image(leads, wanted.leader_epoch, wanted.isr.len()) {
+        if let Err(error) =
+            partition.follow_image(leads, wanted.leader_epoch, wanted.isr.len(), wanted.replicas.len())
+        {
             tracing::error!(partition = %partition.name, %error, "cannot take up leadership");
         }
         Some(partition)

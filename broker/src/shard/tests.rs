@@ -254,9 +254,9 @@ async fn a_refused_append_is_answered_and_the_shard_loads_anew() {
     let slot = slot_of(&broker.shards, &broker);
     let partition = slot.partition().clone();
     let epoch = partition.leader_epoch();
-    partition.follow_image(false, epoch, 1).unwrap();
+    partition.follow_image(false, epoch, 1, 1).unwrap();
     assert_eq!(commit(&broker, "t", 2).await, ResponseError::NotCoordinator.code());
-    partition.follow_image(true, epoch, 1).unwrap();
+    partition.follow_image(true, epoch, 1, 1).unwrap();
     // Loading may have met the partition without a leader; then it is the next image that takes it up again.
     until(async || !slot.is_loading()).await;
     let again = restarted(&broker);
