@@ -135,7 +135,7 @@ pub static TABLE: &[Row] = &[
     row!(31, "DeleteAcls", delete_acls, DeleteAclsRequest, DeleteAclsResponse),
     row!(32, "DescribeConfigs", describe_configs, DescribeConfigsRequest, DescribeConfigsResponse),
     row!(33, "AlterConfigs", alter_configs, AlterConfigsRequest, AlterConfigsResponse),
-    row!(35, "DescribeLogDirs", describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse),
+    row!(35, "DescribeLogDirs", describe_log_dirs, describe_log_dirs::Asked, describe_log_dirs::Told),
     row!(37, "CreatePartitions", create_partitions, CreatePartitionsRequest, CreatePartitionsResponse),
     row!(42, "DeleteGroups", delete_groups, DeleteGroupsRequest, DeleteGroupsResponse),
     row!(43, "ElectLeaders", elect_leaders, ElectLeadersRequest, ElectLeadersResponse),

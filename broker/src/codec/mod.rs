@@ -9,6 +9,6 @@ pub mod flexible;
 pub mod produce_request;
 pub mod produce_response;
 mod read;
-mod write;
+pub(crate) mod write;
 
 pub use write::Node;

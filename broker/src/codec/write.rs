@@ -4,7 +4,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-pub(super) fn put_count(buf: &mut BytesMut, flexible: bool, count: usize) {
+pub(crate) fn put_count(buf: &mut BytesMut, flexible: bool, count: usize) {
     if flexible { put_varint(buf, wire_len(count) + 1) } else { buf.put_u32(wire_len(count)) }
 }
 

@@ -1,6 +1,6 @@
 //! kafka-cluster, kafka-broker-api-versions, kafka-metadata-quorum, kafka-features: what the broker says of itself.
 
-use milena_compat_tests::{Server, Target, Tool};
+use milena_compat_tests::{Server, Tool};
 
 #[test]
 fn the_cluster_id_is_told_and_looks_like_one() {
@@ -20,9 +20,6 @@ fn the_endpoints_are_those_of_the_one_broker() {
         server.bootstrap().rsplit_once(':').map(|(h, p)| (h.to_owned(), p.to_owned())).expect("host:port");
     assert_eq!(row[..3], ["1", host.as_str(), port.as_str()], "{told}");
 }
-
-/// Where Milena's range ends before Kafka's; ARCHITECTURE.md says why.
-const NARROWER: &[(i16, i16)] = &[(35, 4)];
 
 /// What 4.3.1 answers and every client may use; the versions are the reference's.
 const SERVED: &[(&str, i16, i16, i16)] = &[
@@ -67,8 +64,6 @@ fn every_api_of_a_plain_broker_is_advertised_in_its_versions() {
         "{told}"
     );
     for (name, key, lowest, highest) in SERVED {
-        let narrower = NARROWER.iter().find(|(narrow, _)| narrow == key && server.target() == Target::Milena);
-        let highest = narrower.map_or(highest, |(_, highest)| highest);
         let versions = if lowest == highest { lowest.to_string() } else { format!("{lowest} to {highest}") };
         let line = format!("\t{name}({key}): {versions} [usable: {highest}]");
         assert!(told.contains(&line), "{line:?} in {told}");
