@@ -3,6 +3,7 @@
 //! One test binary, so that the tools share one JVM. Topics carry the test's name: the tests share one broker and run side
 //! by side. A test must never assert anything of a topic or group that is not its own.
 
+mod alone;
 mod cluster;
 mod compatibility;
 mod configs;
