@@ -227,5 +227,5 @@ fn digits(value: f64) -> String {
 }
 
 fn times(ratio: f64) -> String {
-    if ratio.is_finite() { format!("{ratio:.1} times") } else { "(nothing measured)".to_owned() }
+    if ratio.is_finite() { format!("{ratio:.1} times") } else { "(none was used)".to_owned() }
 }
