@@ -178,7 +178,8 @@ impl Reply {
                 high_watermark: -1,
                 last_stable_offset: -1,
                 log_start_offset: -1,
-                aborted: None,
+                // Kafka's constructor for partitions that do not exist leaves the list empty, not null.
+                aborted: is_missing(code).then(Vec::new),
                 preferred_read_replica: -1,
                 records: None,
                 diverging: None,
@@ -217,4 +218,10 @@ impl Reply {
         }
         Some((leader, partition.leader_epoch.0))
     }
+}
+
+fn is_missing(code: i16) -> bool {
+    [ResponseError::UnknownTopicOrPartition, ResponseError::UnknownTopicId]
+        .iter()
+        .any(|missing| missing.code() == code)
 }
