@@ -120,3 +120,23 @@ fn franz_go_works_unchanged() {
 fn sarama_works_unchanged() {
     Client::all("sarama", programs::sarama).works_unchanged();
 }
+
+#[test]
+fn rdkafka_works_unchanged() {
+    Client::all("rdkafka", programs::rdkafka).works_unchanged();
+}
+
+#[test]
+fn kcat_works_unchanged() {
+    let lacks = &[
+        "create topic",
+        "alter config",
+        "list groups",
+        "describe group",
+        "committed",
+        "kept config",
+        "delete group",
+        "delete topics",
+    ];
+    Client::all("kcat", programs::kcat).lacks(lacks).works_unchanged();
+}

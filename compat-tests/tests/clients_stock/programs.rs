@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use milena_compat_tests::Program;
 use milena_compat_tests::fetched::{self, FETCH_PATIENCE, clients};
@@ -61,6 +62,22 @@ fn go(program: &str) -> PathBuf {
     let build = build.env("GOMODCACHE", folder.join("modules")).env("GOCACHE", folder.join("cache"));
     build.patience(FETCH_PATIENCE).ok();
     binary
+}
+
+/// The crate's build compiles librdkafka: minutes, once.
+pub(crate) fn rdkafka() -> Program {
+    let _lock = fetched::lock("rdkafka");
+    let folder = fetched::root().join("rdkafka");
+    let build = Program::new("cargo").args(["build", "--locked", "--quiet", "--target-dir"]).arg(&folder);
+    build.current_dir(clients().join("rdkafka")).patience(FETCH_PATIENCE).ok();
+    Program::new(folder.join("debug/milena-rdkafka-scenario"))
+}
+
+/// kcat comes from the system: Debian's package, at Debian's version.
+pub(crate) fn kcat() -> Program {
+    let found = Command::new("kcat").arg("-V").output().is_ok();
+    assert!(found, "kcat is missing: install the package kcat (apt-get install kcat)");
+    Program::new(clients().join("kcat/scenario.sh"))
 }
 
 fn read(path: &Path) -> String {
