@@ -83,10 +83,12 @@ impl Disk {
         let mut places = HashMap::new();
         for (index, path) in settings.dirs.iter().enumerate() {
             let cordoned = settings.cordoned_dirs.contains(path);
-            let dir = LogDir::open(fs.as_ref(), path, cordoned, who, &mut cluster_id)?;
+            let mut dir = LogDir::open(fs.as_ref(), path, cordoned, who, &mut cluster_id)?;
+            let mut holds_logs = false;
             for found in dirs::partition_dirs(fs.as_ref(), path)? {
                 match found.kind {
                     DirKind::Current => {
+                        holds_logs = true;
                         places.insert(found.partition, index);
                     }
                     // A deletion that a crash or a stop cut short.
@@ -96,6 +98,7 @@ impl Disk {
                     }
                 }
             }
+            dir.clean |= !holds_logs;
             dirs.push(dir);
         }
         let cluster_id = cluster_id.unwrap_or_else(|| who.fresh_cluster_id.clone());
