@@ -50,23 +50,6 @@ pub fn python() -> PathBuf {
     folder.join("env/bin/python")
 }
 
-/// The source code of a package as its registry has it, unpacked; `download` writes the archive to the path it is given.
-///
-/// # Panics
-/// When it cannot be fetched or unpacked.
-#[must_use]
-pub fn source(name: &str, pins: &str, download: impl FnOnce(&Path) -> Program) -> PathBuf {
-    let folder = fetched(name, pins, |folder| {
-        let archive = folder.join("archive.tar.gz");
-        download(&archive).patience(FETCH_PATIENCE).ok();
-        let into = folder.join("source");
-        fs::create_dir_all(&into).expect("the target directory is writable");
-        let unpack = Program::new("tar").args(["--strip-components=1", "-xzf"]).arg(&archive);
-        unpack.arg("-C").arg(&into).ok();
-    });
-    folder.join("source")
-}
-
 /// `compat-tests/clients`.
 #[must_use]
 pub fn clients() -> PathBuf {

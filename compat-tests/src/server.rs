@@ -305,9 +305,11 @@ impl Server {
     fn format_kafka(&mut self) {
         self.port = free_port();
         let controller = free_port();
+        let set = self.setup.settings.iter().find(|(name, _)| name == "node.id");
+        let node = set.map_or_else(|| "1".to_owned(), |(_, id)| id.clone());
         self.setup
             .settings
-            .insert(0, ("controller.quorum.voters".into(), format!("1@127.0.0.1:{controller}")));
+            .insert(0, ("controller.quorum.voters".into(), format!("{node}@127.0.0.1:{controller}")));
         self.setup.settings.insert(
             1,
             (
