@@ -17,7 +17,7 @@ use milena_storage::ids::{BrokerId, PartitionIndex, Timestamp};
 use super::{Caller, Cx, Outcome};
 use crate::codec::Node;
 use crate::codec::fetch_request::{FetchRequest, TopicRef};
-use crate::codec::fetch_response::{FetchAnswer, PartitionAnswer, TopicAnswer};
+use crate::codec::fetch_response::{Aborted, FetchAnswer, PartitionAnswer, TopicAnswer};
 use crate::fetch::cache::{Asked, Context};
 use crate::fetch::poll::{self, Params, Pass, Served};
 use crate::fetch::session::{Key, Told, Wanted};
@@ -166,7 +166,7 @@ impl Reply {
                 high_watermark: read.high_watermark.0,
                 last_stable_offset: read.last_stable_offset.0,
                 log_start_offset: read.log_start_offset.0,
-                aborted: self.read_committed.then(Vec::new),
+                aborted: self.read_committed.then(|| read.aborted.iter().map(Aborted::from).collect()),
                 preferred_read_replica: -1,
                 records: read.slice.map(Into::into),
                 diverging: read.diverging.map(|(epoch, end)| (epoch.0, end.0)),

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
+use milena_storage::log::AbortedTransaction;
 use uuid::Uuid;
 
 use super::write::{Node, put_count, put_nodes, put_string, put_varint, wire_len};
@@ -61,6 +62,12 @@ pub struct PartitionAnswer {
 pub struct Aborted {
     pub producer_id: i64,
     pub first_offset: i64,
+}
+
+impl From<&AbortedTransaction> for Aborted {
+    fn from(aborted: &AbortedTransaction) -> Self {
+        Self { producer_id: aborted.producer_id.0, first_offset: aborted.first.0 }
+    }
 }
 
 impl Answer for FetchAnswer {

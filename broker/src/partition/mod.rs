@@ -5,6 +5,7 @@
 pub mod config;
 pub mod disk;
 pub mod housekeeping;
+pub mod read;
 pub mod set;
 pub mod waiters;
 
@@ -15,7 +16,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use milena_storage::StorageError;
 use milena_storage::ids::{LeaderEpoch, Offset, Timestamp, TopicPartition};
-use milena_storage::log::{Appended, FoundOffset, Log, LogSlice, ProducerEntry};
+use milena_storage::log::{Appended, FoundOffset, Log, ProducerEntry};
 use milena_storage::validate::{Origin, Rules, validate};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 
 pub use crate::error::PartitionError;
 use disk::{Checkpoint, Disk};
+use read::last_stable;
+pub use read::{ReadAt, ReadFrom};
 use waiters::{FetchWait, Waiters, Wakes};
 
 /// The highest offset that DeleteRecords can mean by −1.
@@ -44,47 +47,6 @@ pub struct AppendAs {
     /// `acks=all`: refused when fewer replicas are in sync than `min.insync.replicas`.
     pub all_replicas: bool,
     pub now: Timestamp,
-}
-
-/// What a read gives: a slice of a file and the offsets that an answer tells.
-#[derive(Debug)]
-pub struct ReadAt {
-    /// `None` when the reader must truncate first.
-    pub slice: Option<LogSlice>,
-    pub high_watermark: Offset,
-    pub last_stable_offset: Offset,
-    pub log_start_offset: Offset,
-    /// The epoch at which the reader's log diverges (KIP-595), with its end offset here.
-    pub diverging: Option<(LeaderEpoch, Offset)>,
-    /// More follows in the next segment, so that a short slice is no reason to wait (DelayedFetch.tryComplete).
-    pub in_older_segment: bool,
-}
-
-impl ReadAt {
-    /// Bytes of records.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.slice.as_ref().map_or(0, |slice| slice.len)
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Where a reader wants to go on, and within which limits.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadFrom {
-    pub offset: Offset,
-    pub max_bytes: usize,
-    /// Give a whole batch even when it is larger than `max_bytes`.
-    pub at_least_one: bool,
-    pub committed: bool,
-    /// The leader epoch that the reader knows; −1 for none.
-    pub current_leader_epoch: i32,
-    /// The epoch of the last record that the reader has; −1 for none.
-    pub last_fetched_epoch: i32,
 }
 
 /// One partition that this broker hosts.
@@ -183,6 +145,7 @@ impl Partition {
             validate(records, &rules.validation, how.now, how.origin).map_err(PartitionError::Invalid)?;
         let epoch = self.leader_epoch();
         let mut log = self.lock()?;
+        log.settle_transactions(self.high_watermark());
         let appended = log.append_as_leader(batch, epoch, how.now);
         let end = log.log_end_offset();
         drop(log);
@@ -191,32 +154,6 @@ impl Partition {
             self.advance(end, appended.bytes, wakes);
         }
         Ok(appended)
-    }
-
-    /// Reads a slice for a consumer, up to the high watermark or the last stable offset (Partition.readRecords).
-    pub fn read(&self, at: ReadFrom) -> Result<ReadAt, PartitionError> {
-        self.check_epoch(at.current_leader_epoch)?;
-        let high_watermark = self.high_watermark();
-        let log = self.lock()?;
-        let last_stable_offset = last_stable(&log, high_watermark);
-        let log_start_offset = log.log_start_offset();
-        let upper = if at.committed { last_stable_offset } else { high_watermark };
-        let diverging = diverging(&log, &at)?;
-        let in_older_segment = !log.is_in_active_segment(at.offset);
-        let slice = match diverging {
-            Some(_) => Ok(None),
-            None => log.read(at.offset, at.max_bytes, upper, at.at_least_one).map(Some),
-        };
-        drop(log);
-        let slice = self.noted(slice.map_err(PartitionError::from))?;
-        Ok(ReadAt {
-            slice,
-            high_watermark,
-            last_stable_offset,
-            log_start_offset,
-            diverging,
-            in_older_segment,
-        })
     }
 
     /// Registers a long poll that saw the partition end at `seen`; bytes that came since count at once.
@@ -468,21 +405,4 @@ impl Partition {
             error
         })
     }
-}
-
-/// The point where the reader's log leaves ours, if it does (KIP-595).
-fn diverging(log: &Log, at: &ReadFrom) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
-    if at.last_fetched_epoch < 0 {
-        return Ok(None);
-    }
-    let (epoch, end) =
-        log.end_offset_for_epoch(LeaderEpoch(at.last_fetched_epoch)).ok_or(PartitionError::OutOfRange)?;
-    if at.offset < log.log_start_offset() {
-        return Err(PartitionError::OutOfRange);
-    }
-    Ok((epoch.0 < at.last_fetched_epoch || end < at.offset).then_some((epoch, end)))
-}
-
-fn last_stable(log: &Log, high_watermark: Offset) -> Offset {
-    log.first_unstable_offset(high_watermark).map_or(high_watermark, |first| first.min(high_watermark))
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::error::AppendError;
 use super::segment::Segment;
-use super::{Log, snapshot, txn_index};
+use super::{Log, snapshot};
 use crate::StorageError;
 use crate::batch::{BatchError, BatchView, EndTransaction, HEADER_LEN, Header, Records, walk};
 use crate::error::At;
@@ -204,11 +204,14 @@ impl Log {
         let segment = self.segments.last_mut().expect("a log always has a segment");
         self.tail.push(header, segment.size);
         segment.note(&self.place, header, interval);
-        let base = segment.base;
         self.log_end = header.next_offset();
         let Some((marker, timestamp)) = marker else { return self.producers.apply(header) };
         if let Some(aborted) = self.producers.apply_marker(header, marker, timestamp)
-            && let Err(error) = txn_index::append(&self.place, base, &aborted)
+            && let Err(error) = self
+                .segments
+                .last_mut()
+                .expect("a log always has a segment")
+                .note_aborted(&self.place, &aborted)
         {
             // Without its entry the transaction would be read as committed.
             tracing::error!(%error, "cannot note an aborted transaction");

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::error::ReadError;
-use super::{AbortedTransaction, Log, txn_index};
+use super::{AbortedTransaction, Log};
 use crate::StorageError;
 use crate::fs::File;
 use crate::ids::Offset;
@@ -135,16 +135,45 @@ impl Log {
         Ok(self.spot(index, upper)?.map_or(segment.size, |spot| spot.position))
     }
 
-    /// The aborted transactions that overlap the offsets from `from` to below `upper`.
+    /// The aborted transactions that a reader of `slice` must know of when it asked for `from`
+    /// (`LocalLog.addAbortedTransactions`): none that overlaps the records is missing.
+    pub fn aborted_in(
+        &self,
+        from: Offset,
+        slice: &LogSlice,
+    ) -> Result<Vec<AbortedTransaction>, StorageError> {
+        if slice.is_empty() {
+            return Ok(Vec::new());
+        }
+        let index = self.segment_index(slice.first);
+        let end = slice.position + slice.len as u64;
+        let upper = match self.segments[index].offset_behind(&self.place, end)? {
+            Some(offset) => offset,
+            None => self.segments.get(index + 1).map_or(self.log_end, |next| next.base),
+        };
+        self.collect_aborted(index, from, upper)
+    }
+
+    /// The aborted transactions that overlap the offsets from `from` to below `upper`
+    /// (`UnifiedLog.collectAbortedTransactions`).
     pub fn aborted_transactions(
         &self,
         from: Offset,
         upper: Offset,
     ) -> Result<Vec<AbortedTransaction>, StorageError> {
+        self.collect_aborted(self.segment_index(from), from, upper)
+    }
+
+    fn collect_aborted(
+        &self,
+        first_segment: usize,
+        from: Offset,
+        upper: Offset,
+    ) -> Result<Vec<AbortedTransaction>, StorageError> {
         let mut found = Vec::new();
-        for segment in &self.segments[self.segment_index(from)..] {
+        for segment in &self.segments[first_segment..] {
             // Entries are in the order of their markers, so one whose last stable offset passed the range ends it.
-            for aborted in txn_index::read(&self.place, segment.base)? {
+            for aborted in segment.aborted(&self.place)? {
                 if aborted.last >= from && aborted.first < upper {
                     found.push(aborted);
                 }

@@ -7,7 +7,7 @@ use super::open::remove_if_present;
 use super::place::FileKind;
 use super::producers::Producers;
 use super::scan::{SWEEP_CHUNK, ScanError, Scanner};
-use super::{Log, snapshot, txn_index};
+use super::{Log, snapshot};
 use crate::StorageError;
 use crate::batch::Header;
 use crate::ids::{Offset, Timestamp};
@@ -109,7 +109,8 @@ impl Log {
         let Some((marker, timestamp)) = marker else { return Ok(()) };
         let aborted = self.producers.apply_marker(header, marker, timestamp);
         if let (Some(aborted), Some(base)) = (aborted, reindex) {
-            txn_index::append(&self.place, base, &aborted)?;
+            let index = self.segment_index(base);
+            self.segments[index].note_aborted(&self.place, &aborted)?;
         }
         Ok(())
     }

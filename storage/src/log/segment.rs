@@ -9,6 +9,7 @@ use super::config::LogConfig;
 use super::entries::{Entries, OffsetEntry, TimeEntry};
 use super::place::{FileKind, Place};
 use super::scan::{LOOKUP_CHUNK, ScanError, Scanner};
+use super::txn_index::{self, AbortedTransaction};
 use crate::StorageError;
 use crate::batch::Header;
 use crate::error::At;
@@ -41,6 +42,8 @@ pub(super) struct Segment {
     bytes_since_entry: u64,
     reserved: u64,
     file: OnceLock<Arc<dyn File>>,
+    /// The segment has a transaction index; empty: not looked yet.
+    aborts: OnceLock<bool>,
 }
 
 /// A batch found in a segment.
@@ -91,6 +94,7 @@ impl Segment {
             bytes_since_entry: 0,
             reserved: 0,
             file: OnceLock::new(),
+            aborts: OnceLock::new(),
         }
     }
 
@@ -260,6 +264,37 @@ impl Segment {
                 Err(error) => return Err(error.at(&path, position)),
             }
         }
+    }
+
+    /// The aborted transactions whose markers are in this segment, in the order of the markers.
+    pub(super) fn aborted(&self, place: &Place) -> Result<Vec<AbortedTransaction>, StorageError> {
+        if self.aborts.get() == Some(&false) {
+            return Ok(Vec::new());
+        }
+        let aborted = txn_index::read(place, self.base)?;
+        // Fetches of read_committed ask often, and most segments never have a file.
+        self.aborts.get_or_init(|| !aborted.is_empty());
+        Ok(aborted)
+    }
+
+    /// Notes an aborted transaction whose marker is in this segment.
+    pub(super) fn note_aborted(
+        &mut self,
+        place: &Place,
+        aborted: &AbortedTransaction,
+    ) -> Result<(), StorageError> {
+        self.aborts = OnceLock::new();
+        txn_index::append(place, self.base, aborted)
+    }
+
+    /// An offset that batches which begin before `position` do not reach, by the index; `None`: the segment's end
+    /// (`OffsetIndex.fetchUpperBoundOffset`).
+    pub(super) fn offset_behind(&self, place: &Place, position: u64) -> Result<Option<Offset>, StorageError> {
+        let index = self.offsets.partition_point(place, |entry| u64::from(entry.position) < position)?;
+        if index == self.offsets.len() {
+            return Ok(None);
+        }
+        Ok(Some(self.base.plus(i64::from(self.offsets.get(place, index)?.relative))))
     }
 
     /// The offset behind the last batch, by scanning from the last index entry.

@@ -683,3 +683,67 @@ fn a_renamed_directory_is_still_the_log() {
     log.delete().unwrap();
     assert!(fs.list(Path::new("/data")).unwrap().is_empty());
 }
+
+/// A transactional batch of two records, or a marker.
+fn transactional(log: &mut Log, id: i64, sequence: i32) -> Offset {
+    let builder = records(id, 2, 0).producer(ProducerId(id), ProducerEpoch(0), sequence).transactional();
+    log.append_as_leader(valid(builder), EPOCH, at(0)).unwrap().first
+}
+
+fn end_transaction(log: &mut Log, id: i64, commit: bool) -> Offset {
+    let (key, value) = EndTransaction { commit, coordinator_epoch: 0 }.encode();
+    let mut marker =
+        BatchBuilder::new().producer(ProducerId(id), ProducerEpoch(0), -1).transactional().control();
+    marker.push(Record { timestamp: at(0), key: Some(&key), value: Some(&value), headers: &[] });
+    let marker = ValidBatch::built(marker.finish(Codec::None, None));
+    log.append_as_leader(marker, EPOCH, at(0)).unwrap().first
+}
+
+#[test]
+fn every_reader_learns_of_the_aborted_transactions_among_its_records() {
+    let fs = SimFs::new();
+    let mut log = open(&fs, small());
+    let mut sequences = [0; 4];
+    let mut open_since: [Option<i64>; 4] = [None; 4];
+    // (producer, first, marker) of every aborted transaction; long ones reach over segments.
+    let mut aborted = Vec::new();
+    for n in 0..120usize {
+        let id = (n * 7 % 13) % 4;
+        let first = transactional(&mut log, id as i64, sequences[id]).0;
+        sequences[id] += 2;
+        open_since[id].get_or_insert(first);
+        if n % (3 + id) == 0 {
+            let commit = n % 2 == 0;
+            let marker = end_transaction(&mut log, id as i64, commit).0;
+            let first = open_since[id].take().unwrap();
+            if !commit {
+                aborted.push((id as i64, first, marker));
+            }
+        }
+    }
+    assert!(log.segment_count() > 5 && aborted.len() > 5);
+    let check = |log: &Log| {
+        let end = log.log_end_offset();
+        for from in 0..end.0 {
+            for max_bytes in [1, 400, 5000] {
+                let slice = log.read(Offset(from), max_bytes, end, true).unwrap();
+                let bytes = slice.read_all().unwrap();
+                let last = walk(&bytes).filter_map(Result::ok).last().unwrap().last_offset().0;
+                let told = log.aborted_in(Offset(from), &slice).unwrap();
+                let told: Vec<_> = told.iter().map(|a| (a.producer_id.0, a.first.0, a.last.0)).collect();
+                let needed = aborted.iter().filter(|(_, first, marker)| *first <= last && *marker >= from);
+                for each in needed {
+                    assert!(told.contains(each), "{each:?} at {from}");
+                }
+                assert!(told.iter().all(|each| aborted.contains(each) && each.2 >= from));
+            }
+        }
+    };
+    check(&log);
+    drop(log);
+    let (log, report) = open_as(&fs, small(), OpenHow::default());
+    assert!(report.scanned_segments > 0);
+    check(&log);
+    log.close_clean().unwrap();
+    check(&open_as(&fs, small(), clean()).0);
+}

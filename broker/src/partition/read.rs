@@ -1,0 +1,111 @@
+//! What a partition gives to readers, and up to where.
+//!
+//! It must never copy records, or show a consumer what is not committed.
+
+use milena_storage::ids::{LeaderEpoch, Offset};
+use milena_storage::log::{AbortedTransaction, Log, LogSlice, ReadError};
+
+use super::{Partition, PartitionError};
+
+/// What a read gives: a slice of a file and the offsets that an answer tells.
+#[derive(Debug)]
+pub struct ReadAt {
+    /// `None` when the reader must truncate first.
+    pub slice: Option<LogSlice>,
+    pub high_watermark: Offset,
+    pub last_stable_offset: Offset,
+    pub log_start_offset: Offset,
+    /// The epoch at which the reader's log diverges (KIP-595), with its end offset here.
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// More follows in the next segment, so that a short slice is no reason to wait (DelayedFetch.tryComplete).
+    pub in_older_segment: bool,
+    /// For read_committed: the transactions among the records that were aborted.
+    pub aborted: Vec<AbortedTransaction>,
+}
+
+impl ReadAt {
+    /// Bytes of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slice.as_ref().map_or(0, |slice| slice.len)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where a reader wants to go on, and within which limits.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadFrom {
+    pub offset: Offset,
+    pub max_bytes: usize,
+    /// Give a whole batch even when it is larger than `max_bytes`.
+    pub at_least_one: bool,
+    pub committed: bool,
+    /// The leader epoch that the reader knows; −1 for none.
+    pub current_leader_epoch: i32,
+    /// The epoch of the last record that the reader has; −1 for none.
+    pub last_fetched_epoch: i32,
+}
+
+impl Partition {
+    /// Reads a slice for a consumer, up to the high watermark or the last stable offset (Partition.readRecords).
+    pub fn read(&self, at: ReadFrom) -> Result<ReadAt, PartitionError> {
+        self.check_epoch(at.current_leader_epoch)?;
+        let high_watermark = self.high_watermark();
+        let log = self.lock()?;
+        let last_stable_offset = last_stable(&log, high_watermark);
+        let log_start_offset = log.log_start_offset();
+        let upper = if at.committed { last_stable_offset } else { high_watermark };
+        let diverging = diverging(&log, &at)?;
+        let in_older_segment = !log.is_in_active_segment(at.offset);
+        let read = match diverging {
+            Some(_) => Ok((None, Vec::new())),
+            None => slice_of(&log, &at, upper).map(|(slice, aborted)| (Some(slice), aborted)),
+        };
+        drop(log);
+        let (slice, aborted) = self.noted(read.map_err(PartitionError::from))?;
+        Ok(ReadAt {
+            slice,
+            high_watermark,
+            last_stable_offset,
+            log_start_offset,
+            diverging,
+            in_older_segment,
+            aborted,
+        })
+    }
+}
+
+/// The point where the reader's log leaves ours, if it does (KIP-595).
+fn diverging(log: &Log, at: &ReadFrom) -> Result<Option<(LeaderEpoch, Offset)>, PartitionError> {
+    if at.last_fetched_epoch < 0 {
+        return Ok(None);
+    }
+    let (epoch, end) =
+        log.end_offset_for_epoch(LeaderEpoch(at.last_fetched_epoch)).ok_or(PartitionError::OutOfRange)?;
+    if at.offset < log.log_start_offset() {
+        return Err(PartitionError::OutOfRange);
+    }
+    Ok((epoch.0 < at.last_fetched_epoch || end < at.offset).then_some((epoch, end)))
+}
+
+/// The records below `upper`, and with read_committed the aborted transactions among them.
+fn slice_of(
+    log: &Log,
+    at: &ReadFrom,
+    upper: Offset,
+) -> Result<(LogSlice, Vec<AbortedTransaction>), ReadError> {
+    let slice = log.read(at.offset, at.max_bytes, upper, at.at_least_one)?;
+    let aborted = if at.committed { log.aborted_in(at.offset, &slice)? } else { Vec::new() };
+    Ok((slice, aborted))
+}
+
+/// Records that DeleteRecords hid do not count, even those of a transaction that is still open
+/// (UnifiedLog.maybeIncrementFirstUnstableOffset).
+pub(super) fn last_stable(log: &Log, high_watermark: Offset) -> Offset {
+    let first = log.first_unstable_offset(high_watermark).map(|first| first.max(log.log_start_offset()));
+    first.map_or(high_watermark, |first| first.min(high_watermark))
+}
