@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub struct Broker {
     state: Arc<BrokerState>,
     net: Net,
     housekeeping: watch::Sender<bool>,
+    dead: watch::Receiver<bool>,
     listening: Vec<Listening>,
     _workers: Workers,
 }
@@ -103,12 +105,21 @@ impl Broker {
             stop,
         ));
         tokio::spawn(state.shards.clone().run_deadlines());
+        let (dying, dead) = watch::channel(false);
+        tokio::spawn(watch_dirs(state.partitions.clone(), settings.storage().metadata_dir, dying));
         let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
         for bound in bound {
             net.serve(bound)?;
         }
-        Ok(Self { state, net, housekeeping, listening, _workers: workers })
+        Ok(Self { state, net, housekeeping, dead, listening, _workers: workers })
+    }
+
+    /// Resolves when no log directory is left, or the one of the metadata failed: then the process must end
+    /// (ReplicaManager.handleLogDirFailure).
+    pub async fn failed(&self) {
+        // The other end lives as long as the broker.
+        let _ = self.dead.clone().wait_for(|dead| *dead).await;
     }
 
     /// Where clients connect: the advertised addresses, separated by commas.
@@ -147,6 +158,17 @@ impl Broker {
         let closed = tokio::task::spawn_blocking(move || partitions.close(epoch)).await;
         if !matches!(closed, Ok(true)) {
             tracing::error!("not every log could be closed cleanly; the next start will recover them");
+        }
+    }
+}
+
+/// Takes partitions out of service when their directory fails.
+async fn watch_dirs(partitions: Arc<Partitions>, metadata_dir: PathBuf, dying: watch::Sender<bool>) {
+    let mut failures = partitions.disk.failures.watch();
+    failures.mark_changed();
+    while failures.changed().await.is_ok() {
+        if !partitions.withdraw_failed(&metadata_dir) {
+            dying.send_replace(true);
         }
     }
 }

@@ -49,18 +49,28 @@ pub struct Setup {
     settings: Vec<(String, String)>,
     heap_mib: u32,
     quick_jvm: bool,
+    /// A directory that is a small file system of its own, and its size in MiB.
+    small_disk: Option<(PathBuf, u32)>,
 }
 
 impl Setup {
     #[must_use]
     pub fn of(target: Target) -> Self {
-        Self { target, settings: Vec::new(), heap_mib: 400, quick_jvm: true }
+        Self { target, settings: Vec::new(), heap_mib: 400, quick_jvm: true, small_disk: None }
     }
 
     /// Adds a broker setting, by Kafka's name.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives Milena a disk of this size at `path`, in a mount namespace of its own, so that it is gone with the process.
+    /// From outside it is seen through [`Server::inside`].
+    #[must_use]
+    pub fn small_disk(mut self, path: &Path, mib: u32) -> Self {
+        self.small_disk = Some((path.to_owned(), mib));
         self
     }
 
@@ -165,6 +175,13 @@ impl Server {
         files
     }
 
+    /// A path as the broker's process sees it.
+    #[must_use]
+    pub fn inside(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("the broker is running").pid()
@@ -216,6 +233,14 @@ impl Server {
         self.process.take().expect("the broker is running").terminate(PATIENCE)
     }
 
+    /// How it ended by itself, if it did.
+    ///
+    /// # Panics
+    /// When it was stopped or killed before.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.as_mut().expect("the broker was not stopped").ended()
+    }
+
     /// Kills it as `kill -9` does.
     ///
     /// # Panics
@@ -264,7 +289,10 @@ impl Server {
     }
 
     fn milena_command(&self) -> Command {
-        let mut command = Command::new(paths::milena());
+        let mut command = match &self.setup.small_disk {
+            None => Command::new(paths::milena()),
+            Some((path, mib)) => with_small_disk(path, *mib),
+        };
         command.current_dir(self.directory.path()).arg("start");
         let fixed = [
             ("listeners".to_owned(), format!("PLAINTEXT://127.0.0.1:{}", self.port)),
@@ -360,6 +388,15 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 ";
+
+/// Milena with a file system of `mib` MiB mounted at `path`; the process stays the one that is started.
+fn with_small_disk(path: &Path, mib: u32) -> Command {
+    let script = "mount -t tmpfs -o size=$1m milena \"$2\" && shift 2 && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    command.arg(mib.to_string()).arg(path).arg(paths::milena());
+    command
+}
 
 /// The port in the ready line, or the one that was asked for.
 fn ready_port(output: &str, asked: u16) -> Option<u16> {

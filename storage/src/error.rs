@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// A failure of the disk, or a file that does not hold what its format demands.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -25,9 +27,14 @@ impl StorageError {
         Self::Corrupt { path: path.to_owned(), at, reason: reason.into() }
     }
 
-    /// True if the disk is full, so that the caller can say so.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    /// True if something ran out (space, a quota, descriptors), so that the disk is well and may take the next one.
+    pub fn is_shortage(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Io { source, .. } = self else { return false };
+        let out_of_descriptors = source
+            .raw_os_error()
+            .is_some_and(|code| [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(code)));
+        out_of_descriptors || matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
     }
 }
 

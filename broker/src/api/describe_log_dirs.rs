@@ -52,7 +52,7 @@ pub fn handle(cx: &Cx<'_>, Asked(request): Asked) -> Outcome<Told> {
     let dirs = &cx.broker.partitions.disk.dirs;
     let results = dirs.iter().enumerate().map(|(index, dir)| {
         let here = hosted.iter().filter(|partition| partition.dir == index);
-        describe(&dir.path, here)
+        describe(&dir.path, dir.health.has_failed(), here)
     });
     let response = DescribeLogDirsResponse::default().with_results(results.collect());
     Told { response, cordoned: dirs.iter().map(|dir| dir.cordoned).collect() }.into()
@@ -96,10 +96,17 @@ impl Told {
     }
 }
 
-fn describe<'a>(path: &Path, partitions: impl Iterator<Item = &'a Arc<Partition>>) -> DescribeLogDirsResult {
+fn describe<'a>(
+    path: &Path,
+    failed: bool,
+    partitions: impl Iterator<Item = &'a Arc<Partition>>,
+) -> DescribeLogDirsResult {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let result =
         DescribeLogDirsResult::default().with_log_dir(StrBytes::from_string(absolute.display().to_string()));
+    if failed {
+        return result.with_error_code(ResponseError::KafkaStorageError.code());
+    }
     let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for partition in partitions {
         let described = DescribeLogDirsPartition::default()

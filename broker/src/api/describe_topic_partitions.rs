@@ -14,6 +14,7 @@ use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPart
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::check_topic_name;
 use milena_coordinator::image::{PartitionImage, is_internal_topic};
+use milena_storage::ids::PartitionIndex;
 
 use super::operations;
 use super::partition_view::{Strictness, View, wire};
@@ -90,7 +91,8 @@ impl Page<'_> {
             return true;
         };
         let skip = usize::try_from(first).unwrap_or(0);
-        let shown = topic.partitions.iter().skip(skip).take(self.left).map(|p| describe(self.cx, p));
+        let lost = self.cx.broker.partitions.lost(topic);
+        let shown = topic.partitions.iter().skip(skip).take(self.left).map(|p| describe(self.cx, p, &lost));
         let partitions: Vec<_> = shown.collect();
         let next = skip + partitions.len();
         self.left -= partitions.len();
@@ -109,10 +111,15 @@ impl Page<'_> {
     }
 }
 
-fn describe(cx: &Cx<'_>, partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition {
+fn describe(
+    cx: &Cx<'_>,
+    partition: &PartitionImage,
+    lost: &[PartitionIndex],
+) -> DescribeTopicPartitionsResponsePartition {
     let strict = Strictness { missing_replicas: false, missing_listener: true };
     // Errors of a partition are not told here: a leader of −1 says it.
-    let view = View::of(&cx.image, &cx.caller.listener, partition, strict);
+    let lost = lost.contains(&partition.index).then_some(cx.broker.id);
+    let view = View::of(&cx.image, &cx.caller.listener, partition, lost, strict);
     DescribeTopicPartitionsResponsePartition::default()
         .with_partition_index(partition.index.0)
         .with_leader_id(view.leader)

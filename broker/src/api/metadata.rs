@@ -141,11 +141,13 @@ fn missing(name: &TopicName) -> MetadataResponseTopic {
 /// `None` for a topic that has no partition yet: Kafka does not show it.
 fn known(cx: &Cx<'_>, topic: &TopicImage) -> Option<MetadataResponseTopic> {
     let strict = Strictness { missing_replicas: cx.version == 0, missing_listener: cx.version >= 6 };
+    let lost = cx.broker.partitions.lost(topic);
     let partitions: Vec<_> = topic
         .partitions
         .iter()
         .map(|partition| {
-            let view = View::of(&cx.image, &cx.caller.listener, partition, strict);
+            let lost = lost.contains(&partition.index).then_some(cx.broker.id);
+            let view = View::of(&cx.image, &cx.caller.listener, partition, lost, strict);
             MetadataResponsePartition::default()
                 .with_error_code(view.error.map_or(0, |error| error.code()))
                 .with_partition_index(partition.index.0)

@@ -29,15 +29,25 @@ pub struct View {
 }
 
 impl View {
-    pub fn of(image: &MetadataImage, listener: &str, partition: &PartitionImage, strict: Strictness) -> Self {
+    /// `lost` is the broker whose log directory with this partition failed, as far as this broker knows.
+    pub fn of(
+        image: &MetadataImage,
+        listener: &str,
+        partition: &PartitionImage,
+        lost: Option<BrokerId>,
+        strict: Strictness,
+    ) -> Self {
         let reachable = |id: &BrokerId| {
-            image.broker(*id).is_some_and(|broker| !broker.fenced && broker.endpoint(listener).is_some())
+            lost != Some(*id)
+                && image
+                    .broker(*id)
+                    .is_some_and(|broker| !broker.fenced && broker.endpoint(listener).is_some())
         };
         let seen = |ids: &[BrokerId]| -> Vec<WireBroker> {
             ids.iter().filter(|id| !strict.missing_replicas || reachable(id)).map(wire).collect()
         };
         let (replicas, isr) = (seen(&partition.replicas), seen(&partition.isr));
-        let leader = partition.leader.and_then(|id| image.broker(id));
+        let leader = partition.leader.filter(|id| lost != Some(*id)).and_then(|id| image.broker(id));
         let error = match leader {
             None => Some(ResponseError::LeaderNotAvailable),
             Some(broker) if broker.endpoint(listener).is_none() => Some(if strict.missing_listener {
@@ -122,23 +132,31 @@ mod tests {
     #[test]
     fn a_leader_without_the_callers_listener_is_named_from_version_6() {
         let partition = partition(Some(2), &[2]);
-        let old = View::of(&image(), "PLAINTEXT", &partition, Strictness { missing_listener: false, ..V9 });
+        let old =
+            View::of(&image(), "PLAINTEXT", &partition, None, Strictness { missing_listener: false, ..V9 });
         assert_eq!((old.error, old.leader), (Some(ResponseError::LeaderNotAvailable), WireBroker(-1)));
-        let new = View::of(&image(), "PLAINTEXT", &partition, V9);
+        let new = View::of(&image(), "PLAINTEXT", &partition, None, V9);
         assert_eq!((new.error, new.leader), (Some(ResponseError::ListenerNotFound), WireBroker(-1)));
     }
 
     #[test]
     fn unreachable_replicas_are_offline_and_an_error_in_version_0_only() {
         let partition = partition(Some(1), &[1, 3, 9]);
-        let new = View::of(&image(), "plaintext", &partition, V9);
+        let new = View::of(&image(), "plaintext", &partition, None, V9);
         assert_eq!((new.error, new.leader, new.replicas.len()), (None, WireBroker(1), 3));
         assert_eq!(new.offline, [WireBroker(3), WireBroker(9)]);
-        let old = View::of(&image(), "PLAINTEXT", &partition, V0);
+        let old = View::of(&image(), "PLAINTEXT", &partition, None, V0);
         assert_eq!(
             (old.error, old.replicas),
             (Some(ResponseError::ReplicaNotAvailable), vec![WireBroker(1)])
         );
+    }
+
+    #[test]
+    fn a_partition_in_a_failed_directory_has_no_leader_and_an_offline_replica() {
+        let view = View::of(&image(), "PLAINTEXT", &partition(Some(1), &[1]), Some(BrokerId(1)), V9);
+        assert_eq!((view.error, view.leader), (Some(ResponseError::LeaderNotAvailable), WireBroker(-1)));
+        assert_eq!(view.offline, [WireBroker(1)]);
     }
 
     #[test]

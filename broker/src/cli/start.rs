@@ -92,6 +92,10 @@ async fn serve(loaded: Loaded, form: Form, ephemeral: bool) -> ExitCode {
     let name = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        () = broker.failed() => {
+            complain("stopping: all log directories, or the one of the metadata, have failed");
+            return ExitCode::FAILURE;
+        }
     };
     tracing::info!("{name}: stopping");
     tokio::select! {

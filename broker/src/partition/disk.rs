@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use milena_storage::StorageError;
@@ -19,17 +20,20 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::health::{DirHealth, Failures};
 use crate::settings::StorageSettings;
 
 /// Why the log directories cannot be used.
 #[derive(Debug, Error)]
 pub enum DiskError {
     #[error(transparent)]
-    Locked(#[from] LockError),
+    Locked(LockError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error("none of the log directories can be used")]
+    AllFailed,
 }
 
 /// Who this node is, for the identity of its directories.
@@ -50,9 +54,10 @@ pub struct LogDir {
     /// Its logs were closed cleanly, so none needs a scan.
     pub clean: bool,
     pub cordoned: bool,
+    pub health: Arc<DirHealth>,
     recovery_points: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
-    _lock: DirLock,
+    _lock: Option<DirLock>,
 }
 
 /// All log directories, and where each partition's log lies.
@@ -60,9 +65,11 @@ pub struct LogDir {
 pub struct Disk {
     pub fs: Arc<dyn Fs>,
     pub dirs: Vec<LogDir>,
+    pub failures: Failures,
     pub cluster_id: String,
     places: Mutex<HashMap<TopicPartition, usize>>,
     doomed: Mutex<Vec<Doomed>>,
+    settled: AtomicBool,
     recovery_threads_per_dir: usize,
     /// What each directory's checkpoint files hold, so that idle logs cost no writes.
     written: Mutex<Vec<Vec<Checkpoint>>>,
@@ -81,33 +88,34 @@ impl Disk {
         let mut dirs = Vec::with_capacity(settings.dirs.len());
         let mut cluster_id = who.cluster_id.clone();
         let mut places = HashMap::new();
+        let failures = Failures::default();
         for (index, path) in settings.dirs.iter().enumerate() {
             let cordoned = settings.cordoned_dirs.contains(path);
-            let mut dir = LogDir::open(fs.as_ref(), path, cordoned, who, &mut cluster_id)?;
-            let mut holds_logs = false;
-            for found in dirs::partition_dirs(fs.as_ref(), path)? {
-                match found.kind {
-                    DirKind::Current => {
-                        holds_logs = true;
-                        places.insert(found.partition, index);
-                    }
-                    // A deletion that a crash or a stop cut short.
-                    DirKind::Delete => remove_dir(fs.as_ref(), &found.path)?,
-                    DirKind::Stray | DirKind::Future => {
-                        tracing::info!(path = %found.path.display(), "left as it is");
-                    }
+            let health = DirHealth::new(path, failures.clone());
+            let opened = LogDir::open(fs.as_ref(), path, cordoned, &health, who, &mut cluster_id)
+                .and_then(|dir| dir.scan(fs.as_ref(), index, &mut places));
+            let dir = match opened {
+                // The others go on (LogManager.createAndValidateLogDirs).
+                Err(DiskError::Storage(cause @ StorageError::Io { .. })) => {
+                    health.fail(&cause);
+                    LogDir::failed(path, cordoned, health)
                 }
-            }
-            dir.clean |= !holds_logs;
+                opened => opened?,
+            };
             dirs.push(dir);
+        }
+        if dirs.iter().all(|dir| dir.health.has_failed()) {
+            return Err(DiskError::AllFailed);
         }
         let cluster_id = cluster_id.unwrap_or_else(|| who.fresh_cluster_id.clone());
         let disk = Self {
             fs,
             dirs,
+            failures,
             cluster_id,
             places: Mutex::new(places),
             doomed: Mutex::default(),
+            settled: AtomicBool::new(false),
             recovery_threads_per_dir: settings.recovery_threads_per_dir,
             written: Mutex::new(vec![Vec::new(); settings.dirs.len()]),
         };
@@ -126,6 +134,9 @@ impl Disk {
         let (index, existed) = self.place(name);
         let dir = &self.dirs[index];
         let path = dir.path.join(name.to_string());
+        if !existed && !self.settled.load(Ordering::Acquire) {
+            self.check_nothing_is_missing(&path)?;
+        }
         if existed && dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_some_and(|id| id != topic_id)
         {
             self.set_aside(name, "another incarnation of the topic")?;
@@ -143,6 +154,23 @@ impl Disk {
         }
         self.places.lock().insert(name.clone(), index);
         Ok((index, log, report))
+    }
+
+    /// Says that every partition of an earlier run has been asked for: what comes from now on is new.
+    pub fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+
+    /// A partition of an earlier run that no good directory holds lies in a failed one; an empty log in its place would
+    /// look like the loss of everything (LogManager.getOrCreateLog).
+    fn check_nothing_is_missing(&self, path: &Path) -> Result<(), StorageError> {
+        match self.dirs.iter().find(|dir| dir.health.has_failed()) {
+            None => Ok(()),
+            Some(failed) => {
+                let cause = std::io::Error::other(format!("{} is offline", failed.path.display()));
+                Err(StorageError::io("find", path, cause))
+            }
+        }
     }
 
     /// How many threads to open `topics` topics with: more than one only if logs must be scanned.
@@ -231,13 +259,13 @@ impl Disk {
         for index in places.values() {
             counts[*index] += 1;
         }
-        let open = (0..self.dirs.len()).filter(|index| !self.dirs[*index].cordoned);
+        let open = (0..self.dirs.len()).filter(|index| self.dirs[*index].takes_new());
         (open.min_by_key(|index| counts[*index]).unwrap_or(0), false)
     }
 
     fn write_identities(&self, who: &Identity) -> Result<(), DiskError> {
         for dir in &self.dirs {
-            if dir.id.is_some() {
+            if dir.id.is_some() || dir.health.has_failed() {
                 continue;
             }
             let mine = MetaProperties {
@@ -265,11 +293,16 @@ impl LogDir {
         fs: &dyn Fs,
         path: &Path,
         cordoned: bool,
+        health: &Arc<DirHealth>,
         who: &Identity,
         cluster_id: &mut Option<String>,
     ) -> Result<Self, DiskError> {
         fs.create_dir_all(path).map_err(|error| StorageError::io("create", path, error))?;
-        let lock = DirLock::take(fs, path, &format!("milena, process {}", std::process::id()))?;
+        let lock = DirLock::take(fs, path, &format!("milena, process {}", std::process::id()));
+        let lock = lock.map_err(|error| match error {
+            LockError::Storage(cause) => DiskError::Storage(cause),
+            held @ LockError::Held { .. } => DiskError::Locked(held),
+        })?;
         let meta = MetaProperties::read(fs, path)?;
         if let Some(meta) = &meta {
             meta.check(path, cluster_id.as_deref(), who.node_id)?;
@@ -281,10 +314,62 @@ impl LogDir {
             id: meta.map(|meta| meta.directory_id.unwrap_or_default()),
             clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
             cordoned,
-            recovery_points: dirs::read_checkpoint(fs, path, RECOVERY_POINT_CHECKPOINT)?,
-            log_starts: dirs::read_checkpoint(fs, path, LOG_START_CHECKPOINT)?,
-            _lock: lock,
+            health: health.clone(),
+            recovery_points: checkpoint(fs, path, RECOVERY_POINT_CHECKPOINT)?,
+            log_starts: checkpoint(fs, path, LOG_START_CHECKPOINT)?,
+            _lock: Some(lock),
         })
+    }
+
+    /// A directory that cannot be used.
+    fn failed(path: &Path, cordoned: bool, health: Arc<DirHealth>) -> Self {
+        Self {
+            path: path.to_owned(),
+            id: None,
+            clean: true,
+            cordoned,
+            health,
+            recovery_points: BTreeMap::new(),
+            log_starts: BTreeMap::new(),
+            _lock: None,
+        }
+    }
+
+    /// Enters the partitions that lie here into `places`, and ends deletions that a crash or a stop cut short.
+    fn scan(
+        mut self,
+        fs: &dyn Fs,
+        index: usize,
+        places: &mut HashMap<TopicPartition, usize>,
+    ) -> Result<Self, DiskError> {
+        let mut found_here = Vec::new();
+        for found in dirs::partition_dirs(fs, &self.path)? {
+            match found.kind {
+                DirKind::Current => found_here.push(found.partition),
+                DirKind::Delete => remove_dir(fs, &found.path)?,
+                DirKind::Stray | DirKind::Future => {
+                    tracing::info!(path = %found.path.display(), "left as it is");
+                }
+            }
+        }
+        self.clean |= found_here.is_empty();
+        places.extend(found_here.into_iter().map(|partition| (partition, index)));
+        Ok(self)
+    }
+
+    fn takes_new(&self) -> bool {
+        !self.cordoned && !self.health.has_failed()
+    }
+}
+
+/// The offsets of a checkpoint; a damaged one is left out, which costs a longer recovery (LogManager.loadLogs).
+fn checkpoint(fs: &dyn Fs, dir: &Path, name: &str) -> Result<BTreeMap<TopicPartition, Offset>, StorageError> {
+    match dirs::read_checkpoint(fs, dir, name) {
+        Err(error @ StorageError::Corrupt { .. }) => {
+            tracing::warn!(%error, "leaving out a damaged checkpoint");
+            Ok(BTreeMap::new())
+        }
+        read => read,
     }
 }
 

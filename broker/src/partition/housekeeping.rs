@@ -108,8 +108,13 @@ fn checkpoint(partitions: &Partitions) {
     }
     points.iter_mut().for_each(|points| points.sort_by(|a, b| a.name.cmp(&b.name)));
     for (index, points) in points.iter().enumerate() {
+        let health = &partitions.disk.dirs[index].health;
+        if health.has_failed() {
+            continue;
+        }
         if let Err(error) = partitions.disk.checkpoint(index, points) {
             tracing::error!(%error, "cannot write the checkpoints of a log directory");
+            health.note(&error);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod disk;
+pub mod health;
 pub mod housekeeping;
 pub mod read;
 pub mod set;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 pub use crate::error::PartitionError;
 use disk::{Checkpoint, Disk};
+use health::DirHealth;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
 use waiters::{FetchWait, Waiters, Wakes};
@@ -49,6 +51,13 @@ pub struct AppendAs {
     pub now: Timestamp,
 }
 
+/// The log directory that holds a partition: its index and its state.
+#[derive(Debug)]
+pub struct Place {
+    pub dir: usize,
+    pub health: Arc<DirHealth>,
+}
+
 /// One partition that this broker hosts.
 #[derive(Debug)]
 pub struct Partition {
@@ -56,6 +65,7 @@ pub struct Partition {
     pub topic_id: Uuid,
     /// Index of the log directory that holds it.
     pub dir: usize,
+    health: Arc<DirHealth>,
     /// `None` once it was closed or deleted.
     log: Mutex<Option<Log>>,
     rules: ArcSwap<TopicRules>,
@@ -72,12 +82,13 @@ pub struct Partition {
 
 impl Partition {
     #[must_use]
-    pub fn new(name: TopicPartition, topic_id: Uuid, dir: usize, log: Log, rules: TopicRules) -> Self {
+    pub fn new(name: TopicPartition, topic_id: Uuid, at: Place, log: Log, rules: TopicRules) -> Self {
         let end = log.log_end_offset();
         Self {
             name,
             topic_id,
-            dir,
+            dir: at.dir,
+            health: at.health,
             log: Mutex::new(Some(log)),
             rules: ArcSwap::from_pointee(rules),
             // With this broker as the only replica, everything in the log is committed.
@@ -278,7 +289,7 @@ impl Partition {
 
     #[must_use]
     pub fn is_offline(&self) -> bool {
-        self.offline.load(Ordering::Acquire)
+        self.offline.load(Ordering::Acquire) || self.health.has_failed()
     }
 
     /// Makes everything below `offset` durable; appends that wait together share one sync (`flush.messages`).
@@ -394,13 +405,19 @@ impl Partition {
         wakes.fire();
     }
 
-    /// A failed disk takes the partition offline, so that it never answers from a log it cannot trust.
+    /// A failed disk takes its directory offline, damage the partition, so that it never answers from a log it cannot
+    /// trust. A shortage only refuses what was asked: the log is as it was.
     fn noted<T>(&self, outcome: Result<T, impl Into<PartitionError>>) -> Result<T, PartitionError> {
         outcome.map_err(|error| {
             let error = error.into();
             if let PartitionError::Storage(cause) = &error {
-                tracing::error!(partition = %self.name, error = %cause, "partition goes offline");
-                self.take_offline();
+                self.health.note(cause);
+                if cause.is_shortage() && !self.is_offline() {
+                    tracing::error!(partition = %self.name, error = %cause, "the disk takes nothing more");
+                } else {
+                    tracing::error!(partition = %self.name, error = %cause, "partition goes offline");
+                    self.take_offline();
+                }
             }
             error
         })

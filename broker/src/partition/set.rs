@@ -3,7 +3,7 @@
 //! It must never create or delete a partition that the image does not ask for.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::config::{log_config, topic_rules};
 use super::disk::{Checkpoint, Disk, LogDir};
-use super::{Partition, PartitionError, TopicRules};
+use super::{Partition, PartitionError, Place, TopicRules};
 use crate::settings::Settings;
 
 /// The hosted partitions, by topic.
@@ -80,6 +80,21 @@ impl Partitions {
         topics.get(topic)?.partitions.get(usize::try_from(index).ok()?)?.clone()
     }
 
+    /// The partitions of a topic whose logs here cannot be used: their directory failed, or they are damaged.
+    #[must_use]
+    pub fn lost(&self, topic: &TopicImage) -> Vec<PartitionIndex> {
+        let topics = self.topics.read();
+        // Until it is taken up, nothing is known of it.
+        let Some(hosted) = topics.get(&topic.name).map(|hosted| &hosted.partitions) else {
+            return Vec::new();
+        };
+        let lost = |partition: &&Arc<PartitionImage>| {
+            let here = usize::try_from(partition.index.0).ok().and_then(|index| hosted.get(index)?.as_ref());
+            partition.replicas.contains(&self.broker) && here.is_none_or(|here| here.is_offline())
+        };
+        topic.partitions.iter().filter(lost).map(|partition| partition.index).collect()
+    }
+
     /// All hosted partitions.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Partition>> {
@@ -127,6 +142,7 @@ impl Partitions {
 
     /// Sets aside directories of partitions that no topic has; only after the first image.
     pub fn set_strays_aside(&self, image: &MetadataImage) {
+        self.disk.settle();
         for name in self.disk.found() {
             let known = image.partition(&name.topic, name.partition);
             if known.is_none_or(|known| !known.replicas.contains(&self.broker))
@@ -139,9 +155,12 @@ impl Partitions {
 
     /// Flushes and closes every log and marks the directories clean; false if a directory could not be.
     pub fn close(&self, broker_epoch: i64) -> bool {
-        let mut clean = vec![true; self.disk.dirs.len()];
+        let mut clean: Vec<_> = self.disk.dirs.iter().map(|dir| !dir.health.has_failed()).collect();
         let mut points: Vec<Vec<Checkpoint>> = vec![Vec::new(); self.disk.dirs.len()];
         for partition in self.all() {
+            if self.disk.dirs[partition.dir].health.has_failed() {
+                continue;
+            }
             match partition.close() {
                 Ok(point) => points[partition.dir].push(point),
                 Err(error) => {
@@ -151,6 +170,9 @@ impl Partitions {
             }
         }
         for (index, clean) in clean.iter_mut().enumerate() {
+            if self.disk.dirs[index].health.has_failed() {
+                continue;
+            }
             let done = self.disk.checkpoint(index, &points[index]);
             let done =
                 done.and_then(|()| if *clean { self.disk.mark_clean(index, broker_epoch) } else { Ok(()) });
@@ -160,6 +182,17 @@ impl Partitions {
             }
         }
         clean.into_iter().all(|each| each)
+    }
+
+    /// Wakes whoever waits for partitions of failed directories; true if the broker can go on without these.
+    pub fn withdraw_failed(&self, metadata_dir: &Path) -> bool {
+        for partition in self.all() {
+            if self.disk.dirs[partition.dir].health.has_failed() {
+                partition.take_offline();
+            }
+        }
+        let mut failed = self.disk.dirs.iter().filter(|dir| dir.health.has_failed());
+        failed.clone().count() < self.disk.dirs.len() && !failed.any(|dir| dir.path == metadata_dir)
     }
 
     /// Lets go of partitions that the image no longer has; their files go later.
@@ -242,7 +275,8 @@ impl Partitions {
                 if report.cut_bytes > 0 {
                     tracing::warn!(partition = %name, bytes = report.cut_bytes, "cut an incomplete end of the log");
                 }
-                Some(Partition::new(name, plan.topic.id, dir, log, plan.rules.clone()))
+                let at = Place { dir, health: self.disk.dirs[dir].health.clone() };
+                Some(Partition::new(name, plan.topic.id, at, log, plan.rules.clone()))
             }
             Err(error) => {
                 tracing::error!(partition = %name, %error, "cannot open a log; the partition is offline");

@@ -206,16 +206,9 @@ impl Log {
         segment.note(&self.place, header, interval);
         self.log_end = header.next_offset();
         let Some((marker, timestamp)) = marker else { return self.producers.apply(header) };
-        if let Some(aborted) = self.producers.apply_marker(header, marker, timestamp)
-            && let Err(error) = self
-                .segments
-                .last_mut()
-                .expect("a log always has a segment")
-                .note_aborted(&self.place, &aborted)
-        {
-            // Without its entry the transaction would be read as committed.
-            tracing::error!(%error, "cannot note an aborted transaction");
-            self.poisoned.store(true, std::sync::atomic::Ordering::Release);
+        if let Some(aborted) = self.producers.apply_marker(header, marker, timestamp) {
+            let segment = self.segments.last_mut().expect("a log always has a segment");
+            segment.note_aborted(&self.place, aborted);
         }
     }
 

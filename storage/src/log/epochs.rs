@@ -17,6 +17,8 @@ pub(super) struct Epochs {
     entries: Vec<(LeaderEpoch, Offset)>,
     /// The file of the last write, until it is synced.
     unsynced: Option<Arc<dyn File>>,
+    /// The disk refused the last write, so the file is older than the entries.
+    pub unsaved: bool,
 }
 
 impl Epochs {
@@ -111,7 +113,9 @@ impl Epochs {
         let lines: String = self.entries.iter().map(|(epoch, start)| format!("{epoch} {start}\n")).collect();
         let text = format!("0\n{}\n{lines}", self.entries.len());
         let path = place.epochs();
+        self.unsaved = true;
         let file = place.fs.replace_unsynced(&path, text.as_bytes()).at("write", &path)?;
+        self.unsaved = false;
         self.unsynced = Some(file);
         Ok(())
     }

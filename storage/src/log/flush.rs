@@ -181,6 +181,9 @@ impl Log {
     pub fn close_clean(mut self) -> Result<Offset, StorageError> {
         let place = self.place.clone();
         let untouched = !self.active().dirty && self.snapshots.contains(&self.log_end);
+        if self.epochs.unsaved {
+            self.save_epochs()?;
+        }
         if !untouched {
             self.active_mut().seal(&place)?;
             self.producers.end = self.log_end;

@@ -172,7 +172,8 @@ impl Log {
 
     /// Notes that an epoch begins here; a new leader does so before its first append.
     pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch, offset: Offset) -> Result<(), StorageError> {
-        if self.epochs.insert(epoch, offset) { self.save_epochs() } else { Ok(()) }
+        let new = self.epochs.insert(epoch, offset);
+        if new || self.epochs.unsaved { self.save_epochs() } else { Ok(()) }
     }
 
     fn save_epochs(&mut self) -> Result<(), StorageError> {

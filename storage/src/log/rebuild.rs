@@ -110,7 +110,7 @@ impl Log {
         let aborted = self.producers.apply_marker(header, marker, timestamp);
         if let (Some(aborted), Some(base)) = (aborted, reindex) {
             let index = self.segment_index(base);
-            self.segments[index].note_aborted(&self.place, &aborted)?;
+            self.segments[index].note_aborted(&self.place, aborted);
         }
         Ok(())
     }

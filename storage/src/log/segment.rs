@@ -44,6 +44,8 @@ pub(super) struct Segment {
     file: OnceLock<Arc<dyn File>>,
     /// The segment has a transaction index; empty: not looked yet.
     aborts: OnceLock<bool>,
+    /// Aborted transactions that the disk had no space for; recovery finds them in the log again.
+    unwritten_aborts: Vec<AbortedTransaction>,
 }
 
 /// A batch found in a segment.
@@ -95,6 +97,7 @@ impl Segment {
             reserved: 0,
             file: OnceLock::new(),
             aborts: OnceLock::new(),
+            unwritten_aborts: Vec::new(),
         }
     }
 
@@ -271,20 +274,29 @@ impl Segment {
         if self.aborts.get() == Some(&false) {
             return Ok(Vec::new());
         }
-        let aborted = txn_index::read(place, self.base)?;
+        let mut aborted = txn_index::read(place, self.base)?;
+        aborted.extend(&self.unwritten_aborts);
         // Fetches of read_committed ask often, and most segments never have a file.
         self.aborts.get_or_init(|| !aborted.is_empty());
         Ok(aborted)
     }
 
     /// Notes an aborted transaction whose marker is in this segment.
-    pub(super) fn note_aborted(
-        &mut self,
-        place: &Place,
-        aborted: &AbortedTransaction,
-    ) -> Result<(), StorageError> {
+    pub(super) fn note_aborted(&mut self, place: &Place, aborted: AbortedTransaction) {
         self.aborts = OnceLock::new();
-        txn_index::append(place, self.base, aborted)
+        self.unwritten_aborts.push(aborted);
+        if let Err(error) = self.write_aborted(place) {
+            tracing::warn!(%error, "an aborted transaction waits for the next");
+        }
+    }
+
+    /// Brings the aborted transactions that are only in memory into the index.
+    fn write_aborted(&mut self, place: &Place) -> Result<(), StorageError> {
+        while let Some(aborted) = self.unwritten_aborts.first() {
+            txn_index::append(place, self.base, aborted)?;
+            self.unwritten_aborts.remove(0);
+        }
+        Ok(())
     }
 
     /// An offset that batches which begin before `position` do not reach, by the index; `None`: the segment's end
@@ -315,6 +327,7 @@ impl Segment {
         self.index_time(place)?;
         self.offsets.write_pending(place)?;
         self.times.write_pending(place)?;
+        self.write_aborted(place)?;
         self.trim(place)
     }
 
@@ -361,6 +374,7 @@ impl Segment {
         let times = self.times.partition_point(place, |entry| i64::from(entry.relative) < relative)?;
         self.offsets.truncate(place, offsets)?;
         self.times.truncate(place, times)?;
+        self.unwritten_aborts.retain(|aborted| aborted.last < offset);
         self.file(place)?.set_len(position).at("truncate", &self.path(place))?;
         self.size = position;
         self.reserved = 0;

@@ -233,7 +233,7 @@ fn a_failed_write_leaves_no_trace_and_a_failed_sync_closes_the_log() {
     append(&mut log, 0, 2, 0);
     fs.fault_after(0, SimFault::Full);
     let full = log.append_as_leader(valid(records(1, 2, 1)), EPOCH, at(1)).unwrap_err();
-    assert!(matches!(&full, AppendError::Storage(error) if error.is_full()), "{full}");
+    assert!(matches!(&full, AppendError::Storage(error) if error.is_shortage()), "{full}");
     fs.heal();
     assert_eq!(append(&mut log, 2, 2, 2).first, Offset(2));
     assert_eq!(contents(&log, 0, 500)[2].1, "2:0:");
