@@ -148,29 +148,8 @@ impl BatchBuilder {
         headers: (usize, &[u8]),
     ) {
         let base = *self.base_timestamp.get_or_insert(timestamp);
-        let delta = timestamp.0.wrapping_sub(base.0);
-        let index = i64::from(self.count);
-        let field = |bytes: Option<&[u8]>| match bytes {
-            Some(bytes) => varint::len(bytes.len() as i64) + bytes.len(),
-            None => varint::len(-1),
-        };
-        let (header_count, headers) = headers;
-        let length = 1
-            + varint::len(delta)
-            + varint::len(index)
-            + field(key)
-            + field(value)
-            + varint::len(header_count as i64)
-            + headers.len();
-        let out = &mut self.records;
-        varint::write(length as i64, out);
-        out.push(0);
-        varint::write(delta, out);
-        varint::write(index, out);
-        write_bytes(key, out);
-        write_bytes(value, out);
-        varint::write(header_count as i64, out);
-        out.extend_from_slice(headers);
+        let deltas = (timestamp.0.wrapping_sub(base.0), i64::from(self.count));
+        write_record(deltas, key, value, headers, &mut self.records);
         self.count += 1;
         self.max_timestamp = self.max_timestamp.max(timestamp);
     }
@@ -201,6 +180,35 @@ impl BatchBuilder {
         bytes[..HEADER_LEN].copy_from_slice(&header.encode());
         Bytes::from(bytes)
     }
+}
+
+/// Appends a record with the given deltas of timestamp and offset; headers are their count and their bytes.
+pub(super) fn write_record(
+    (timestamp_delta, offset_delta): (i64, i64),
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    (header_count, headers): (usize, &[u8]),
+    out: &mut Vec<u8>,
+) {
+    let field = |bytes: Option<&[u8]>| match bytes {
+        Some(bytes) => varint::len(bytes.len() as i64) + bytes.len(),
+        None => varint::len(-1),
+    };
+    let length = 1
+        + varint::len(timestamp_delta)
+        + varint::len(offset_delta)
+        + field(key)
+        + field(value)
+        + varint::len(header_count as i64)
+        + headers.len();
+    varint::write(length as i64, out);
+    out.push(0);
+    varint::write(timestamp_delta, out);
+    varint::write(offset_delta, out);
+    write_bytes(key, out);
+    write_bytes(value, out);
+    varint::write(header_count as i64, out);
+    out.extend_from_slice(headers);
 }
 
 fn write_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {

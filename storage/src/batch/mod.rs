@@ -5,12 +5,14 @@
 mod build;
 mod control;
 mod record;
+mod rewrite;
 mod skim;
 mod varint;
 mod walk;
 
 pub use build::{BatchBuilder, Record};
 pub use control::{ControlMarker, EndTransaction};
+pub(crate) use rewrite::{emptied, rewritten};
 pub use record::{Headers, RecordView, Records};
 pub use skim::{Skim, SkimmedRecord, skim};
 pub use walk::{Walker, walk};

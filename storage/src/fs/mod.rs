@@ -124,6 +124,8 @@ pub trait File: Send + Sync + Debug {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Returns when the content, and the length needed to read it, are on the medium.
     fn sync_data(&self) -> io::Result<()>;
+    /// Sets the time of the last write, which the next write changes again.
+    fn set_modified(&self, at: Timestamp) -> io::Result<()>;
     /// Reserves space without changing the length; file systems that cannot do it succeed too.
     fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
     /// Reads only what is in memory already; `None` if the disk would have to be asked.

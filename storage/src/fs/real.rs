@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};
@@ -140,6 +141,11 @@ impl File for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn set_modified(&self, at: Timestamp) -> io::Result<()> {
+        let since = Duration::from_millis(u64::try_from(at.0).unwrap_or(0));
+        self.0.set_modified(std::time::UNIX_EPOCH + since)
     }
 
     fn allocate(&self, at: u64, len: u64) -> io::Result<()> {

@@ -274,6 +274,15 @@ impl File for SimFile {
         Ok(())
     }
 
+    fn set_modified(&self, at: Timestamp) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.mutation()?;
+        if let Node::File { modified, .. } = &mut disk.nodes[self.node] {
+            *modified = at.0;
+        }
+        Ok(())
+    }
+
     fn allocate(&self, _at: u64, _len: u64) -> io::Result<()> {
         self.disk.lock().mutation()
     }

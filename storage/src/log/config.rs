@@ -28,6 +28,11 @@ pub struct LogConfig {
     pub timestamp_before_max_ms: i64,
     pub timestamp_after_max_ms: i64,
     pub compression: CompressionRule,
+    /// How long tombstones and transaction markers stay once compaction has met them (`delete.retention.ms`).
+    pub delete_retention_ms: i64,
+    /// The share of dirty bytes from which the log is compacted, 0 to 1.
+    pub min_cleanable_dirty_ratio: f64,
+    pub min_compaction_lag_ms: i64,
     pub max_compaction_lag_ms: i64,
     pub file_delete_delay_ms: i64,
     pub preallocate: bool,
@@ -56,6 +61,9 @@ impl Default for LogConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compression: CompressionRule::Producer,
+            delete_retention_ms: 86_400_000,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
             file_delete_delay_ms: 60_000,
             preallocate: false,

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_file_has_kafkas_layout() {
-        let place = Place { fs: Arc::new(SimFs::new()), dir: "/".into() };
+        let place = Place::new(Arc::new(SimFs::new()), std::path::Path::new("/"));
         let mut all = epochs(&[(0, 0), (3, 17)]);
         all.save(&place).unwrap();
         assert_eq!(place.fs.read(&place.epochs(), 100).unwrap(), b"0\n2\n0 0\n3 17\n");

@@ -33,6 +33,11 @@ impl Unsynced {
         self.changes += 1;
     }
 
+    /// Changes whenever the log is cut, for work that goes on without the log's lock.
+    pub(super) fn truncations(&self) -> u64 {
+        self.truncations
+    }
+
     /// The log was cut: plans taken before cover offsets that may be written again.
     pub(super) fn truncated(&mut self) {
         self.changes += 1;

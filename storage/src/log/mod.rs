@@ -4,6 +4,7 @@
 //! Must never know a high watermark, a leader or a clock: bounds and times are values of the caller.
 
 mod append;
+mod clean;
 mod config;
 mod entries;
 mod epochs;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use append::Appended;
+pub use clean::{CleanError, CleanStats, Cleanable, Cleaned, Cleaning, Means, OffsetMap, Pace};
 pub use config::LogConfig;
 pub use error::{AppendError, ReadError};
 pub use flush::FlushPlan;

@@ -56,7 +56,7 @@ impl Log {
         how: OpenHow,
         now: Timestamp,
     ) -> Result<(Self, OpenReport), StorageError> {
-        let place = Place { fs, dir: dir.to_owned() };
+        let place = Place::new(fs, dir);
         let mut report = OpenReport::default();
         if place.fs.meta(dir).at("look at", dir)?.is_none() {
             place.fs.create_dir_all(dir).at("create", dir)?;
@@ -322,10 +322,16 @@ fn finish_swaps(place: &Place, swaps: &[(Offset, FileKind, std::path::PathBuf)])
             }
         }
     }
+    if swaps.is_empty() {
+        return Ok(());
+    }
+    // Names may reach the disk in any order: what was replaced must be gone before its replacement takes its name.
+    place.fs.sync_dir(&place.dir).at("sync", &place.dir)?;
     for (base, kind, path) in swaps {
+        tracing::info!(path = %path.display(), "finishing a compaction that was cut short");
         place.fs.rename(path, &place.path(*base, *kind)).at("rename", path)?;
     }
-    Ok(())
+    place.fs.sync_dir(&place.dir).at("sync", &place.dir)
 }
 
 /// Removes indexes without a log, and snapshots that neither begin a segment nor are the last.

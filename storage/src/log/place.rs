@@ -22,6 +22,8 @@ pub(super) const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
 pub(super) struct Place {
     pub fs: Arc<dyn Fs>,
     pub dir: PathBuf,
+    /// What stands behind every name; empty but for files that are still being made.
+    suffix: &'static str,
 }
 
 /// The files that are named by an offset.
@@ -63,8 +65,17 @@ impl FileKind {
 }
 
 impl Place {
+    pub(super) fn new(fs: Arc<dyn Fs>, dir: &Path) -> Self {
+        Self { fs, dir: dir.to_owned(), suffix: "" }
+    }
+
+    /// The same directory with other names.
+    pub(super) fn with_suffix(&self, suffix: &'static str) -> Self {
+        Self { suffix, ..self.clone() }
+    }
+
     pub(super) fn path(&self, offset: Offset, kind: FileKind) -> PathBuf {
-        self.dir.join(format!("{:020}{}", offset.0, kind.suffix()))
+        self.dir.join(format!("{:020}{}{}", offset.0, kind.suffix(), self.suffix))
     }
 
     pub(super) fn epochs(&self) -> PathBuf {

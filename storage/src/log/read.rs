@@ -9,7 +9,7 @@ use super::error::ReadError;
 use super::{AbortedTransaction, Log};
 use crate::StorageError;
 use crate::fs::File;
-use crate::ids::Offset;
+use crate::ids::{Offset, Timestamp};
 
 /// Bytes of the log in a file.
 #[derive(Clone, Debug)]
@@ -62,6 +62,10 @@ impl File for NoFile {
 
     fn sync_data(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn set_modified(&self, _at: Timestamp) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 
     fn allocate(&self, _at: u64, _len: u64) -> io::Result<()> {

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn producers_come_back() {
-        let place = Place { fs: Arc::new(SimFs::new()), dir: "/".into() };
+        let place = Place::new(Arc::new(SimFs::new()), Path::new("/"));
         write(&place, &sample()).unwrap();
         assert_eq!(read(&place, Offset(100)).unwrap(), sample());
         let bytes = place.fs.read(Path::new("/00000000000000000100.snapshot"), 1000).unwrap();

@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn transactions_are_kept_and_cut() {
-        let place = Place { fs: Arc::new(SimFs::new()), dir: "/".into() };
+        let place = Place::new(Arc::new(SimFs::new()), std::path::Path::new("/"));
         let aborted = |n| AbortedTransaction {
             producer_id: ProducerId(n),
             first: Offset(n * 10),
