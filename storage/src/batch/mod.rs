@@ -12,8 +12,8 @@ mod walk;
 
 pub use build::{BatchBuilder, Record};
 pub use control::{ControlMarker, EndTransaction};
-pub(crate) use rewrite::{emptied, rewritten};
 pub use record::{Headers, RecordView, Records};
+pub(crate) use rewrite::{emptied, rewritten};
 pub use skim::{Skim, SkimmedRecord, skim};
 pub use walk::{Walker, walk};
 

@@ -84,10 +84,11 @@ mod tests {
     use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
     fn batch(codec: Codec) -> bytes::Bytes {
-        let mut builder = BatchBuilder::new()
-            .base_offset(Offset(100))
-            .leader_epoch(LeaderEpoch(3))
-            .producer(ProducerId(7), ProducerEpoch(1), 40);
+        let mut builder = BatchBuilder::new().base_offset(Offset(100)).leader_epoch(LeaderEpoch(3)).producer(
+            ProducerId(7),
+            ProducerEpoch(1),
+            40,
+        );
         for n in 0..4u8 {
             let key = [n];
             let headers: &[(&[u8], Option<&[u8]>)] = &[(b"h", Some(b"v")), (b"n", None)];
@@ -132,8 +133,10 @@ mod tests {
                 let mut scratch = Vec::new();
                 let records: Vec<_> =
                     view.records(&mut scratch, 1 << 20).unwrap().map(Result::unwrap).collect();
-                let told: Vec<_> =
-                    records.iter().map(|record| (record.offset.0, record.timestamp.0, record.value)).collect();
+                let told: Vec<_> = records
+                    .iter()
+                    .map(|record| (record.offset.0, record.timestamp.0, record.value))
+                    .collect();
                 assert_eq!(told, [(101, 999, Some(&b"value"[..])), (102, 998, None)]);
                 let headers: Vec<_> = records[0].headers.iter().collect();
                 assert_eq!(headers, [(&b"h"[..], Some(&b"v"[..])), (b"n", None)]);

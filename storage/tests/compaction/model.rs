@@ -25,9 +25,16 @@ const DELETE_RETENTION_MS: i64 = 500;
 pub(crate) enum Op {
     /// Appends records by a producer (0 to 2: none, idempotent; 3 and 4: transactional) with keys and whether each is
     /// a tombstone.
-    Append { producer: u8, codec: u8, records: Vec<(u8, bool)> },
+    Append {
+        producer: u8,
+        codec: u8,
+        records: Vec<(u8, bool)>,
+    },
     /// Ends the open transaction of a producer.
-    End { producer: u8, commit: bool },
+    End {
+        producer: u8,
+        commit: bool,
+    },
     Roll,
     /// Lets time pass.
     Wait(u16),
@@ -39,8 +46,11 @@ pub(crate) enum Op {
 
 pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let records = || proptest::collection::vec((0u8..7, proptest::bool::weighted(0.2)), 1..5);
-    let append = (0u8..5, 0u8..5, records())
-        .prop_map(|(producer, codec, records)| Op::Append { producer, codec, records });
+    let append = (0u8..5, 0u8..5, records()).prop_map(|(producer, codec, records)| Op::Append {
+        producer,
+        codec,
+        records,
+    });
     let op = prop_oneof![
         14 => append,
         3 => (3u8..5, any::<bool>()).prop_map(|(producer, commit)| Op::End { producer, commit }),
@@ -105,6 +115,8 @@ impl Pace for Free {
 
 pub(crate) struct World {
     pub(crate) fs: SimFs,
+    /// What the log sees of it.
+    disk: Arc<dyn Fs>,
     pub(crate) log: Log,
     pub(crate) now: i64,
     /// By offset; `None` for markers.
@@ -121,12 +133,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::over(|fs| Arc::new(fs.clone()))
+    }
+
+    /// A world whose log sees the disk through something else.
+    pub(crate) fn over(disk: impl Fn(&SimFs) -> Arc<dyn Fs>) -> Self {
         let fs = SimFs::new();
         fs.create_dir_all(Path::new("/data")).expect("no fault yet");
         fs.sync_dir(Path::new("/")).expect("no fault yet");
-        let log = open(&fs, Offset(0)).expect("no fault yet");
+        let disk = disk(&fs);
+        let log = open(&disk, Offset(0)).expect("no fault yet");
         Self {
             fs,
+            disk,
             log,
             now: 1000,
             written: Vec::new(),
@@ -141,7 +160,9 @@ impl World {
 
     pub(crate) fn apply(&mut self, op: &Op) {
         match op {
-            Op::Append { producer, codec, records } => self.append(*producer, *codec, records).expect("no fault"),
+            Op::Append { producer, codec, records } => {
+                self.append(*producer, *codec, records).expect("no fault")
+            }
             Op::End { producer, commit } => self.end(*producer, *commit).expect("no fault"),
             Op::Roll => self.log.roll(Timestamp(self.now)).expect("no fault"),
             Op::Wait(ms) => self.now += i64::from(*ms),
@@ -177,8 +198,12 @@ impl World {
             let offset = self.written.len() + written.len();
             let value = (!tombstone).then(|| format!("value {offset} {}", "x".repeat(30)).into_bytes());
             let headers: &[(&[u8], Option<&[u8]>)] = &[(b"h", Some(b"1"))];
-            let record =
-                Record { timestamp: Timestamp(self.now), key: Some(&[*key]), value: value.as_deref(), headers };
+            let record = Record {
+                timestamp: Timestamp(self.now),
+                key: Some(&[*key]),
+                value: value.as_deref(),
+                headers,
+            };
             builder.push(record);
             written.push(Some(Written { key: vec![*key], value, timestamp: self.now, transaction }));
         }
@@ -235,7 +260,7 @@ impl World {
     }
 
     pub(crate) fn reopen(&mut self) -> Result<(), StorageError> {
-        self.log = open(&self.fs, self.recovery_point)?;
+        self.log = open(&self.disk, self.recovery_point)?;
         self.recovery_point = self.log.recovery_checkpoint();
         Ok(())
     }
@@ -377,9 +402,9 @@ impl World {
     }
 }
 
-fn open(fs: &SimFs, recovery_point: Offset) -> Result<Log, StorageError> {
+fn open(fs: &Arc<dyn Fs>, recovery_point: Offset) -> Result<Log, StorageError> {
     let how = OpenHow { clean: false, recovery_point, log_start: Offset(0) };
-    Ok(Log::open(Arc::new(fs.clone()), Path::new(DIR), config(), how, Timestamp(0))?.0)
+    Ok(Log::open(fs.clone(), Path::new(DIR), config(), how, Timestamp(0))?.0)
 }
 
 fn id(producer: u8) -> ProducerId {

@@ -125,7 +125,8 @@ impl Cleaning {
             header.delete_horizon()
         };
         // The first pass read every record without an error.
-        let staying = records.zip(keep.iter()).filter(|(_, kept)| **kept).filter_map(|(record, _)| record.ok());
+        let staying =
+            records.zip(keep.iter()).filter(|(_, kept)| **kept).filter_map(|(record, _)| record.ok());
         writer.append(|out| Ok(rewritten(header, horizon, staying, plain, out)?))
     }
 

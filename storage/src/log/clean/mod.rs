@@ -106,8 +106,9 @@ impl Log {
         let durable = self.segments[self.segment_index(self.recovery_point)].base;
         let upper = what.first_uncleanable.min(durable).min(self.active().base);
         let count = self.segments.partition_point(|segment| segment.base < upper);
-        let sources: Vec<Source> =
-            (0..count).map(|index| Source::of(&self.segments[index], self.segments[index + 1].base)).collect();
+        let sources: Vec<Source> = (0..count)
+            .map(|index| Source::of(&self.segments[index], self.segments[index + 1].base))
+            .collect();
         let dirty_position = match self.segments[..count].get(self.segment_index(what.first_dirty)) {
             Some(segment) => segment.position_before(&self.place, what.first_dirty)?,
             None => 0,

@@ -56,7 +56,11 @@ impl Transactions {
         match marker {
             None => Control::Needed,
             Some(EndTransaction { commit: true, .. }) => {
-                if self.committed.remove(&header.producer_id) { Control::Needed } else { Control::Spent }
+                if self.committed.remove(&header.producer_id) {
+                    Control::Needed
+                } else {
+                    Control::Spent
+                }
             }
             Some(EndTransaction { commit: false, .. }) => match self.aborted.remove(&header.producer_id) {
                 Some((aborted, true)) => Control::Aborts(aborted),

@@ -9,11 +9,11 @@ use crate::batch::{BatchError, Header};
 use crate::error::At;
 use crate::fs::{File, Open};
 use crate::ids::{Offset, Timestamp};
+use crate::log::LogConfig;
 use crate::log::place::{CLEANED_SUFFIX, FileKind, Place};
 use crate::log::scan::ScanError;
 use crate::log::segment::Segment;
 use crate::log::txn_index::{self, AbortedTransaction};
-use crate::log::LogConfig;
 
 /// The largest file that Kafka can open as a segment.
 const SEGMENT_MAX: u64 = i32::MAX as u64;
