@@ -105,6 +105,17 @@ impl Log {
         Ok(())
     }
 
+    /// When the first segment is old enough to go by `retention.ms`; `None`: never by age.
+    pub fn retention_due(&self) -> Result<Option<Timestamp>, StorageError> {
+        let first = &self.segments[0];
+        let LogConfig { delete, retention_ms, .. } = self.config;
+        if !delete || retention_ms < 0 || first.size == 0 {
+            return Ok(None);
+        }
+        let newest = first.newest(&self.place)?;
+        Ok(Some(Timestamp(newest.0.saturating_add(retention_ms).saturating_add(1))))
+    }
+
     /// Removes the `.deleted` files whose delay has passed; tells when the next are due.
     pub fn remove_deleted(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
         while let Some((due, name)) = self.doomed.front() {

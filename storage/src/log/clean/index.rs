@@ -19,10 +19,10 @@ impl Cleaning {
     pub fn index(&mut self, means: &mut Means<'_>) -> Result<Offset, CleanError> {
         let first = self.sources.partition_point(|source| source.end <= self.first_dirty);
         let dirty = self.sources[first..].to_vec();
-        let mut transactions = Transactions::new(self.aborted_from(self.first_dirty)?);
-        if let Some(first) = self.sources.first() {
-            self.transactions = Transactions::new(self.aborted_from(first.base)?);
-        }
+        // The markers of the others are not met on this way.
+        let aborted = self.aborted.iter().filter(|aborted| aborted.last >= self.first_dirty);
+        let mut transactions = Transactions::new(aborted.copied());
+        self.transactions = Transactions::new(self.aborted.drain(..));
         let mut position = self.dirty_position;
         for source in &dirty {
             let full = self.index_segment(source, position, &mut transactions, means)?;

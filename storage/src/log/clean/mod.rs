@@ -20,7 +20,7 @@ pub use range::Cleanable;
 pub use swap::Cleaned;
 
 use super::place::Place;
-use super::txn_index::{self, AbortedTransaction};
+use super::txn_index::AbortedTransaction;
 use super::{Log, LogConfig};
 use crate::StorageError;
 use crate::ids::{Offset, ProducerEpoch, ProducerId, Timestamp};
@@ -88,8 +88,8 @@ pub struct Cleaning {
     /// Where in its segment the dirty part may begin.
     dirty_position: u64,
     sources: Vec<Source>,
-    /// Bases of the segments behind them, whose indexes may tell of transactions that began before.
-    later: Vec<Offset>,
+    /// The aborted transactions that reach into the sources.
+    aborted: Vec<AbortedTransaction>,
     groups: VecDeque<Vec<Source>>,
     producers: HashMap<ProducerId, LastRecord>,
     transactions: Transactions,
@@ -109,6 +109,10 @@ impl Log {
         let sources: Vec<Source> = (0..count)
             .map(|index| Source::of(&self.segments[index], self.segments[index + 1].base))
             .collect();
+        let aborted = match sources.first() {
+            Some(first) => self.aborted_transactions(first.base, upper)?,
+            None => Vec::new(),
+        };
         let dirty_position = match self.segments[..count].get(self.segment_index(what.first_dirty)) {
             Some(segment) => segment.position_before(&self.place, what.first_dirty)?,
             None => 0,
@@ -124,7 +128,7 @@ impl Log {
             upper,
             dirty_position,
             sources,
-            later: self.segments[count..].iter().map(|segment| segment.base).collect(),
+            aborted,
             groups: VecDeque::new(),
             producers: self.producers.iter().map(last).collect(),
             transactions: Transactions::default(),
@@ -144,23 +148,6 @@ impl Cleaning {
     /// What was done so far.
     pub fn stats(&self) -> CleanStats {
         self.stats
-    }
-
-    /// The aborted transactions that end at or behind `from` and begin in the part that is cleaned
-    /// (`UnifiedLog.collectAbortedTransactions`).
-    fn aborted_from(&self, from: Offset) -> Result<Vec<AbortedTransaction>, StorageError> {
-        let mut found = Vec::new();
-        for base in self.sources.iter().map(|source| source.base).chain(self.later.iter().copied()) {
-            for aborted in txn_index::read(&self.place, base)? {
-                if aborted.last >= from && aborted.first < self.upper {
-                    found.push(aborted);
-                }
-                if aborted.last_stable >= self.upper {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(found)
     }
 
     /// Cleans the next group of segments into one, synced under a name that an opening removes; `None` when all are

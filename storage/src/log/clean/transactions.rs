@@ -30,10 +30,10 @@ pub(super) struct Transactions {
 
 impl Transactions {
     /// `aborted` are the transactions that will be met, in any order; none whose marker will not be.
-    pub(super) fn new(aborted: Vec<AbortedTransaction>) -> Self {
+    pub(super) fn new(aborted: impl Iterator<Item = AbortedTransaction>) -> Self {
         let key =
             |each: AbortedTransaction| Reverse((each.first, each.last, each.producer_id, each.last_stable));
-        Self { coming: aborted.into_iter().map(key).collect(), ..Self::default() }
+        Self { coming: aborted.map(key).collect(), ..Self::default() }
     }
 
     fn enter(&mut self, offset: Offset) {

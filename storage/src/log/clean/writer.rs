@@ -13,7 +13,7 @@ use crate::log::LogConfig;
 use crate::log::place::{CLEANED_SUFFIX, FileKind, Place};
 use crate::log::scan::ScanError;
 use crate::log::segment::Segment;
-use crate::log::txn_index::{self, AbortedTransaction};
+use crate::log::txn_index::AbortedTransaction;
 
 /// The largest file that Kafka can open as a segment.
 const SEGMENT_MAX: u64 = i32::MAX as u64;
@@ -27,7 +27,7 @@ pub(super) struct Writer {
     buffer: usize,
     written: u64,
     index_interval_bytes: u32,
-    aborted: Vec<AbortedTransaction>,
+    has_aborted: bool,
 }
 
 impl Writer {
@@ -51,12 +51,13 @@ impl Writer {
             buffer,
             written: 0,
             index_interval_bytes: config.index_interval_bytes,
-            aborted: Vec::new(),
+            has_aborted: false,
         })
     }
 
     pub(super) fn note_aborted(&mut self, aborted: AbortedTransaction) {
-        self.aborted.push(aborted);
+        self.has_aborted = true;
+        self.segment.note_aborted(&self.place, aborted);
     }
 
     /// Adds the batch that `write` appends; returns its size.
@@ -92,17 +93,13 @@ impl Writer {
     pub(super) fn finish(mut self, modified: Timestamp) -> Result<(Segment, bool), StorageError> {
         self.write_out()?;
         self.segment.seal(&self.place)?;
-        for aborted in &self.aborted {
-            txn_index::append(&self.place, self.segment.base, aborted)?;
-        }
         let path = self.segment.path(&self.place);
         let mut files = vec![
             self.file.clone(),
             self.segment.offsets.file(&self.place)?.clone(),
             self.segment.times.file(&self.place)?.clone(),
         ];
-        let has_aborted = !self.aborted.is_empty();
-        if has_aborted {
+        if self.has_aborted {
             let path = self.place.path(self.segment.base, FileKind::TransactionIndex);
             files.push(self.place.fs.open(&path, Open::Write).at("open", &path)?);
         }
@@ -112,6 +109,6 @@ impl Writer {
         self.file.set_modified(modified).at("date", &path)?;
         // Its files get other names, so they are opened anew.
         self.segment.release();
-        Ok((self.segment, has_aborted))
+        Ok((self.segment, self.has_aborted))
     }
 }
