@@ -53,6 +53,9 @@ impl Local {
         if changes.is_empty() {
             return replies;
         }
+        if let Some(observer) = &mut *observer {
+            observer.changing(&state.tree, &changes);
+        }
         let state = RwLockWriteGuard::downgrade(state);
         if let Some(observer) = &mut *observer {
             observer.applied(&state.tree, &changes, state.tree.zxid());
@@ -65,6 +68,9 @@ impl Local {
         let mut observer = self.observer.lock();
         let mut state = self.state.write();
         *state = new;
+        if let Some(observer) = &mut *observer {
+            observer.changing(&state.tree, &[]);
+        }
         let state = RwLockWriteGuard::downgrade(state);
         if let Some(observer) = &mut *observer {
             observer.applied(&state.tree, &[], state.tree.zxid());

@@ -47,7 +47,8 @@ use tokio::sync::Semaphore;
 
 use self::raft::Node;
 use crate::tree::{
-    Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, SessionId, SnapshotError, Tree, Zxid,
+    ClientRequest, Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, Secret, SessionId,
+    SnapshotError, Tree, Zxid,
 };
 
 /// Name of the ensemble's directory inside a log directory.
@@ -66,6 +67,10 @@ pub trait Observer: Send {
     /// With no changes the tree as a whole is new: it was loaded, or a snapshot was installed. Commands that change
     /// nothing are not told.
     fn applied(&mut self, tree: &Tree, changes: &[crate::tree::Change], zxid: Zxid);
+
+    /// The same, while nobody can read the tree: what is done here is done before any reader sees the changes.
+    /// Everybody waits for it, so it must be short.
+    fn changing(&mut self, _tree: &Tree, _changes: &[crate::tree::Change]) {}
 }
 
 /// What an ensemble needs to start.
@@ -194,6 +199,26 @@ impl Ensemble {
     pub async fn close_session(&self, id: SessionId) -> Result<(), ProposeError> {
         match self.command(SessionId::NONE, CommandKind::CloseSession { id }).await? {
             (_, Outcome::SessionClosed(_)) => Ok(()),
+            (_, other) => Err(refusal(&other)),
+        }
+    }
+
+    /// Proposes what clients of the ZooKeeper protocol asked for, in one step; returns what became of each request, in
+    /// order, with the zxid that it took.
+    pub async fn propose_clients(
+        &self,
+        requests: Vec<ClientRequest>,
+    ) -> Result<Vec<(Zxid, Outcome)>, ProposeError> {
+        match self.command(SessionId::NONE, CommandKind::Clients(requests)).await? {
+            (_, Outcome::Clients(outcomes)) => Ok(outcomes),
+            (_, other) => Err(refusal(&other)),
+        }
+    }
+
+    /// Makes sure that the tree holds a secret for session passwords; this one, if it had none.
+    pub async fn keep_secret(&self, secret: Secret) -> Result<(), ProposeError> {
+        match self.command(SessionId::NONE, CommandKind::Secret(secret)).await? {
+            (_, Outcome::SecretKept) => Ok(()),
             (_, other) => Err(refusal(&other)),
         }
     }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
-use crate::tree::{ANY_VERSION, Change, Mode};
+use crate::tree::{ANY_VERSION, Change, Guards, Mode, open_acl};
 
 type Heard = (Zxid, Vec<Change>);
 
@@ -77,6 +77,11 @@ fn a_lone_voter_leads_at_once_and_keeps_everything_over_restarts() {
     }
 }
 
+fn created(path: &str) -> Change {
+    let open = Guards { node: open_acl(), parent: open_acl() };
+    Change::Created(path.into(), open)
+}
+
 #[test]
 fn the_observer_hears_the_whole_tree_first_and_each_change_before_its_proposer() {
     let fs = SimFs::new();
@@ -89,7 +94,7 @@ fn the_observer_hears_the_whole_tree_first_and_each_change_before_its_proposer()
             let path = format!("/restarted-{restarted}");
             let applied = ensemble.propose(vec![Op::create(path.as_str(), "")]).await.unwrap();
             let heard = ear.0.lock().last().cloned().unwrap();
-            assert_eq!(heard, (applied.zxid, vec![Change::Created(path.as_str().into())]));
+            assert_eq!(heard, (applied.zxid, vec![created(&path)]));
             ensemble.propose(vec![Op::create(path.as_str(), "")]).await.unwrap_err();
             assert_eq!(ear.0.lock().len(), 2, "a refused multi changes nothing and is not told");
             ensemble.stop().await.unwrap();

@@ -241,7 +241,8 @@ impl<'a> Touched<'a> {
             configs: BTreeSet::new(),
         };
         for change in changes {
-            let (Change::Created(path) | Change::Deleted(path) | Change::DataChanged(path)) = change else {
+            let (Change::Created(path, _) | Change::Deleted(path, _) | Change::DataChanged(path, _)) = change
+            else {
                 continue;
             };
             match paths::place(path) {

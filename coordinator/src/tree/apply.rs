@@ -3,8 +3,8 @@
 //! A multi changes nothing unless all of its operations succeed: each operation notes the nodes it replaced, and a
 //! failure puts them back. Must never depend on anything but the tree, the zxid and the command.
 //!
-//! Access lists are kept and versioned but not enforced: every command comes from the controller, which may do
-//! everything. A front end for ZooKeeper's own clients has to check them before it proposes.
+//! Access lists are enforced for clients of the ZooKeeper protocol, here and not before, so that a request is judged by
+//! the lists of its own place in the order. The controller's commands carry no identities and may do everything.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use milena_storage::ids::Timestamp;
 
+use super::acl::{Guards, Id, Perms, fix, permits};
 use super::command::{
-    ANY_VERSION, Acls, Code, Command, CommandKind, Mode, MultiError, Op, OpResult, Outcome,
+    ANY_VERSION, Acls, Code, Command, CommandKind, Mode, MultiError, Op, OpResult, Outcome, open_acl,
 };
 use super::path::{parent, validate};
 use super::stat::{MAX_TTL_MILLIS, Owner, SessionId, Zxid};
@@ -25,57 +26,71 @@ impl Tree {
     /// A refused command takes its zxid too, as in ZooKeeper, and changes nothing else.
     pub fn apply(&mut self, zxid: Zxid, command: &Command) -> (Outcome, Vec<Change>) {
         debug_assert!(zxid > self.zxid, "{zxid} after {}", self.zxid);
+        if let CommandKind::Clients(requests) = &command.kind {
+            return self.apply_clients(zxid, command.time, requests);
+        }
         self.zxid = zxid;
         if command.session != SessionId::NONE && !self.sessions.contains_key(&command.session) {
             return (Outcome::Refused(Code::SessionExpired), Vec::new());
         }
         match &command.kind {
-            CommandKind::Multi(ops) => {
-                let mut step = Step {
-                    zxid,
-                    time: command.time,
-                    session: command.session,
-                    undo: Vec::new(),
-                    changes: Vec::new(),
-                    tree: self,
-                };
-                let result = step.multi(ops);
-                let changes = step.changes;
-                (Outcome::Multi(result), changes)
-            }
+            CommandKind::Multi(ops) => self.multi(zxid, command.time, command.session, None, ops),
             CommandKind::OpenSession { timeout_millis } => self.open_session(zxid, *timeout_millis),
             CommandKind::CloseSession { id } => self.close_session(zxid, *id),
+            CommandKind::Clients(_) => unreachable!("handled above: its requests have zxids of their own"),
+            CommandKind::Secret(secret) => {
+                self.secret.get_or_insert_with(|| secret.clone());
+                (Outcome::SecretKept, Vec::new())
+            }
         }
+    }
+
+    /// All or nothing. Without identities no access list is asked.
+    pub(super) fn multi(
+        &mut self,
+        zxid: Zxid,
+        time: Timestamp,
+        session: SessionId,
+        ids: Option<&[Id]>,
+        ops: &[Op],
+    ) -> (Outcome, Vec<Change>) {
+        let mut step = Step { zxid, time, session, ids, undo: Vec::new(), changes: Vec::new(), tree: self };
+        let result = step.multi(ops);
+        let changes = step.changes;
+        (Outcome::Multi(result), changes)
     }
 
     fn open_session(&mut self, zxid: Zxid, timeout_millis: i32) -> (Outcome, Vec<Change>) {
         let id = SessionId(zxid.0);
-        self.sessions.insert(id, Session { timeout_millis, ephemerals: BTreeSet::new() });
+        let attached = Zxid::default();
+        self.sessions.insert(id, Session { timeout_millis, attached, ephemerals: BTreeSet::new() });
         (Outcome::SessionOpened(id), vec![Change::SessionOpened(id)])
     }
 
-    fn close_session(&mut self, zxid: Zxid, id: SessionId) -> (Outcome, Vec<Change>) {
+    pub(super) fn close_session(&mut self, zxid: Zxid, id: SessionId) -> (Outcome, Vec<Change>) {
         let Some(session) = self.sessions.get(&id) else {
             return (Outcome::Refused(Code::UnknownSession), Vec::new());
         };
         let gone: Vec<_> = session.ephemerals.iter().cloned().collect();
         let mut changes = Vec::with_capacity(gone.len() + 1);
         for path in &gone {
-            self.remove(path);
-            self.touch_parent(path, |node| {
+            let node = self.remove(path).expect("a session's ephemerals are the nodes that it owns");
+            let parent = self.touch_parent(path, |node| {
                 node.children -= 1;
                 node.pzxid = zxid;
             });
-            changes.push(Change::Deleted(Arc::clone(path)));
+            changes.push(Change::Deleted(Arc::clone(path), Guards { node: node.acl, parent }));
         }
         self.sessions.remove(&id);
         changes.push(Change::SessionClosed(id));
         (Outcome::SessionClosed(gone), changes)
     }
 
-    fn touch_parent(&mut self, path: &str, change: impl FnOnce(&mut Node)) {
+    fn touch_parent(&mut self, path: &str, change: impl FnOnce(&mut Node)) -> Acls {
         let parent = parent(path).expect("only the root has no parent, and it is never created or deleted");
-        change(self.nodes.get_mut(parent).expect("a node's parent exists as long as the node"));
+        let node = self.nodes.get_mut(parent).expect("a node's parent exists as long as the node");
+        change(node);
+        Arc::clone(&node.acl)
     }
 
     /// Puts a node in place, and into the index that its owner asks for.
@@ -129,6 +144,8 @@ struct Step<'a> {
     zxid: Zxid,
     time: Timestamp,
     session: SessionId,
+    /// Who asks; none for the controller.
+    ids: Option<&'a [Id]>,
     /// What stood at a path before, latest last.
     undo: Vec<(Arc<str>, Option<Node>)>,
     changes: Vec<Change>,
@@ -169,26 +186,46 @@ impl Step<'_> {
 
     fn operation(&mut self, op: &Op) -> Result<OpResult, Code> {
         match op {
-            Op::Create { path, data, acl, mode } => self.create(path, data, acl, *mode),
+            Op::Create { path, data, acl, mode } => self.create(path, data.as_ref(), acl, *mode),
             Op::Delete { path, version } => self.delete(path, *version),
-            Op::SetData { path, data, version } => self.set_data(path, data, *version),
+            Op::SetData { path, data, version } => self.set_data(path, data.as_ref(), *version),
             Op::SetAcl { path, acl, version } => self.set_acl(path, acl, *version),
             Op::Check { path, version } => {
                 validate(path).map_err(|_| Code::BadArguments)?;
                 let node = self.tree.nodes.get(path.as_str()).ok_or(Code::NoNode)?;
+                self.authorize(&node.acl, Perms::READ)?;
                 expect_version(node.version, *version)?;
                 Ok(OpResult::Checked)
             }
             Op::DeleteContainer { path } => self.delete_container(path),
+            Op::Refuse { code, .. } => Err(*code),
         }
     }
 
-    fn create(&mut self, path: &str, data: &Bytes, acl: &Acls, mode: Mode) -> Result<OpResult, Code> {
-        check_weight(path, data.len(), acl)?;
+    fn authorize(&self, acl: &Acls, perms: Perms) -> Result<(), Code> {
+        match self.ids {
+            Some(ids) if !permits(acl, perms, ids) => Err(Code::NoAuth),
+            _ => Ok(()),
+        }
+    }
+
+    /// The list that a node shall have; what clients ask for is looked through first.
+    fn list(&self, acl: &Acls) -> Result<Acls, Code> {
+        match self.ids {
+            _ if *acl == open_acl() => Ok(open_acl()),
+            Some(ids) => fix(acl, ids).map(Acls::from),
+            None if acl.is_empty() => Err(Code::InvalidAcl),
+            None => Ok(Arc::clone(acl)),
+        }
+    }
+
+    fn create(&mut self, path: &str, data: Option<&Bytes>, acl: &Acls, mode: Mode) -> Result<OpResult, Code> {
+        check_weight(path, data.map_or(0, Bytes::len), acl)?;
         let owner = self.owner_for(mode)?;
         let parent_path = raw_parent(path)?;
-        check_acl(acl)?;
+        let acl = self.list(acl)?;
         let parent = self.tree.nodes.get(parent_path).ok_or(Code::NoNode)?;
+        self.authorize(&parent.acl, Perms::CREATE)?;
         let path: Arc<str> = if mode.is_sequential() {
             Arc::from(format!("{path}{:010}", parent.creations))
         } else {
@@ -201,7 +238,8 @@ impl Step<'_> {
         if matches!(Owner::from_field(parent.owner), Owner::Session(_)) {
             return Err(Code::NoChildrenForEphemerals);
         }
-        let node = Node::new(data.clone(), Arc::clone(acl), owner, self.zxid, self.time);
+        let guards = Guards { node: Arc::clone(&acl), parent: Arc::clone(&parent.acl) };
+        let node = Node::new(data.cloned(), acl, owner, self.zxid, self.time);
         let stat = node.stat();
         self.replace(&Arc::from(parent_path), |parent, step| {
             parent.children += 1;
@@ -210,7 +248,7 @@ impl Step<'_> {
         });
         self.undo.push((Arc::clone(&path), None));
         self.tree.insert(Arc::clone(&path), node);
-        self.changes.push(Change::Created(Arc::clone(&path)));
+        self.changes.push(Change::Created(Arc::clone(&path), guards));
         Ok(OpResult::Created { path, stat })
     }
 
@@ -234,7 +272,8 @@ impl Step<'_> {
 
     fn delete(&mut self, path: &str, version: i32) -> Result<OpResult, Code> {
         let parent_path = deletable(path)?;
-        self.tree.nodes.get(parent_path).ok_or(Code::NoNode)?;
+        let parent = self.tree.nodes.get(parent_path).ok_or(Code::NoNode)?;
+        self.authorize(&parent.acl, Perms::DELETE)?;
         let node = self.tree.nodes.get(path).ok_or(Code::NoNode)?;
         expect_version(node.version, version)?;
         if node.children > 0 {
@@ -260,40 +299,46 @@ impl Step<'_> {
 
     fn take_out(&mut self, path: &str, parent_path: &str) {
         let path: Arc<str> = Arc::from(path);
-        let before = self.tree.remove(&path);
-        self.undo.push((Arc::clone(&path), before));
+        let before = self.tree.remove(&path).expect("the caller found the node");
+        let node = Arc::clone(&before.acl);
+        self.undo.push((Arc::clone(&path), Some(before)));
         self.replace(&Arc::from(parent_path), |parent, step| {
             parent.children -= 1;
             parent.pzxid = step.0;
         });
-        self.changes.push(Change::Deleted(path));
+        let parent = self.tree.acl(parent_path).expect("it was replaced just now");
+        let guards = Guards { node, parent: Arc::clone(parent) };
+        self.changes.push(Change::Deleted(path, guards));
     }
 
-    fn set_data(&mut self, path: &str, data: &Bytes, version: i32) -> Result<OpResult, Code> {
+    fn set_data(&mut self, path: &str, data: Option<&Bytes>, version: i32) -> Result<OpResult, Code> {
         validate(path).map_err(|_| Code::BadArguments)?;
         let node = self.tree.nodes.get(path).ok_or(Code::NoNode)?;
-        check_weight(path, data.len(), &node.acl)?;
+        self.authorize(&node.acl, Perms::WRITE)?;
+        check_weight(path, data.map_or(0, Bytes::len), &node.acl)?;
+        let guards = Guards { node: Arc::clone(&node.acl), parent: Arc::clone(&node.acl) };
         let next = expect_version(node.version, version)?;
         let path: Arc<str> = Arc::from(path);
         let stat = self.replace(&path, |node, (zxid, time)| {
-            node.data = data.clone();
+            node.data = data.cloned();
             node.version = next;
             node.mzxid = zxid;
             node.mtime = time;
         });
-        self.changes.push(Change::DataChanged(path));
+        self.changes.push(Change::DataChanged(path, guards));
         Ok(OpResult::DataSet(stat))
     }
 
     fn set_acl(&mut self, path: &str, acl: &Acls, version: i32) -> Result<OpResult, Code> {
         validate(path).map_err(|_| Code::BadArguments)?;
-        check_acl(acl)?;
+        let acl = self.list(acl)?;
         let node = self.tree.nodes.get(path).ok_or(Code::NoNode)?;
-        check_weight(path, node.data.len(), acl)?;
+        self.authorize(&node.acl, Perms::ADMIN)?;
+        check_weight(path, node.bytes().len(), &acl)?;
         let next = expect_version(node.aversion, version)?;
         let path: Arc<str> = Arc::from(path);
         let stat = self.replace(&path, |node, _| {
-            node.acl = Arc::clone(acl);
+            node.acl = acl;
             node.aversion = next;
         });
         self.changes.push(Change::AclChanged(path));
@@ -335,10 +380,6 @@ fn raw_parent(path: &str) -> Result<&str, Code> {
         Some(("", _)) => Ok("/"),
         Some((parent, _)) => Ok(parent),
     }
-}
-
-fn check_acl(acl: &Acls) -> Result<(), Code> {
-    if acl.is_empty() { Err(Code::InvalidAcl) } else { Ok(()) }
 }
 
 fn check_weight(path: &str, data: usize, acl: &Acls) -> Result<(), Code> {

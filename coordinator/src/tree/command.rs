@@ -8,12 +8,13 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use milena_storage::ids::Timestamp;
 
-use super::stat::{SessionId, Stat};
+use super::client::{ClientRequest, Secret};
+use super::stat::{SessionId, Stat, Zxid};
 
 /// As an expected version: "whatever it is".
 pub const ANY_VERSION: i32 = -1;
 
-/// One entry of a node's access list; kept and returned, see `apply` for what is checked.
+/// One entry of a node's access list; `acl` says how it is judged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Acl {
     /// READ 1, WRITE 2, CREATE 4, DELETE 8, ADMIN 16.
@@ -58,12 +59,12 @@ impl Mode {
     }
 }
 
-/// One step of a multi.
+/// One step of a multi. Data may be missing altogether, which ZooKeeper's clients tell from empty data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     Create {
         path: String,
-        data: Bytes,
+        data: Option<Bytes>,
         acl: Acls,
         mode: Mode,
     },
@@ -73,7 +74,7 @@ pub enum Op {
     },
     SetData {
         path: String,
-        data: Bytes,
+        data: Option<Bytes>,
         version: i32,
     },
     SetAcl {
@@ -89,6 +90,11 @@ pub enum Op {
     DeleteContainer {
         path: String,
     },
+    /// Fails the multi with this code: whoever proposed it found out before the tree could.
+    Refuse {
+        path: String,
+        code: Code,
+    },
 }
 
 impl Op {
@@ -99,12 +105,12 @@ impl Op {
 
     /// Creates a node that everybody may use, in the given mode.
     pub fn create_as(path: impl Into<String>, data: impl Into<Bytes>, mode: Mode) -> Self {
-        Self::Create { path: path.into(), data: data.into(), acl: open_acl(), mode }
+        Self::Create { path: path.into(), data: Some(data.into()), acl: open_acl(), mode }
     }
 
     /// Replaces a node's data if its version is the given one ([`ANY_VERSION`]: in any case).
     pub fn set(path: impl Into<String>, data: impl Into<Bytes>, version: i32) -> Self {
-        Self::SetData { path: path.into(), data: data.into(), version }
+        Self::SetData { path: path.into(), data: Some(data.into()), version }
     }
 
     /// Deletes a childless node if its version is the given one ([`ANY_VERSION`]: in any case).
@@ -125,7 +131,8 @@ impl Op {
             | Self::SetData { path, .. }
             | Self::SetAcl { path, .. }
             | Self::Check { path, .. }
-            | Self::DeleteContainer { path } => path,
+            | Self::DeleteContainer { path }
+            | Self::Refuse { path, .. } => path,
         }
     }
 }
@@ -148,6 +155,10 @@ pub enum CommandKind {
     OpenSession { timeout_millis: i32 },
     /// Ends a session, by its own wish or by expiry, and removes its ephemeral nodes in the same step.
     CloseSession { id: SessionId },
+    /// What clients of the ZooKeeper protocol asked for; each request has a zxid and an outcome of its own, in order.
+    Clients(Vec<ClientRequest>),
+    /// The secret that session passwords are made with. The first one stays; later ones change nothing.
+    Secret(Secret),
 }
 
 impl Command {
@@ -165,6 +176,13 @@ pub enum Outcome {
     SessionOpened(SessionId),
     /// The ephemeral nodes that went with it.
     SessionClosed(Vec<Arc<str>>),
+    /// A session is served by another connection from now on.
+    SessionAttached,
+    /// Nothing was asked for but a place in the order.
+    Synced,
+    /// One per request of a batch, with the zxid that it took.
+    Clients(Vec<(Zxid, Outcome)>),
+    SecretKept,
     /// The command as a whole was refused, for instance because its session has expired.
     Refused(Code),
 }
@@ -222,9 +240,33 @@ pub enum Code {
     NotEmpty = -111,
     SessionExpired = -112,
     InvalidAcl = -114,
+    SessionMoved = -118,
 }
 
 impl Code {
+    const ALL: [Self; 14] = [
+        Self::Ok,
+        Self::RuntimeInconsistency,
+        Self::Unimplemented,
+        Self::BadArguments,
+        Self::UnknownSession,
+        Self::NoNode,
+        Self::NoAuth,
+        Self::BadVersion,
+        Self::NoChildrenForEphemerals,
+        Self::NodeExists,
+        Self::NotEmpty,
+        Self::SessionExpired,
+        Self::InvalidAcl,
+        Self::SessionMoved,
+    ];
+
+    /// The code with this number, if a tree can answer it.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
     /// The number on ZooKeeper's wire.
     #[must_use]
     pub fn number(self) -> i32 {
@@ -248,6 +290,7 @@ impl fmt::Display for Code {
             Self::NotEmpty => "not empty",
             Self::SessionExpired => "session expired",
             Self::InvalidAcl => "invalid acl",
+            Self::SessionMoved => "session moved",
         })
     }
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 use milena_storage::ids::Timestamp;
 
-use super::command::{Acl, Acls, Command, CommandKind, Mode, Op, open_acl};
+use super::client_bytes::{client_requests, put_client_requests};
+use super::command::{Acl, Acls, Code, Command, CommandKind, Mode, Op, open_acl};
 use super::stat::SessionId;
-use super::wire::{Malformed, Reader, put_bytes};
+use super::wire::{Malformed, Reader, put_bytes, put_data};
 
 const VERSION: u8 = 1;
 /// Tag, length of the path, and at least a version: the least that an operation takes.
@@ -28,10 +29,7 @@ impl Command {
         match &self.kind {
             CommandKind::Multi(ops) => {
                 out.put_u8(0);
-                out.put_u32(u32::try_from(ops.len()).expect("a multi is bounded"));
-                for op in ops {
-                    put_op(&mut out, op);
-                }
+                put_ops(&mut out, ops);
             }
             CommandKind::OpenSession { timeout_millis } => {
                 out.put_u8(1);
@@ -40,6 +38,14 @@ impl Command {
             CommandKind::CloseSession { id } => {
                 out.put_u8(2);
                 out.put_i64(id.0);
+            }
+            CommandKind::Clients(requests) => {
+                out.put_u8(3);
+                put_client_requests(&mut out, requests);
+            }
+            CommandKind::Secret(secret) => {
+                out.put_u8(4);
+                out.put_slice(&secret.0);
             }
         }
         out
@@ -54,21 +60,33 @@ impl Command {
         let session = SessionId(input.i64("session")?);
         let time = Timestamp(input.i64("time")?);
         let kind = match input.u8("command kind")? {
-            0 => {
-                let count = input.count(SMALLEST_OP, "operation count")?;
-                let mut ops = Vec::with_capacity(count);
-                for _ in 0..count {
-                    ops.push(op(&mut input)?);
-                }
-                CommandKind::Multi(ops)
-            }
+            0 => CommandKind::Multi(ops(&mut input)?),
             1 => CommandKind::OpenSession { timeout_millis: input.i32("session time-out")? },
             2 => CommandKind::CloseSession { id: SessionId(input.i64("session")?) },
+            3 => CommandKind::Clients(client_requests(&mut input)?),
+            4 => CommandKind::Secret(input.secret()?),
             _ => return Err(input.malformed("command kind")),
         };
         input.end("command")?;
         Ok(Self { session, time, kind })
     }
+}
+
+pub(super) fn put_ops(out: &mut Vec<u8>, ops: &[Op]) {
+    out.put_u32(u32::try_from(ops.len()).expect("a multi is bounded"));
+    for op in ops {
+        put_op(out, op);
+    }
+}
+
+pub(super) fn ops(input: &mut Reader) -> Result<Vec<Op>, Malformed> {
+    let count = input.count(SMALLEST_OP, "operation count")?;
+    // An operation in memory is larger than its bytes, so the vector grows with what is there.
+    let mut ops = Vec::new();
+    for _ in 0..count {
+        ops.push(op(input)?);
+    }
+    Ok(ops)
 }
 
 fn put_op(out: &mut Vec<u8>, op: &Op) {
@@ -79,6 +97,7 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
         Op::SetAcl { .. } => 3,
         Op::Check { .. } => 4,
         Op::DeleteContainer { .. } => 5,
+        Op::Refuse { .. } => 6,
     };
     out.put_u8(tag);
     put_bytes(out, op.path().as_bytes());
@@ -86,11 +105,11 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
         Op::Create { data, acl, mode, .. } => {
             put_mode(out, *mode);
             put_acls(out, acl);
-            put_bytes(out, data);
+            put_data(out, data.as_ref());
         }
         Op::SetData { data, version, .. } => {
             out.put_i32(*version);
-            put_bytes(out, data);
+            put_data(out, data.as_ref());
         }
         Op::SetAcl { acl, version, .. } => {
             out.put_i32(*version);
@@ -98,6 +117,7 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
         }
         Op::Delete { version, .. } | Op::Check { version, .. } => out.put_i32(*version),
         Op::DeleteContainer { .. } => {}
+        Op::Refuse { code, .. } => out.put_i32(code.number()),
     }
 }
 
@@ -108,12 +128,12 @@ fn op(input: &mut Reader) -> Result<Op, Malformed> {
         0 => {
             let mode = mode(input)?;
             let acl = acls(input)?;
-            Op::Create { path, data: input.bytes("data")?, acl, mode }
+            Op::Create { path, data: input.data()?, acl, mode }
         }
         1 => Op::Delete { path, version: input.i32("version")? },
         2 => {
             let version = input.i32("version")?;
-            Op::SetData { path, data: input.bytes("data")?, version }
+            Op::SetData { path, data: input.data()?, version }
         }
         3 => {
             let version = input.i32("version")?;
@@ -121,6 +141,10 @@ fn op(input: &mut Reader) -> Result<Op, Malformed> {
         }
         4 => Op::Check { path, version: input.i32("version")? },
         5 => Op::DeleteContainer { path },
+        6 => {
+            let code = Code::from_number(input.i32("code")?);
+            Op::Refuse { path, code: code.ok_or_else(|| input.malformed("code"))? }
+        }
         _ => return Err(input.malformed("operation")),
     })
 }

@@ -6,7 +6,11 @@
 //!
 //! The semantics are ZooKeeper's (`PrepRequestProcessor`, `DataTree`), down to what a client can see in a `Stat`.
 
+mod acl;
 mod apply;
+mod apply_client;
+mod client;
+mod client_bytes;
 mod command;
 mod command_bytes;
 mod path;
@@ -23,13 +27,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use milena_storage::ids::Timestamp;
 
+pub use acl::{Guards, Id, Ids, Perms, fix as fix_acl, is_super, masked, permits};
+pub use client::{ClientKind, ClientRequest, PASSWORD_BYTES, Secret};
 pub use command::{
     ANY_VERSION, Acl, Acls, Code, Command, CommandKind, Mode, MultiError, Op, OpResult, Outcome, open_acl,
 };
 pub use path::{PathError, parent, validate as validate_path};
 pub use snapshot::SnapshotError;
 pub use stat::{MAX_TTL_MILLIS, Owner, SessionId, Stat, Zxid};
-pub use watch::{Event, EventKind, Lost, WatchKind, WatchMode, WatcherId, Watches};
+pub use watch::{Event, EventKind, Lost, WatchCount, WatchKind, WatchMode, WatcherId, Watches};
 pub use wire::Malformed;
 
 /// Most that one node may weigh (path, data and access list), as ZooKeeper's `jute.maxbuffer`.
@@ -40,11 +46,13 @@ pub const MAX_OPS: usize = 100_000;
 /// What a command did to the tree, in the order in which it did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    Created(Arc<str>),
-    Deleted(Arc<str>),
-    DataChanged(Arc<str>),
+    Created(Arc<str>, Guards),
+    Deleted(Arc<str>, Guards),
+    DataChanged(Arc<str>, Guards),
     AclChanged(Arc<str>),
     SessionOpened(SessionId),
+    /// The session is served by the connection that attached itself with this zxid.
+    SessionAttached(SessionId, Zxid),
     SessionClosed(SessionId),
 }
 
@@ -52,6 +60,9 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     pub timeout_millis: i32,
+    /// Zxid of the command that bound a client's session to the connection that serves it: only this one may use it.
+    /// Zero for the sessions of brokers, which have no such connection.
+    pub attached: Zxid,
     /// Derived from the nodes' owners.
     pub ephemerals: BTreeSet<Arc<str>>,
 }
@@ -64,13 +75,14 @@ pub struct Tree {
     sessions: BTreeMap<SessionId, Session>,
     /// Containers and TTL nodes: those that a timer may remove. Derived from the nodes' owners.
     perishable: BTreeSet<Arc<str>>,
+    secret: Option<Secret>,
     zxid: Zxid,
 }
 
 /// A node as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Node {
-    data: Bytes,
+    data: Option<Bytes>,
     acl: Acls,
     czxid: Zxid,
     mzxid: Zxid,
@@ -87,7 +99,7 @@ struct Node {
 }
 
 impl Node {
-    fn new(data: Bytes, acl: Acls, owner: Owner, zxid: Zxid, time: Timestamp) -> Self {
+    fn new(data: Option<Bytes>, acl: Acls, owner: Owner, zxid: Zxid, time: Timestamp) -> Self {
         Self {
             data,
             acl,
@@ -104,6 +116,10 @@ impl Node {
         }
     }
 
+    fn bytes(&self) -> &[u8] {
+        self.data.as_deref().unwrap_or_default()
+    }
+
     fn stat(&self) -> Stat {
         Stat {
             czxid: self.czxid,
@@ -114,7 +130,7 @@ impl Node {
             cversion: self.creations.wrapping_mul(2).wrapping_sub(self.children),
             aversion: self.aversion,
             ephemeral_owner: self.owner,
-            data_length: i32::try_from(self.data.len()).expect("data is at most a mebibyte"),
+            data_length: i32::try_from(self.bytes().len()).expect("data is at most a mebibyte"),
             num_children: self.children,
             pzxid: self.pzxid,
         }
@@ -132,16 +148,20 @@ impl Tree {
     /// were never created by a command, which is why their parents' cversions are negative.
     #[must_use]
     pub fn new() -> Self {
-        let reserved = |children| {
-            let mut node = Node::new(Bytes::new(), open_acl(), Owner::Nobody, Zxid::default(), Timestamp(0));
+        // The reserved node that a client could otherwise make larger than the rest (ZOOKEEPER-2014).
+        let read_only = Acls::from([Acl { perms: 1, scheme: "world".to_owned(), id: "anyone".to_owned() }]);
+        let reserved = |path: &str, children| {
+            let acl = if path == "/zookeeper/config" { Arc::clone(&read_only) } else { open_acl() };
+            let mut node = Node::new(Some(Bytes::new()), acl, Owner::Nobody, Zxid::default(), Timestamp(0));
             node.children = children;
             node
         };
         let nodes = [("/", 1), ("/zookeeper", 2), ("/zookeeper/config", 0), ("/zookeeper/quota", 0)];
         Self {
-            nodes: nodes.into_iter().map(|(path, count)| (Arc::from(path), reserved(count))).collect(),
+            nodes: nodes.into_iter().map(|(path, count)| (Arc::from(path), reserved(path, count))).collect(),
             sessions: BTreeMap::new(),
             perishable: BTreeSet::new(),
+            secret: None,
             zxid: Zxid::default(),
         }
     }
@@ -154,13 +174,25 @@ impl Tree {
 
     #[must_use]
     pub fn get(&self, path: &str) -> Option<(&[u8], Stat)> {
-        self.nodes.get(path).map(|node| (&*node.data, node.stat()))
+        self.nodes.get(path).map(|node| (node.bytes(), node.stat()))
     }
 
     /// Like [`Tree::get`], with the data as a cheap copy that outlives the borrow.
     #[must_use]
     pub fn get_shared(&self, path: &str) -> Option<(Bytes, Stat)> {
-        self.nodes.get(path).map(|node| (node.data.clone(), node.stat()))
+        self.nodes.get(path).map(|node| (node.data.clone().unwrap_or_default(), node.stat()))
+    }
+
+    /// All of a node that clients can see. Data that was never given is none, not empty.
+    #[must_use]
+    pub fn node(&self, path: &str) -> Option<(Option<&[u8]>, &Acls, Stat)> {
+        self.nodes.get(path).map(|node| (node.data.as_deref(), &node.acl, node.stat()))
+    }
+
+    /// The secret that session passwords are made with; none before the first was kept.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     #[must_use]
@@ -191,7 +223,7 @@ impl Tree {
                 .take_while(move |(key, _)| key.starts_with(&below))
                 .filter(|(key, _)| key.as_ref() != "/"),
         )
-        .map(|(key, node)| (key, &*node.data, node.stat()))
+        .map(|(key, node)| (key, node.bytes(), node.stat()))
     }
 
     #[must_use]

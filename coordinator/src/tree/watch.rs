@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::command::Acls;
 use super::path::parent;
 use super::stat::Zxid;
 use super::{Change, Tree};
@@ -22,6 +23,8 @@ pub enum WatchKind {
     Data,
     /// Left by getChildren.
     Child,
+    /// Both; only to look for watches and to remove them.
+    Any,
 }
 
 /// What `addWatch` registers; stays until removed.
@@ -48,63 +51,110 @@ pub struct Event {
     pub watcher: WatcherId,
     pub kind: EventKind,
     pub path: Arc<str>,
+    /// Only those who may read by this list are told, else a path that is nobody's business would leak
+    /// (CVE-2024-23944). None when a client asked about the path by its name.
+    pub guard: Option<Acls>,
 }
 
-/// How a watcher watches one path; several at once are possible.
+/// How a watcher watches one path in one table; several at once are possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Modes {
-    data: bool,
-    child: bool,
+    once: bool,
     persistent: bool,
     recursive: bool,
 }
 
-impl Modes {
-    fn is_none(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// The watches of one replica.
+/// ZooKeeper keeps data and child watches apart (`DataTree`), each with persistent ones among them.
 #[derive(Debug, Default)]
-pub struct Watches {
+struct Table {
     by_path: BTreeMap<Arc<str>, BTreeMap<WatcherId, Modes>>,
     by_watcher: BTreeMap<WatcherId, BTreeSet<Arc<str>>>,
     /// Recursive watches in `by_path`; while there are none, ancestors need no look.
     recursive: usize,
 }
 
+/// The watches of one replica.
+#[derive(Debug, Default)]
+pub struct Watches {
+    data: Table,
+    child: Table,
+}
+
+/// How many watches there are, for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchCount {
+    pub watchers: usize,
+    pub paths: usize,
+    pub watches: usize,
+}
+
 impl Watches {
     /// Leaves a one-shot watch, as a read does.
     pub fn watch(&mut self, watcher: WatcherId, path: &str, kind: WatchKind) {
-        self.change(watcher, path, |modes| match kind {
-            WatchKind::Data => modes.data = true,
-            WatchKind::Child => modes.child = true,
-        });
+        for table in self.tables(kind) {
+            table.change(watcher, path, |modes| modes.once = true);
+        }
     }
 
     /// Registers a watch that stays. A recursive one replaces a plain one on the same path, and the other way round.
     pub fn add(&mut self, watcher: WatcherId, path: &str, mode: WatchMode) {
-        self.change(watcher, path, |modes| {
-            modes.recursive = mode == WatchMode::PersistentRecursive;
-            modes.persistent = mode == WatchMode::Persistent;
-        });
+        for table in self.tables(WatchKind::Any) {
+            table.change(watcher, path, |modes| {
+                modes.recursive = mode == WatchMode::PersistentRecursive;
+                modes.persistent = mode == WatchMode::Persistent;
+            });
+        }
     }
 
-    /// Removes every watch of a watcher on a path; says whether there was one (else ZooKeeper's −121).
-    pub fn remove(&mut self, watcher: WatcherId, path: &str) -> bool {
-        let had = self.by_path.get(path).is_some_and(|watchers| watchers.contains_key(&watcher));
+    /// Removes a watcher's watches of a kind on a path, those that stay included; says whether there was one (else
+    /// ZooKeeper's −121).
+    pub fn remove(&mut self, watcher: WatcherId, path: &str, kind: WatchKind) -> bool {
+        let had = self.has(watcher, path, kind);
         if had {
-            self.change(watcher, path, |modes| *modes = Modes::default());
+            for table in self.tables(kind) {
+                table.change(watcher, path, |modes| *modes = Modes::default());
+            }
         }
         had
     }
 
+    /// Whether a watcher has a watch of a kind on a path.
+    #[must_use]
+    pub fn has(&self, watcher: WatcherId, path: &str, kind: WatchKind) -> bool {
+        let here = |table: &Table| table.by_path.get(path).is_some_and(|all| all.contains_key(&watcher));
+        kind != WatchKind::Child && here(&self.data) || kind != WatchKind::Data && here(&self.child)
+    }
+
     /// Forgets a watcher: its connection is gone.
     pub fn forget(&mut self, watcher: WatcherId) {
-        for path in self.by_watcher.get(&watcher).cloned().unwrap_or_default() {
-            self.change(watcher, &path, |modes| *modes = Modes::default());
+        for table in self.tables(WatchKind::Any) {
+            for path in table.by_watcher.get(&watcher).cloned().unwrap_or_default() {
+                table.change(watcher, &path, |modes| *modes = Modes::default());
+            }
         }
+    }
+
+    /// Data watches, as ZooKeeper's `wchs` counts them.
+    #[must_use]
+    pub fn count(&self) -> WatchCount {
+        WatchCount {
+            watchers: self.data.by_watcher.len(),
+            paths: self.data.by_path.len(),
+            watches: self.data.by_watcher.values().map(BTreeSet::len).sum(),
+        }
+    }
+
+    /// Paths that one watcher watches, in either table.
+    #[must_use]
+    pub fn held_by(&self, watcher: WatcherId) -> usize {
+        let held = |table: &Table| table.by_watcher.get(&watcher).map_or(0, BTreeSet::len);
+        held(&self.data) + held(&self.child)
+    }
+
+    fn tables(&mut self, kind: WatchKind) -> impl Iterator<Item = &mut Table> {
+        let data = (kind != WatchKind::Child).then_some(&mut self.data);
+        let child = (kind != WatchKind::Data).then_some(&mut self.child);
+        data.into_iter().chain(child)
     }
 
     /// Re-registers one-shot watches after a reconnect, and says what the watcher missed since `seen`
@@ -114,7 +164,10 @@ impl Watches {
         let mut missed = Vec::new();
         let mut again =
             |table: &mut Self, path: &str, kind, missed_event: Option<EventKind>| match missed_event {
-                Some(kind) => missed.push(Event { watcher, kind, path: Arc::from(path) }),
+                Some(kind) => {
+                    let guard = tree.acl(path).cloned();
+                    missed.push(Event { watcher, kind, path: Arc::from(path), guard });
+                }
                 None => table.watch(watcher, path, kind),
             };
         for path in lost.data {
@@ -141,36 +194,57 @@ impl Watches {
     /// The events of one change, in ZooKeeper's order: the node's own, then its parent's. Among watchers, by id.
     pub fn fire(&mut self, change: &Change) -> Vec<Event> {
         let mut events = Vec::new();
-        match change {
-            Change::Created(path) => {
-                self.trigger(path, EventKind::Created, &mut events);
-                self.trigger_parent(path, &mut events);
-            }
-            Change::Deleted(path) => {
-                self.trigger(path, EventKind::Deleted, &mut events);
-                self.trigger_parent(path, &mut events);
-            }
-            Change::DataChanged(path) => self.trigger(path, EventKind::DataChanged, &mut events),
-            Change::AclChanged(_) | Change::SessionOpened(_) | Change::SessionClosed(_) => {}
+        let (path, guards, kind) = match change {
+            Change::Created(path, guards) => (path, guards, EventKind::Created),
+            Change::Deleted(path, guards) => (path, guards, EventKind::Deleted),
+            Change::DataChanged(path, guards) => (path, guards, EventKind::DataChanged),
+            Change::AclChanged(_)
+            | Change::SessionOpened(_)
+            | Change::SessionAttached(..)
+            | Change::SessionClosed(_) => return events,
+        };
+        let mut woken = self.data.trigger(path, kind);
+        if kind == EventKind::Deleted {
+            woken.extend(self.child.trigger(path, kind));
+        }
+        push(&mut events, woken, kind, path, &guards.node);
+        if kind != EventKind::DataChanged
+            && !self.child.by_path.is_empty()
+            && let Some(parent) = parent(path)
+        {
+            let parent: Arc<str> = Arc::from(parent);
+            let woken = self.child.trigger(&parent, EventKind::ChildrenChanged);
+            push(&mut events, woken, EventKind::ChildrenChanged, &parent, &guards.parent);
         }
         events
     }
+}
 
-    fn trigger_parent(&mut self, path: &str, events: &mut Vec<Event>) {
-        if let Some(parent) = parent(path) {
-            self.trigger(&Arc::from(parent), EventKind::ChildrenChanged, events);
-        }
-    }
+fn push(events: &mut Vec<Event>, woken: BTreeSet<WatcherId>, kind: EventKind, path: &Arc<str>, guard: &Acls) {
+    events.extend(woken.into_iter().map(|watcher| Event {
+        watcher,
+        kind,
+        path: Arc::clone(path),
+        guard: Some(Arc::clone(guard)),
+    }));
+}
 
-    fn trigger(&mut self, path: &Arc<str>, kind: EventKind, events: &mut Vec<Event>) {
+impl Table {
+    /// Who hears of this; one-shot watches on the path itself are gone after it.
+    fn trigger(&mut self, path: &Arc<str>, kind: EventKind) -> BTreeSet<WatcherId> {
         let mut woken = BTreeSet::new();
+        if self.by_path.is_empty() {
+            return woken;
+        }
+        let is_of_children = kind == EventKind::ChildrenChanged;
+        let hears = |modes: &Modes| modes.once || modes.persistent || modes.recursive && !is_of_children;
         if let Some(watchers) = self.by_path.get(path) {
-            woken.extend(watchers.iter().filter(|(_, modes)| modes.hear(kind)).map(|(watcher, _)| *watcher));
+            woken.extend(watchers.iter().filter(|(_, modes)| hears(modes)).map(|(watcher, _)| *watcher));
         }
         for watcher in &woken {
-            self.change(*watcher, path, |modes| modes.spend(kind));
+            self.change(*watcher, path, |modes| modes.once = false);
         }
-        if self.recursive > 0 && kind != EventKind::ChildrenChanged {
+        if self.recursive > 0 && !is_of_children {
             let mut at = path.as_ref();
             while let Some(above) = parent(at) {
                 let watchers = self.by_path.get(above).into_iter().flatten();
@@ -178,7 +252,7 @@ impl Watches {
                 at = above;
             }
         }
-        events.extend(woken.into_iter().map(|watcher| Event { watcher, kind, path: Arc::clone(path) }));
+        woken
     }
 
     fn change(&mut self, watcher: WatcherId, path: &str, change: impl FnOnce(&mut Modes)) {
@@ -192,7 +266,7 @@ impl Watches {
         change(modes);
         let now = *modes;
         self.recursive = self.recursive + usize::from(now.recursive) - usize::from(was_recursive);
-        if !now.is_none() {
+        if now != Modes::default() {
             self.by_watcher.entry(watcher).or_default().insert(path);
             return;
         }
@@ -205,25 +279,6 @@ impl Watches {
             if paths.is_empty() {
                 self.by_watcher.remove(&watcher);
             }
-        }
-    }
-}
-
-impl Modes {
-    fn hear(self, kind: EventKind) -> bool {
-        match kind {
-            EventKind::Created | EventKind::DataChanged => self.data || self.persistent || self.recursive,
-            EventKind::Deleted => self.data || self.child || self.persistent || self.recursive,
-            EventKind::ChildrenChanged => self.child || self.persistent,
-        }
-    }
-
-    /// One-shot watches are gone once they fired; a deletion fires both kinds.
-    fn spend(&mut self, kind: EventKind) {
-        match kind {
-            EventKind::Created | EventKind::DataChanged => self.data = false,
-            EventKind::Deleted => (self.data, self.child) = (false, false),
-            EventKind::ChildrenChanged => self.child = false,
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use bytes::{Buf, BufMut, Bytes};
 
+use super::client::Secret;
+
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is malformed, {left} bytes before the end")]
@@ -15,6 +17,16 @@ pub struct Malformed {
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_u32(u32::try_from(bytes.len()).expect("nothing in a tree is longer than a mebibyte"));
     out.put_slice(bytes);
+}
+
+/// A length that no data has stands for data that is missing.
+const MISSING: u32 = u32::MAX;
+
+pub(super) fn put_data(out: &mut Vec<u8>, data: Option<&Bytes>) {
+    match data {
+        Some(data) => put_bytes(out, data),
+        None => out.put_u32(MISSING),
+    }
 }
 
 /// Reads from the front; every method fails rather than read past the end.
@@ -50,6 +62,20 @@ impl Reader {
         let bytes = Bytes::copy_from_slice(&self.0[..length]);
         self.0.advance(length);
         Ok(bytes)
+    }
+
+    pub(super) fn data(&mut self) -> Result<Option<Bytes>, Malformed> {
+        if self.0.starts_with(&MISSING.to_be_bytes()) {
+            self.0.advance(4);
+            return Ok(None);
+        }
+        self.bytes("data").map(Some)
+    }
+
+    pub(super) fn secret(&mut self) -> Result<Secret, Malformed> {
+        let mut secret = Secret::default();
+        self.0.try_copy_to_slice(&mut secret.0).map_err(|_| self.malformed("secret"))?;
+        Ok(secret)
     }
 
     pub(super) fn string(&mut self, what: &'static str) -> Result<String, Malformed> {

@@ -4,7 +4,8 @@
 
 use bytes::Bytes;
 use milena_coordinator::tree::{
-    ANY_VERSION, Acl, Acls, CommandKind, MAX_NODE_BYTES, Mode, Op, SessionId, open_acl,
+    ANY_VERSION, Acl, Acls, ClientKind, ClientRequest, Code, CommandKind, Id, Ids, MAX_NODE_BYTES, Mode, Op,
+    SessionId, Zxid, open_acl,
 };
 
 /// `create PATH [MODE] [data=..] [acl=..]`, `delete|check PATH [version=..]`, `set PATH DATA [version=..]`,
@@ -17,7 +18,7 @@ pub(crate) fn op(line: &str) -> Option<Op> {
     Some(match words[0] {
         "create" => Op::Create {
             path: path(),
-            data: option("data").map_or(Bytes::new(), data),
+            data: option("data").map_or(Some(Bytes::new()), data),
             acl: option("acl").map_or_else(open_acl, acl),
             mode: words.get(2).filter(|word| !word.contains('=')).map_or(Mode::Persistent, |word| mode(word)),
         },
@@ -26,6 +27,7 @@ pub(crate) fn op(line: &str) -> Option<Op> {
         "acl" => Op::SetAcl { path: path(), acl: acl(words[2]), version },
         "check" => Op::Check { path: path(), version },
         "remove" => Op::DeleteContainer { path: path() },
+        "refuse" => Op::Refuse { path: path(), code: Code::NoAuth },
         _ => return None,
     })
 }
@@ -58,14 +60,43 @@ pub(crate) fn text(word: &str) -> String {
     out
 }
 
-/// `max` and `max+1` stand for the largest data of a node with a path of two bytes, and one more.
-fn data(word: &str) -> Bytes {
+/// `client SESSION@ATTACHED IDENTITIES | REQUEST`: operations with ` | ` between, or one of `open MILLIS`,
+/// `attach SESSION MILLIS`, `expire SESSION ATTACHED`, `close`, `sync`.
+pub(crate) fn client_request(line: &str) -> Option<ClientRequest> {
+    let mut parts = line.strip_prefix("client ")?.split(" | ");
+    let mut head = parts.next().unwrap().split(' ');
+    let (who, attached) = head.next().unwrap().split_once('@').unwrap();
+    let ids = head.map(|id| {
+        let (scheme, id) = id.split_once(':').unwrap();
+        Id { scheme: scheme.to_owned(), id: id.to_owned() }
+    });
+    let ids: Ids = ids.collect();
+    let asked: Vec<&str> = parts.collect();
+    let words: Vec<&str> = asked[0].split(' ').collect();
+    let kind = match words[0] {
+        "open" => ClientKind::Open { timeout_millis: words[1].parse().unwrap() },
+        "attach" => ClientKind::Attach { id: session(words[1]), timeout_millis: words[2].parse().unwrap() },
+        "expire" => ClientKind::Expire { id: session(words[1]), attached: Zxid(session(words[2]).0) },
+        "close" => ClientKind::Close,
+        "sync" => ClientKind::Sync,
+        _ => ClientKind::Multi(asked.iter().map(|line| op(line).unwrap()).collect()),
+    };
+    Some(ClientRequest { session: session(who), attached: Zxid(session(attached).0), ids, kind })
+}
+
+/// `none` is no data at all; `max` and `max+1` stand for the largest data of a node with a path of two bytes, and one
+/// more.
+fn data(word: &str) -> Option<Bytes> {
+    if word == "none" {
+        return None;
+    }
     let weight_of_the_rest = 2 + 5 + 6 + 12;
-    match word {
+    let bytes = match word {
         "max" => vec![b'x'; MAX_NODE_BYTES - weight_of_the_rest].into(),
         "max+1" => vec![b'x'; MAX_NODE_BYTES - weight_of_the_rest + 1].into(),
         word => Bytes::copy_from_slice(word.as_bytes()),
-    }
+    };
+    Some(bytes)
 }
 
 /// `scheme:id:perms`, several with commas; `none` for an empty list.
@@ -74,8 +105,9 @@ fn acl(word: &str) -> Acls {
         return Acls::from([]);
     }
     let entry = |word: &str| {
-        let parts: Vec<&str> = word.split(':').collect();
-        Acl { scheme: parts[0].to_owned(), id: parts[1].to_owned(), perms: parts[2].parse().unwrap() }
+        let (scheme, rest) = word.split_once(':').unwrap();
+        let (id, perms) = rest.rsplit_once(':').unwrap();
+        Acl { scheme: scheme.to_owned(), id: id.to_owned(), perms: perms.parse().unwrap() }
     };
     word.split(',').map(entry).collect()
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use milena_coordinator::tree::{
-    Change, Code, Command, CommandKind, Mode, Op, Outcome, Owner, SessionId, Tree, Zxid, parent,
+    Change, ClientKind, ClientRequest, Code, Command, CommandKind, Id, Ids, Mode, Op, Outcome, Owner,
+    SessionId, Tree, Zxid, parent,
 };
 use milena_storage::ids::Timestamp;
 use proptest::prelude::*;
@@ -44,23 +45,39 @@ fn step() -> impl Strategy<Value = (u64, usize, Kind)> {
         6 => (any::<bool>(), prop::collection::vec(op(), 1..5)).prop_map(|(mine, ops)| Kind::Multi(mine, ops)),
         1 => Just(Kind::Open),
         1 => Just(Kind::Close),
+        3 => prop::collection::vec(asked(), 1..4).prop_map(Kind::Clients),
     ];
     (0u64..2, 0usize..4, kind)
 }
 
+/// What a client asks; its session is put in when the sessions are known.
+fn asked() -> impl Strategy<Value = ClientKind> {
+    prop_oneof![
+        4 => prop::collection::vec(op(), 1..4).prop_map(ClientKind::Multi),
+        1 => Just(ClientKind::Open { timeout_millis: 4000 }),
+        1 => Just(ClientKind::Attach { id: SessionId::NONE, timeout_millis: 5000 }),
+        1 => Just(ClientKind::Close),
+        1 => Just(ClientKind::Expire { id: SessionId::NONE, attached: Zxid::default() }),
+        1 => Just(ClientKind::Sync),
+    ]
+}
+
 #[derive(Clone, Debug)]
 enum Kind {
+    Clients(Vec<ClientKind>),
     Multi(bool, Vec<Op>),
     Open,
     Close,
 }
 
 fn commands(steps: &[(u64, usize, Kind)]) -> Vec<(Zxid, Command)> {
-    let (mut term, mut zxid, mut sessions) = (1, Zxid::default(), vec![SessionId(77)]);
+    let (mut term, mut last, mut sessions) = (1, Zxid::default(), vec![SessionId(77)]);
+    let mut zxid;
     let mut commands = Vec::new();
     for (time, (grow, number, kind)) in (0i64..).zip(steps) {
         term += grow;
-        zxid = zxid.next(term);
+        zxid = last.next(term);
+        last = zxid;
         let known = sessions[number % sessions.len()];
         let (session, kind) = match kind {
             Kind::Multi(mine, ops) => {
@@ -71,10 +88,46 @@ fn commands(steps: &[(u64, usize, Kind)]) -> Vec<(Zxid, Command)> {
                 (SessionId::NONE, CommandKind::OpenSession { timeout_millis: 6000 })
             }
             Kind::Close => (SessionId::NONE, CommandKind::CloseSession { id: known }),
+            Kind::Clients(asked) => {
+                let requests = clients(asked, *number, zxid, &mut sessions);
+                let taken = requests.iter().filter(|request| request.kind != ClientKind::Sync).count();
+                last = Zxid(zxid.0 + i64::try_from(taken).unwrap().max(1) - 1);
+                (SessionId::NONE, CommandKind::Clients(requests))
+            }
         };
         commands.push((zxid, Command { session, time: Timestamp(time * 10), kind }));
     }
     commands
+}
+
+/// Requests of a session that serves, or once did, or never was.
+fn clients(
+    asked: &[ClientKind],
+    number: usize,
+    first: Zxid,
+    sessions: &mut Vec<SessionId>,
+) -> Vec<ClientRequest> {
+    let mut next = first.0;
+    let mut requests = Vec::new();
+    for kind in asked {
+        let id = sessions[(number + requests.len()) % sessions.len()];
+        let attached = Zxid(id.0);
+        let kind = match kind {
+            ClientKind::Attach { timeout_millis, .. } => {
+                ClientKind::Attach { id, timeout_millis: *timeout_millis }
+            }
+            ClientKind::Expire { .. } => ClientKind::Expire { id, attached },
+            ClientKind::Open { .. } => {
+                sessions.push(SessionId(next));
+                kind.clone()
+            }
+            other => other.clone(),
+        };
+        next += i64::from(kind != ClientKind::Sync);
+        let who = Id { scheme: "digest".into(), id: format!("u:{number}") };
+        requests.push(ClientRequest { session: id, attached, ids: Ids::from([who]), kind });
+    }
+    requests
 }
 
 /// What a tree must look like from outside at any moment.
@@ -116,7 +169,7 @@ fn check_invariants(tree: &Tree) {
 /// A tree without its zxid: what a refused command must leave alone.
 fn content(tree: &Tree) -> Vec<u8> {
     let bytes = tree.encode();
-    // Behind the magic, the checksum and the zxid.
+    // Behind the magic, the version, the checksum and the zxid.
     bytes[20..].to_vec()
 }
 
@@ -148,7 +201,8 @@ proptest! {
         for (zxid, command) in commands(&steps) {
             let before = content(&tree);
             let (outcome, changes) = tree.apply(zxid, &command);
-            prop_assert_eq!(tree.zxid(), zxid);
+            let batch = matches!(command.kind, CommandKind::Clients(_));
+            prop_assert!(batch || tree.zxid() == zxid);
             if matches!(outcome, Outcome::Multi(Err(_)) | Outcome::Refused(_)) {
                 prop_assert_eq!(before, content(&tree), "{:?} was refused", command);
                 prop_assert!(changes.is_empty());
@@ -167,8 +221,8 @@ proptest! {
         for (zxid, command) in commands(&steps) {
             for change in tree.apply(zxid, &command).1 {
                 match change {
-                    Change::Created(path) => known.push(path.to_string()),
-                    Change::Deleted(path) => known.retain(|other| **other != *path),
+                    Change::Created(path, _) => known.push(path.to_string()),
+                    Change::Deleted(path, _) => known.retain(|other| **other != *path),
                     _ => {}
                 }
             }

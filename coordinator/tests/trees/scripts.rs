@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use milena_coordinator::tree::{
-    Change, Command, CommandKind, Event, Lost, Op, OpResult, Outcome, Owner, SessionId, Stat, Tree,
-    WatchKind, WatchMode, WatcherId, Watches, Zxid,
+    Change, ClientKind, Command, CommandKind, Event, Lost, Op, OpResult, Outcome, Owner, SessionId, Stat,
+    Tree, WatchKind, WatchMode, WatcherId, Watches, Zxid,
 };
 use milena_storage::ids::Timestamp;
 
-use crate::command::{op, session, session_command, text};
+use crate::command::{client_request, op, session, session_command, text};
 
 #[test]
 fn every_script_leaves_its_trace() {
@@ -76,6 +76,9 @@ impl World {
         if let Some(ops) = lines.iter().map(|line| op(line)).collect::<Option<Vec<Op>>>() {
             return self.apply(on_behalf, CommandKind::Multi(ops));
         }
+        if let Some(requests) = lines.iter().map(|line| client_request(line)).collect::<Option<Vec<_>>>() {
+            return self.apply(on_behalf, CommandKind::Clients(requests));
+        }
         if let Some(kind) = session_command(lines[0]) {
             return self.apply(on_behalf, kind);
         }
@@ -114,8 +117,10 @@ impl World {
                 None => out.push_str("none\n"),
             },
             "get" => {
-                let data =
-                    self.tree.get(words[1]).map(|(data, _)| String::from_utf8_lossy(data).into_owned());
+                let node = self.tree.node(words[1]);
+                let data = node.map(|(data, ..)| {
+                    data.map_or("(missing)".into(), |data| String::from_utf8_lossy(data).into_owned())
+                });
                 writeln!(out, "{data:?}").unwrap();
             }
             "getacl" => {
@@ -131,7 +136,11 @@ impl World {
             }
             "sessions" => {
                 for (id, session) in self.tree.sessions() {
-                    writeln!(out, "{id} {}ms {:?}", session.timeout_millis, session.ephemerals).unwrap();
+                    write!(out, "{id} {}ms {:?}", session.timeout_millis, session.ephemerals).unwrap();
+                    if session.attached != Zxid::default() {
+                        write!(out, " attached {}", session.attached).unwrap();
+                    }
+                    out.push('\n');
                 }
             }
             "perished" => {
@@ -151,7 +160,14 @@ impl World {
             ("watch", Some("recursive")) => {
                 self.watches.add(watcher, words[3], WatchMode::PersistentRecursive)
             }
-            ("unwatch", Some(path)) => writeln!(out, "{}", self.watches.remove(watcher, path)).unwrap(),
+            ("unwatch", Some(path)) => {
+                let kind = match words.get(3) {
+                    Some(&"data") => WatchKind::Data,
+                    Some(&"child") => WatchKind::Child,
+                    _ => WatchKind::Any,
+                };
+                writeln!(out, "{}", self.watches.remove(watcher, path, kind)).unwrap();
+            }
             ("forget", None) => self.watches.forget(watcher),
             ("again", Some(seen)) => {
                 let of = |kind: &str| -> Vec<&str> {
@@ -176,14 +192,34 @@ fn show_outcome(outcome: &Outcome, kind: &CommandKind, out: &mut String) {
             writeln!(out, "{}", shown.join(", ")).unwrap();
         }
         Outcome::Multi(Err(error)) => {
-            let CommandKind::Multi(ops) = kind else { panic!("{kind:?} had a multi's outcome") };
-            let codes: Vec<i32> = error.codes(ops.len()).map(|code| code.number()).collect();
+            let codes: Vec<i32> = error.codes(ops_of(kind)).map(|code| code.number()).collect();
             writeln!(out, "failed {codes:?}: {}", error.code).unwrap();
         }
         Outcome::SessionOpened(id) => writeln!(out, "opened {id}").unwrap(),
         Outcome::SessionClosed(gone) => writeln!(out, "closed with {}", gone.len()).unwrap(),
+        Outcome::SessionAttached => out.push_str("attached\n"),
+        Outcome::Synced => out.push_str("synced\n"),
+        Outcome::SecretKept => out.push_str("secret kept\n"),
+        Outcome::Clients(outcomes) => {
+            let CommandKind::Clients(requests) = kind else { panic!("{kind:?} had a batch's outcome") };
+            out.pop();
+            out.push('\n');
+            for ((zxid, outcome), request) in outcomes.iter().zip(requests) {
+                write!(out, "  {zxid} ").unwrap();
+                let kind = match &request.kind {
+                    ClientKind::Multi(ops) => CommandKind::Multi(ops.clone()),
+                    _ => CommandKind::Multi(Vec::new()),
+                };
+                show_outcome(outcome, &kind, out);
+            }
+        }
         Outcome::Refused(code) => writeln!(out, "refused {}: {code}", code.number()).unwrap(),
     }
+}
+
+fn ops_of(kind: &CommandKind) -> usize {
+    let CommandKind::Multi(ops) = kind else { panic!("{kind:?} had a multi's outcome") };
+    ops.len()
 }
 
 fn show_result(result: &OpResult) -> String {
@@ -198,18 +234,19 @@ fn show_result(result: &OpResult) -> String {
 
 fn show_change(change: &Change, out: &mut String) {
     match change {
-        Change::Created(path) => writeln!(out, "  + {path}"),
-        Change::Deleted(path) => writeln!(out, "  - {path}"),
-        Change::DataChanged(path) => writeln!(out, "  = {path}"),
+        Change::Created(path, _) => writeln!(out, "  + {path}"),
+        Change::Deleted(path, _) => writeln!(out, "  - {path}"),
+        Change::DataChanged(path, _) => writeln!(out, "  = {path}"),
         Change::AclChanged(path) => writeln!(out, "  acl {path}"),
         Change::SessionOpened(id) => writeln!(out, "  session {id} opened"),
+        Change::SessionAttached(id, zxid) => writeln!(out, "  session {id} attached {zxid}"),
         Change::SessionClosed(id) => writeln!(out, "  session {id} closed"),
     }
     .unwrap();
 }
 
 fn show_event(event: &Event, out: &mut String) {
-    let Event { watcher: WatcherId(watcher), kind, path } = event;
+    let Event { watcher: WatcherId(watcher), kind, path, .. } = event;
     writeln!(out, "    watcher {watcher}: {kind:?} {path}").unwrap();
 }
 
