@@ -1,4 +1,4 @@
-//! `milena-coordinator` decides: the tree, the controller, the metadata image, groups.
+//! `milena-coordinator` decides: the tree, the controller, the metadata image, groups, transactions.
 //!
 //! Outside `ensemble/` it must never do I/O, be `async`, ask a clock, draw random numbers, or iterate an
 //! unordered map.
@@ -7,4 +7,5 @@ pub mod controller;
 pub mod ensemble;
 pub mod group;
 pub mod image;
+pub mod transaction;
 pub mod tree;

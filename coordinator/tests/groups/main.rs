@@ -6,6 +6,8 @@
 
 mod command;
 mod random;
+#[path = "../runner/mod.rs"]
+mod runner;
 mod scripts;
 mod show;
 mod world;

@@ -8,7 +8,7 @@
 
 mod group_metadata;
 mod offset_commit;
-pub(super) mod wire;
+pub(crate) mod wire;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;

@@ -48,6 +48,10 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
+    pub(crate) fn i8(&mut self, field: &'static str) -> Result<i8, WireError> {
+        Ok(i8::from_be_bytes(self.array(field)?))
+    }
+
     pub(crate) fn i16(&mut self, field: &'static str) -> Result<i16, WireError> {
         Ok(i16::from_be_bytes(self.array(field)?))
     }
@@ -149,6 +153,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// As above; `None` for a null array.
+    pub(crate) fn nullable_array_len(
+        &mut self,
+        field: &'static str,
+        flexible: bool,
+    ) -> Result<Option<usize>, WireError> {
+        let null: &[u8] = if flexible { &[0] } else { &[0xff; 4] };
+        if self.bytes[self.at..].starts_with(null) {
+            self.at += null.len();
+            return Ok(None);
+        }
+        self.array_len(field, flexible).map(Some)
+    }
+
     /// Hands each tagged field to `take` as its tag and its bytes.
     pub(crate) fn tags(
         &mut self,
@@ -173,6 +191,10 @@ impl Writer {
 
     pub(crate) fn finish(self) -> Bytes {
         self.0.freeze()
+    }
+
+    pub(crate) fn i8(&mut self, value: i8) {
+        self.0.put_i8(value);
     }
 
     pub(crate) fn i16(&mut self, value: i16) {
@@ -238,5 +260,23 @@ impl Writer {
     pub(crate) fn array_len(&mut self, field: &'static str, count: usize) -> Result<(), WireError> {
         self.0.put_i32(i32::try_from(count).map_err(|_| WireError::TooLong { field, length: count })?);
         Ok(())
+    }
+
+    pub(crate) fn any_array_len(
+        &mut self,
+        field: &'static str,
+        count: usize,
+        flexible: bool,
+    ) -> Result<(), WireError> {
+        if !flexible {
+            return self.array_len(field, count);
+        }
+        let length = u32::try_from(count).ok().and_then(|count| count.checked_add(1));
+        self.varint(length.ok_or(WireError::TooLong { field, length: count })?);
+        Ok(())
+    }
+
+    pub(crate) fn null_array(&mut self, flexible: bool) {
+        if flexible { self.varint(0) } else { self.i32(-1) }
     }
 }

@@ -1,0 +1,11 @@
+//! The transaction machine from outside: scripts with their expected traces, and random runs with invariants.
+//!
+//! Must never use a clock or a runtime: the world is a value.
+
+#![allow(clippy::unwrap_used, reason = "clippy only knows #[test] functions, and all of this is a test")]
+
+mod random;
+#[path = "../runner/mod.rs"]
+mod runner;
+mod scripts;
+mod world;
