@@ -9,9 +9,10 @@ use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use kafka_protocol::messages::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
     LeaveGroupResponse, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
+    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
-use milena_storage::ids::Timestamp;
+use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
 use uuid::Uuid;
 
 use super::{Record, TimerKey};
@@ -41,6 +42,8 @@ pub enum Request {
     Leave(LeaveGroupRequest),
     /// Topics carry name and id, whichever of them the client sent.
     Commit(OffsetCommitRequest),
+    /// The runtime has seen to it that the transaction knows this partition of the internal topic.
+    CommitInTransaction(TxnOffsetCommitRequest),
     FetchOffsets {
         group: OffsetFetchRequestGroup,
         require_stable: bool,
@@ -66,6 +69,7 @@ pub enum Reply {
     Heartbeat(HeartbeatResponse),
     Leave(LeaveGroupResponse),
     Commit(OffsetCommitResponse),
+    CommitInTransaction(TxnOffsetCommitResponse),
     FetchOffsets(OffsetFetchResponseGroup),
     DeleteOffsets(OffsetDeleteResponse),
     List(ListGroupsResponse),
@@ -98,6 +102,8 @@ pub enum Input {
 #[derive(Debug, Default)]
 pub struct Output {
     pub records: Vec<Record>,
+    /// Set if the records belong to a transaction: they are appended as such, and applied with `apply_in_transaction`.
+    pub transaction: Option<(ProducerId, ProducerEpoch)>,
     /// To be sent once the records of this output, or if it has none those written before, are committed.
     pub replies: Vec<(Ticket, Reply)>,
     /// `Some` sets or moves a deadline, `None` cancels it; later entries win.
@@ -123,6 +129,7 @@ response! {
     Heartbeat => HeartbeatResponse,
     Leave => LeaveGroupResponse,
     Commit => OffsetCommitResponse,
+    CommitInTransaction => TxnOffsetCommitResponse,
     FetchOffsets => OffsetFetchResponseGroup,
     DeleteOffsets => OffsetDeleteResponse,
 }

@@ -21,6 +21,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::offsets::txn_commit_refusal;
 use super::{Caller, GroupConfig, Reply, Request, classic};
 
 /// Records hold strings of at most 32,767 bytes, and a member id is a client's string with 37 more. Kafka meets
@@ -45,6 +46,7 @@ pub fn precheck(config: &GroupConfig, caller: &Caller, request: &Request) -> Opt
         Request::Commit(commit) if commit.group_id.len() > MAX_STRING => {
             Some(ResponseError::UnknownServerError)
         }
+        Request::CommitInTransaction(commit) => check_group(&commit.group_id),
         Request::Commit(_)
         | Request::FetchOffsets { .. }
         | Request::List { .. }
@@ -96,6 +98,7 @@ pub fn refusal(version: i16, request: &Request, error: ResponseError) -> Reply {
         Request::Heartbeat(_) => Reply::Heartbeat(HeartbeatResponse::default().with_error_code(code)),
         Request::Leave(_) => Reply::Leave(LeaveGroupResponse::default().with_error_code(code)),
         Request::Commit(commit) => Reply::Commit(commit_refusal(commit, error)),
+        Request::CommitInTransaction(commit) => Reply::CommitInTransaction(txn_commit_refusal(commit, error)),
         Request::FetchOffsets { group, .. } => Reply::FetchOffsets(fetch_refusal(version, group, error)),
         Request::DeleteOffsets(_) => {
             Reply::DeleteOffsets(OffsetDeleteResponse::default().with_error_code(code))

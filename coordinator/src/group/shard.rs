@@ -4,7 +4,7 @@
 //! is lost with the shard and rebuilt from the log.
 
 use kafka_protocol::messages::ListGroupsResponse;
-use milena_storage::ids::Timestamp;
+use milena_storage::ids::{ProducerId, Timestamp};
 
 use super::classic::{self, ClassicGroup, Groups};
 use super::offsets::{self, Offsets};
@@ -64,17 +64,47 @@ impl GroupShard {
         Ok(())
     }
 
+    /// Takes over one record of a transaction that is open; `end_transaction` makes it count or forgets it.
+    ///
+    /// # Errors
+    /// As `apply`.
+    pub fn apply_in_transaction(
+        &mut self,
+        producer: ProducerId,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), WireError> {
+        match Record::decode(key, value)? {
+            Change::Offset(key, Some(commit)) => {
+                self.know_group_of(&key, &commit);
+                self.offsets.put_pending(producer, key, commit);
+            }
+            // Transactions only commit offsets.
+            Change::Offset(..) | Change::Group(..) | Change::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes over a transaction's end, once its marker is in the log.
+    pub fn end_transaction(&mut self, producer: ProducerId, commit: bool) {
+        self.offsets.end_transaction(producer, commit);
+    }
+
     fn apply_offset(&mut self, key: OffsetKey, commit: Option<OffsetCommit>) {
         let Some(commit) = commit else {
             self.offsets.take(&key);
             return;
         };
+        self.know_group_of(&key, &commit);
+        self.offsets.put(key, commit);
+    }
+
+    fn know_group_of(&mut self, key: &OffsetKey, commit: &OffsetCommit) {
         if !self.groups.contains_key(&*key.group) {
             // A group that only stores offsets has no record of its own.
             let group = ClassicGroup::new(key.group.as_str().into(), commit.commit_timestamp);
             self.groups.insert(group.id.clone(), group);
         }
-        self.offsets.put(key, commit);
     }
 
     fn apply_group(&mut self, id: &str, value: Option<GroupMetadata>) {
@@ -98,9 +128,12 @@ impl GroupShard {
             Request::Heartbeat(heartbeat) => classic::heartbeat(groups, turn, ticket, &heartbeat),
             Request::Leave(leave) => classic::leave(groups, turn, ticket, caller, leave),
             Request::Commit(commit) => offsets::commit(groups, turn, ticket, caller, &commit),
-            // Without transactions every offset is stable.
-            Request::FetchOffsets { group, require_stable: _ } => {
-                turn.reply(ticket, Reply::FetchOffsets(offsets::fetch(&self.offsets, &group)));
+            Request::CommitInTransaction(commit) => {
+                offsets::commit_in_transaction(groups, turn, ticket, &commit);
+            }
+            Request::FetchOffsets { group, require_stable } => {
+                let fetched = offsets::fetch(&self.offsets, &group, require_stable);
+                turn.reply(ticket, Reply::FetchOffsets(fetched));
             }
             Request::DeleteOffsets(delete) => {
                 let response = offsets::delete(groups, &self.offsets, turn, &delete);

@@ -15,9 +15,12 @@ use kafka_protocol::messages::offset_delete_request::{
 };
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::{
     GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    SyncGroupRequest, TopicName,
+    ProducerId, SyncGroupRequest, TopicName, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::group::Request;
@@ -102,7 +105,9 @@ impl<'a> Command<'a> {
             ),
             "leave" => Request::Leave(self.leave()),
             "commit" => Request::Commit(self.commit()),
+            "txn-commit" => Request::CommitInTransaction(self.txn_commit()),
             "fetch" => Request::FetchOffsets { group: self.fetch(), require_stable: false },
+            "fetch-stable" => Request::FetchOffsets { group: self.fetch(), require_stable: true },
             "delete-offsets" => Request::DeleteOffsets(self.delete_offsets()),
             "list" => Request::List { states: list("states"), types: list("types") },
             "describe" => Request::Describe { groups: words(0) },
@@ -183,6 +188,27 @@ impl<'a> Command<'a> {
             .with_generation_id_or_member_epoch(self.generation())
             .with_group_instance_id(self.instance())
             .with_retention_time_ms(self.option("retention").map_or(-1, duration))
+            .with_topics(topics.collect())
+    }
+
+    /// As `commit`, with the producer as `pid=` and its epoch 0.
+    fn txn_commit(&self) -> TxnOffsetCommitRequest {
+        let topics = self.options.iter().filter_map(|(name, offset)| {
+            let (topic, partition) = name.split_once(':')?;
+            let partition = TxnOffsetCommitRequestPartition::default()
+                .with_partition_index(partition.parse().expect("a partition"))
+                .with_committed_offset(offset.parse().expect("an offset"))
+                .with_committed_leader_epoch(-1)
+                .with_committed_metadata(self.option("meta").map(text));
+            let topic = TxnOffsetCommitRequestTopic::default().with_name(TopicName(text(topic)));
+            Some(topic.with_partitions(vec![partition]))
+        });
+        TxnOffsetCommitRequest::default()
+            .with_group_id(self.group())
+            .with_member_id(self.member())
+            .with_generation_id(self.generation())
+            .with_group_instance_id(self.instance())
+            .with_producer_id(ProducerId(self.number("pid", 1)))
             .with_topics(topics.collect())
     }
 

@@ -123,7 +123,7 @@ proptest! {
     ) {
         let mut run = Run { strict: false, ..Run::new(0) };
         let records = records.into_iter().map(|(key, value)| Record { key: key.into(), value: value.map(Bytes::from) });
-        run.world.log = records.filter(|record| Record::decode(&record.key, record.value.as_deref()).is_ok()).collect();
+        run.world.set_log(records.filter(|record| Record::decode(&record.key, record.value.as_deref()).is_ok()));
         let _ = run.world.restart(run.world.config.clone());
         for step in &steps {
             run.step(*step);

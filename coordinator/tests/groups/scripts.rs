@@ -3,6 +3,7 @@
 //! Must never guess: what it does not understand fails the script.
 
 use milena_coordinator::group::{DeletedTopic, GroupConfig, Input, TimerKey};
+use milena_storage::ids::ProducerId;
 use uuid::Uuid;
 
 use crate::command::{Command, duration};
@@ -49,6 +50,10 @@ fn execute(world: &mut World, line: &str) -> String {
             let deleted = DeletedTopic { name: command.word(0).to_owned(), id };
             let happened = world.input(Input::TopicsDeleted(vec![deleted]));
             show::happened(&happened, world.now, &mut out);
+        }
+        "end-txn" => {
+            let producer = ProducerId(command.number("pid", 1));
+            world.end_transaction(producer, command.word(0) == "commit");
         }
         other => panic!("unknown command {other}"),
     }

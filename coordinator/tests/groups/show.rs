@@ -21,8 +21,9 @@ pub(crate) fn happened(what: &Happened, now: Timestamp, out: &mut String) {
     for (ticket, answer) in &what.output.replies {
         line(out, &format!("t{} {}", ticket.0, reply(answer)));
     }
+    let producer = what.output.transaction.map(|(id, epoch)| format!(" in {id}/{epoch}")).unwrap_or_default();
     for record in &what.output.records {
-        line(out, &format!("log {}", self::record(record)));
+        line(out, &format!("log {}{producer}", self::record(record)));
     }
     for (key, at) in &what.output.timers {
         let at = at.map_or("off".to_owned(), |at| format!("+{}", millis(at.0 - now.0)));
@@ -103,6 +104,15 @@ fn reply(answer: &Reply) -> String {
                 })
             });
             format!("commit{}", partitions.collect::<String>())
+        }
+        Reply::CommitInTransaction(commit) => {
+            let partitions = commit.topics.iter().flat_map(|topic| {
+                let name = topic.name.as_str();
+                topic.partitions.iter().map(move |partition| {
+                    format!(" {name}:{}={}", partition.partition_index, error(partition.error_code))
+                })
+            });
+            format!("txn-commit{}", partitions.collect::<String>())
         }
         Reply::FetchOffsets(group) => {
             let partitions = group.topics.iter().flat_map(|topic| {

@@ -6,17 +6,24 @@ use std::collections::BTreeMap;
 
 use milena_coordinator::group::{Caller, GroupConfig, GroupShard, Input, Output, Record, Reply, Request};
 use milena_coordinator::group::{Ticket, TimerKey, precheck};
-use milena_storage::ids::Timestamp;
+use milena_storage::ids::{ProducerId, Timestamp};
 use uuid::Uuid;
 
 pub(crate) struct World {
     pub(crate) config: GroupConfig,
     pub(crate) now: Timestamp,
-    pub(crate) log: Vec<Record>,
+    log: Vec<Entry>,
     pub(crate) timers: BTreeMap<TimerKey, Timestamp>,
     shard: GroupShard,
     tickets: u64,
     fresh: u128,
+}
+
+/// What stands in the log: records, those of transactions with their producer, and markers.
+#[derive(Clone)]
+enum Entry {
+    Record(Option<ProducerId>, Record),
+    Marker(ProducerId, bool),
 }
 
 /// What one input did.
@@ -68,9 +75,9 @@ impl World {
 
     pub(crate) fn input(&mut self, input: Input) -> Happened {
         let output = self.shard.step(self.now, input);
+        let producer = output.transaction.map(|(id, _)| id);
         for record in &output.records {
-            self.log.push(record.clone());
-            self.shard.apply(&record.key, record.value.as_deref()).unwrap();
+            self.append(Entry::Record(producer, record.clone()));
         }
         for (key, deadline) in &output.timers {
             match deadline {
@@ -79,6 +86,21 @@ impl World {
             };
         }
         Happened { fired: None, output }
+    }
+
+    /// A log that somebody else has left.
+    pub(crate) fn set_log(&mut self, records: impl Iterator<Item = Record>) {
+        self.log = records.map(|record| Entry::Record(None, record)).collect();
+    }
+
+    /// A transaction's marker reaches the partition.
+    pub(crate) fn end_transaction(&mut self, producer: ProducerId, commit: bool) {
+        self.append(Entry::Marker(producer, commit));
+    }
+
+    fn append(&mut self, entry: Entry) {
+        apply(&mut self.shard, &entry);
+        self.log.push(entry);
     }
 
     /// Moves time on, firing what falls due, in order.
@@ -104,8 +126,8 @@ impl World {
         self.shard = GroupShard::new(config.clone());
         self.config = config;
         self.timers.clear();
-        for record in &self.log {
-            self.shard.apply(&record.key, record.value.as_deref()).unwrap();
+        for entry in &self.log {
+            apply(&mut self.shard, entry);
         }
         self.input(Input::Loaded)
     }
@@ -117,5 +139,15 @@ impl World {
         other.log = self.log.clone();
         let _ = other.restart(self.config.clone());
         other
+    }
+}
+
+fn apply(shard: &mut GroupShard, entry: &Entry) {
+    match entry {
+        Entry::Record(None, record) => shard.apply(&record.key, record.value.as_deref()).unwrap(),
+        Entry::Record(Some(producer), record) => {
+            shard.apply_in_transaction(*producer, &record.key, record.value.as_deref()).unwrap();
+        }
+        Entry::Marker(producer, commit) => shard.end_transaction(*producer, *commit),
     }
 }

@@ -11,7 +11,7 @@ use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use super::{Offsets, key};
 use crate::group::classic::{ClassicGroup, Groups};
-use crate::group::records::Record;
+use crate::group::records::{OffsetCommit, Record};
 use crate::group::turn::Turn;
 use crate::group::{ClassicState, DeletedTopic};
 
@@ -49,7 +49,9 @@ fn delete_topic(
     let partitions = topic.partitions.iter().map(|partition| {
         let index = partition.partition_index;
         let code = if subscribed { ResponseError::GroupSubscribedToTopic.code() } else { 0 };
-        if !subscribed && offsets.get(&group.id, &topic.name, index).is_some() {
+        let known = offsets.get(&group.id, &topic.name, index).is_some()
+            || offsets.pending.has(&group.id, &topic.name, index);
+        if !subscribed && known {
             forget(turn, &group.id, &topic.name, index);
         }
         OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code)
@@ -65,19 +67,34 @@ pub(in crate::group) fn delete_all(offsets: &Offsets, turn: &mut Turn<'_>, group
             forget(turn, group, topic, partition);
         }
     }
+    for key in offsets.pending.of_group(group) {
+        if offsets.get(group, &key.topic, key.partition).is_none() {
+            forget(turn, group, &key.topic, key.partition);
+        }
+    }
 }
 
 /// Offsets of deleted topics, in every group. A commit for a newer topic of the same name stays.
 pub(in crate::group) fn topics_deleted(offsets: &Offsets, turn: &mut Turn<'_>, deleted: &[DeletedTopic]) {
     for (group, topics) in &offsets.groups {
         for topic in deleted {
-            for (&partition, commit) in topics.get(&*topic.name).into_iter().flatten() {
-                if commit.topic_id.is_nil() || commit.topic_id == topic.id {
+            for (&partition, stored) in topics.get(&*topic.name).into_iter().flatten() {
+                if is_of(&stored.commit, topic) {
                     forget(turn, group, &topic.name, partition);
                 }
             }
         }
     }
+    for (key, stored) in offsets.pending.iter() {
+        if deleted.iter().any(|topic| topic.name == key.topic && is_of(&stored.commit, topic)) {
+            forget(turn, &key.group, &key.topic, key.partition);
+        }
+    }
+}
+
+/// Old commits, and those of transactions, do not say which of the topics that had the name they mean.
+fn is_of(commit: &OffsetCommit, topic: &DeletedTopic) -> bool {
+    commit.topic_id.is_nil() || commit.topic_id == topic.id
 }
 
 pub(super) fn forget(turn: &mut Turn<'_>, group: &str, topic: &str, partition: i32) {

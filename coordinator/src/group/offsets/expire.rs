@@ -23,11 +23,13 @@ pub(in crate::group) fn expire(groups: &Groups, offsets: &Offsets, turn: &mut Tu
 
 /// Whether the group has no offset left.
 fn expire_group(group: &ClassicGroup, offsets: &Offsets, turn: &mut Turn<'_>) -> bool {
-    let mut all = true;
+    // What an open transaction may yet commit keeps the group.
+    let mut all = offsets.pending.of_group(&group.id).next().is_none();
     for (topic, partitions) in offsets.of(&group.id) {
         let subscribed = group.is_subscribed_to(topic);
-        for (&partition, commit) in partitions {
-            if !subscribed && is_expired(group, commit, turn) {
+        for (&partition, stored) in partitions {
+            let held = subscribed || offsets.pending.has(&group.id, topic, partition);
+            if !held && is_expired(group, &stored.commit, turn) {
                 forget(turn, &group.id, topic, partition);
             } else {
                 all = false;

@@ -2,6 +2,7 @@
 //!
 //! Must never answer an error for an offset that was never committed: that is offset −1.
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::{
@@ -16,10 +17,12 @@ use crate::group::records::OffsetCommit;
 pub(in crate::group) fn fetch(
     offsets: &Offsets,
     request: &OffsetFetchRequestGroup,
+    require_stable: bool,
 ) -> OffsetFetchResponseGroup {
     let group: &str = &request.group_id;
+    let unstable = |topic: &str, partition| require_stable && offsets.pending.has(group, topic, partition);
     let topics = match &request.topics {
-        None => all(offsets, group),
+        None => all(offsets, group, unstable),
         Some(topics) => topics
             .iter()
             .map(|topic| {
@@ -28,12 +31,13 @@ pub(in crate::group) fn fetch(
                         .get(group, &topic.name, partition)
                         .filter(|commit| is_same(commit.topic_id, topic.topic_id))
                 };
+                let partitions = topic.partition_indexes.iter().map(|&index| {
+                    if unstable(&topic.name, index) { not_stable(index) } else { answer(index, find(index)) }
+                });
                 OffsetFetchResponseTopics::default()
                     .with_name(topic.name.clone())
                     .with_topic_id(topic.topic_id)
-                    .with_partitions(
-                        topic.partition_indexes.iter().map(|&index| answer(index, find(index))).collect(),
-                    )
+                    .with_partitions(partitions.collect())
             })
             .collect(),
     };
@@ -41,11 +45,18 @@ pub(in crate::group) fn fetch(
 }
 
 /// Topic ids are left to the handler, which knows what the topics of these names are now.
-fn all(offsets: &Offsets, group: &str) -> Vec<OffsetFetchResponseTopics> {
+fn all(
+    offsets: &Offsets,
+    group: &str,
+    unstable: impl Fn(&str, i32) -> bool,
+) -> Vec<OffsetFetchResponseTopics> {
     let topics = offsets.of(group).map(|(topic, partitions)| {
+        let partitions = partitions.iter().map(|(&index, stored)| {
+            if unstable(topic, index) { not_stable(index) } else { answer(index, Some(&stored.commit)) }
+        });
         OffsetFetchResponseTopics::default()
             .with_name(TopicName(StrBytes::from_string(topic.to_string())))
-            .with_partitions(partitions.iter().map(|(&index, commit)| answer(index, Some(commit))).collect())
+            .with_partitions(partitions.collect())
     });
     topics.collect()
 }
@@ -53,6 +64,11 @@ fn all(offsets: &Offsets, group: &str) -> Vec<OffsetFetchResponseTopics> {
 /// A commit for a deleted topic of the same name does not count. Nil is "not known": an old record or an old client.
 fn is_same(committed: Uuid, asked: Uuid) -> bool {
     committed.is_nil() || asked.is_nil() || committed == asked
+}
+
+/// A transaction may be about to change it (KIP-447); the client asks again.
+fn not_stable(partition: i32) -> OffsetFetchResponsePartitions {
+    answer(partition, None).with_error_code(ResponseError::UnstableOffsetCommit.code())
 }
 
 fn answer(partition: i32, commit: Option<&OffsetCommit>) -> OffsetFetchResponsePartitions {
