@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::adopt;
 use crate::api::Dispatch;
 use crate::api::api_versions::EncodedVersions;
 use crate::clock::Clock;
@@ -34,8 +35,11 @@ use crate::state::BrokerState;
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
 const STOP_GRACE: Duration = Duration::from_millis(500);
-/// The metadata ensemble's directory inside the metadata log directory; no topic's partition can have this name.
-const ENSEMBLE_DIR: &str = ".milena-ensemble";
+/// The metadata ensemble's directory inside the metadata log directory. Kafka refuses to start over directories that it
+/// does not know, but leaves every partition of this topic alone (LogManager.loadLogs), and uses only partition 0.
+const ENSEMBLE_DIR: &str = "__cluster_metadata-1";
+/// What it was called before that was known.
+const ENSEMBLE_DIR_BEFORE: &str = ".milena-ensemble";
 
 /// Levels that a new cluster begins with (KIP-584). Features that the broker does not serve yet stay out.
 const FEATURES: &[(&str, i16)] = &[("metadata.version", 30)];
@@ -203,7 +207,7 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
     let quorum = Quorum::start(QuorumConfig {
         node: node.id,
         fs: Arc::new(RealFs),
-        dir: storage.metadata_dir.join(ENSEMBLE_DIR),
+        dir: ensemble_dir(&storage.metadata_dir)?,
         clock: clock.clone(),
         image: image.clone(),
         rules: settings.load_full(),
@@ -216,6 +220,11 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
         },
     })
     .await?;
+    let seen = quorum.adopted();
+    let adopted = adopt::read(&partitions.disk, &storage.metadata_dir, node.id, seen.as_ref());
+    if let Some(adopted) = adopted.map_err(DiskError::from)? {
+        quorum.adopt(adopted).await?;
+    }
     quorum.bootstrap(first_content(&settings.load(), cluster_id)).await?;
     let state = BrokerState {
         id: node.id,
@@ -230,6 +239,15 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
         encoded_versions: EncodedVersions::default(),
     };
     Ok((Arc::new(state), quorum))
+}
+
+/// Where the ensemble keeps its log; under its older name it is found and renamed.
+fn ensemble_dir(metadata_dir: &Path) -> io::Result<PathBuf> {
+    let (dir, before) = (metadata_dir.join(ENSEMBLE_DIR), metadata_dir.join(ENSEMBLE_DIR_BEFORE));
+    if before.is_dir() && !dir.exists() {
+        std::fs::rename(&before, &dir)?;
+    }
+    Ok(dir)
 }
 
 /// What a new cluster begins with.

@@ -2,6 +2,7 @@
 //!
 //! It must never decide about groups, elections or replica sets: those decisions live in `milena-coordinator`.
 
+pub mod adopt;
 pub mod api;
 pub mod broker;
 pub mod cli;

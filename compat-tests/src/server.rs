@@ -272,6 +272,16 @@ impl Server {
         self.process = Some(process);
     }
 
+    /// Starts the other broker on the directory, with the configuration file that Kafka had.
+    ///
+    /// # Panics
+    /// When it is running, was made without Kafka, or does not become ready.
+    pub fn start_as(&mut self, target: Target) {
+        assert!(self.properties_file().exists(), "Kafka made the directory");
+        self.setup.target = target;
+        self.start();
+    }
+
     /// Sets a broker setting for the next start.
     ///
     /// # Panics
@@ -294,6 +304,10 @@ impl Server {
             Some((path, mib)) => with_small_disk(path, *mib),
         };
         command.current_dir(self.directory.path()).arg("start");
+        if self.properties_file().exists() {
+            command.arg("--config").arg(self.properties_file());
+            return command;
+        }
         let fixed = [
             ("listeners".to_owned(), format!("PLAINTEXT://127.0.0.1:{}", self.port)),
             ("log.dirs".to_owned(), self.log_dir().display().to_string()),

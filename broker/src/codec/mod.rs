@@ -8,7 +8,7 @@ pub mod fetch_response;
 pub mod flexible;
 pub mod produce_request;
 pub mod produce_response;
-mod read;
+pub(crate) mod read;
 pub(crate) mod write;
 
 pub use write::Node;

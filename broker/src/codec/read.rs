@@ -9,54 +9,54 @@ use uuid::Uuid;
 use crate::api::MessageError;
 
 /// A cursor over one body.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     body: Bytes,
     flexible: bool,
 }
 
 impl Reader {
-    pub(super) fn new(body: Bytes, flexible: bool) -> Self {
+    pub(crate) fn new(body: Bytes, flexible: bool) -> Self {
         Self { body, flexible }
     }
 
-    pub(super) fn int8(&mut self) -> Result<i8, MessageError> {
+    pub(crate) fn int8(&mut self) -> Result<i8, MessageError> {
         self.body.try_get_i8().map_err(|_| short())
     }
 
-    pub(super) fn int16(&mut self) -> Result<i16, MessageError> {
+    pub(crate) fn int16(&mut self) -> Result<i16, MessageError> {
         self.body.try_get_i16().map_err(|_| short())
     }
 
-    pub(super) fn int32(&mut self) -> Result<i32, MessageError> {
+    pub(crate) fn int32(&mut self) -> Result<i32, MessageError> {
         self.body.try_get_i32().map_err(|_| short())
     }
 
-    pub(super) fn int64(&mut self) -> Result<i64, MessageError> {
+    pub(crate) fn int64(&mut self) -> Result<i64, MessageError> {
         self.body.try_get_i64().map_err(|_| short())
     }
 
-    pub(super) fn uuid(&mut self) -> Result<Uuid, MessageError> {
+    pub(crate) fn uuid(&mut self) -> Result<Uuid, MessageError> {
         self.body.try_get_u128().map(Uuid::from_u128).map_err(|_| short())
     }
 
-    pub(super) fn string(&mut self) -> Result<StrBytes, MessageError> {
+    pub(crate) fn string(&mut self) -> Result<StrBytes, MessageError> {
         self.nullable_string()?.ok_or_else(|| MessageError("null where null is not allowed".to_owned()))
     }
 
-    pub(super) fn nullable_string(&mut self) -> Result<Option<StrBytes>, MessageError> {
+    pub(crate) fn nullable_string(&mut self) -> Result<Option<StrBytes>, MessageError> {
         let length = if self.flexible { self.compact_length()? } else { signed(i32::from(self.int16()?))? };
         let Some(bytes) = self.take(length)? else { return Ok(None) };
         StrBytes::from_utf8(bytes).map(Some).map_err(|error| MessageError(error.to_string()))
     }
 
     /// A slice of the body, which keeps the body's memory alive.
-    pub(super) fn nullable_bytes(&mut self) -> Result<Option<Bytes>, MessageError> {
+    pub(crate) fn nullable_bytes(&mut self) -> Result<Option<Bytes>, MessageError> {
         let length = self.length()?;
         self.take(length)
     }
 
     /// Elements of an array that must not be null.
-    pub(super) fn array<T>(
+    pub(crate) fn array<T>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<T, MessageError>,
     ) -> Result<Vec<T>, MessageError> {
@@ -70,7 +70,7 @@ impl Reader {
     }
 
     /// The tags at the end of a structure; `known` reads a tag and says so, others are skipped.
-    pub(super) fn tags(
+    pub(crate) fn tags(
         &mut self,
         mut known: impl FnMut(u32, &mut Self) -> Result<bool, MessageError>,
     ) -> Result<(), MessageError> {
@@ -87,7 +87,7 @@ impl Reader {
         Ok(())
     }
 
-    pub(super) fn no_tags(&mut self) -> Result<(), MessageError> {
+    pub(crate) fn no_tags(&mut self) -> Result<(), MessageError> {
         self.tags(|_, _| Ok(false))
     }
 
@@ -99,7 +99,7 @@ impl Reader {
         Ok((self.varint()? as usize).checked_sub(1))
     }
 
-    fn varint(&mut self) -> Result<u32, MessageError> {
+    pub(crate) fn varint(&mut self) -> Result<u32, MessageError> {
         let mut value = 0u32;
         for shift in (0..35).step_by(7) {
             let byte = self.body.try_get_u8().map_err(|_| short())?;

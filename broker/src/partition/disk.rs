@@ -134,7 +134,7 @@ impl Disk {
         let (index, existed) = self.place(name);
         let dir = &self.dirs[index];
         let path = dir.path.join(name.to_string());
-        if !existed && !self.settled.load(Ordering::Acquire) {
+        if !existed && !self.is_settled() {
             self.check_nothing_is_missing(&path)?;
         }
         if existed && dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_some_and(|id| id != topic_id)
@@ -159,6 +159,10 @@ impl Disk {
     /// Says that every partition of an earlier run has been asked for: what comes from now on is new.
     pub fn settle(&self) {
         self.settled.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 
     /// A partition of an earlier run that no good directory holds lies in a failed one; an empty log in its place would
@@ -186,6 +190,16 @@ impl Disk {
     #[must_use]
     pub fn found(&self) -> Vec<TopicPartition> {
         self.places.lock().keys().cloned().collect()
+    }
+
+    /// Partitions that lie in the directories, with their paths.
+    #[must_use]
+    pub fn found_in(&self) -> Vec<(TopicPartition, PathBuf)> {
+        let places = self.places.lock();
+        let path = |(name, index): (&TopicPartition, &usize)| {
+            (name.clone(), self.dirs[*index].path.join(name.to_string()))
+        };
+        places.iter().map(path).collect()
     }
 
     /// Renames the directory of a partition that belongs to no topic, so that an operator can look at it

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use milena_coordinator::image::{ConfigKind, MetadataImage, PartitionImage, TopicImage};
 use milena_storage::ids::{BrokerId, PartitionIndex, Timestamp, TopicPartition};
@@ -24,8 +23,6 @@ pub struct Partitions {
     broker: BrokerId,
     pub disk: Disk,
     topics: RwLock<HashMap<Arc<str>, Hosted>>,
-    /// Set once the logs of an earlier run are open; what comes later is new and needs no scan.
-    loaded: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -41,7 +38,7 @@ struct Hosted {
 impl Partitions {
     #[must_use]
     pub fn new(broker: BrokerId, disk: Disk) -> Self {
-        Self { broker, disk, topics: RwLock::default(), loaded: AtomicBool::new(false) }
+        Self { broker, disk, topics: RwLock::default() }
     }
 
     /// The partition, or the error that Kafka gives for it (ReplicaManager.getPartitionOrError).
@@ -125,7 +122,7 @@ impl Partitions {
                 .collect()
         };
         let threads = self.disk.recovery_threads(changed.len());
-        if threads <= 1 || self.loaded.swap(true, Ordering::Relaxed) {
+        if threads <= 1 || self.disk.is_settled() {
             changed.iter().for_each(|topic| self.follow_topic(image, topic, settings, now));
             return;
         }

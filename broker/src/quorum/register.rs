@@ -2,9 +2,9 @@
 //!
 //! Must never leave a registration of an earlier run behind: its session is closed before the new one writes.
 
-use milena_coordinator::controller::{self, FirstContent, Registration};
+use milena_coordinator::controller::{self, Adopted, FirstContent, Registration};
 use milena_coordinator::image::{Endpoint, MetadataImage, paths};
-use milena_coordinator::tree::{Owner, SessionId};
+use milena_coordinator::tree::{Owner, SessionId, Tree};
 
 use super::{Quorum, QuorumError};
 
@@ -21,6 +21,29 @@ pub struct Listeners {
 }
 
 impl Quorum {
+    /// The mark of what was taken over before; empty if nothing was. `None` for a cluster that is not made yet.
+    #[must_use]
+    pub fn adopted(&self) -> Option<String> {
+        self.shared.ensemble.with_tree(|tree| {
+            let mark = tree.get(paths::ADOPTED).map(|(data, _)| String::from_utf8_lossy(data).into_owned());
+            let made = tree.stat(paths::CLUSTER_ID).is_some();
+            if made { Some(mark.unwrap_or_default()) } else { None }
+        })
+    }
+
+    /// Enters what an older cluster left in this broker's directories, or did there since.
+    pub async fn adopt(&self, adopted: Adopted) -> Result<(), QuorumError> {
+        let ensemble = &self.shared.ensemble;
+        let image = self.newest_image();
+        let exists = |tree: &Tree, path: &str| tree.stat(path).is_some();
+        let groups = ensemble.with_tree(|tree| controller::adopt(&image, |path| exists(tree, path), adopted));
+        for group in groups {
+            ensemble.propose(group).await?;
+        }
+        self.wait_until_published().await;
+        Ok(())
+    }
+
     /// Makes the cluster's first nodes if they are missing.
     pub async fn bootstrap(&self, first: FirstContent) -> Result<(), QuorumError> {
         let ensemble = &self.shared.ensemble;

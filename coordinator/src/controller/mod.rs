@@ -3,6 +3,7 @@
 //! Must never apply anything: a decision counts only once the ensemble has committed its operations, and every
 //! group of them checks `/controller_epoch`, so that a deposed controller changes nothing.
 
+mod adopt;
 mod answer;
 mod cluster;
 mod configs;
@@ -19,6 +20,7 @@ use milena_storage::ids::{BrokerId, Timestamp};
 use crate::image::{MetadataImage, paths};
 use crate::tree::Op;
 
+pub use adopt::{Adopted, AdoptedPartition, AdoptedTopic, adopt};
 pub use answer::{Dice, Item, Plan, Refusal};
 pub use cluster::{
     FirstContent, PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register,

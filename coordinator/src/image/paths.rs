@@ -16,6 +16,8 @@ pub const CONTROLLER: &str = "/controller";
 pub const CONTROLLER_EPOCH: &str = "/controller_epoch";
 pub const FEATURE: &str = "/feature";
 pub const PRODUCER_IDS: &str = "/latest_producer_id_block";
+/// What was taken over from an older cluster, as a mark of that cluster's metadata log.
+pub const ADOPTED: &str = "/cluster/adopted";
 pub const CONFIG: &str = "/config";
 
 /// The nodes without content that everything else hangs on, parents first.

@@ -12,6 +12,9 @@ use crate::ids::TopicPartition;
 /// File systems allow no longer name.
 const NAME_LEN_MAX: usize = 255;
 
+/// Kafka keeps its metadata log among the partitions; it is none of theirs (`LogManager.loadLogs`).
+const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// What a partition directory is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DirKind {
@@ -44,7 +47,7 @@ impl PartitionDir {
         let (name, kind) = marked.unwrap_or((name, DirKind::Current));
         let (topic, partition) = name.rsplit_once('-')?;
         let digits = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
-        if topic.is_empty() || !digits {
+        if topic.is_empty() || topic == CLUSTER_METADATA_TOPIC || !digits {
             return None;
         }
         let partition = TopicPartition::new(topic, partition.parse().ok()?);
@@ -104,7 +107,17 @@ mod tests {
 
     #[test]
     fn other_names_are_no_partitions() {
-        for name in ["remote-log-index-cache", "a", "a-", "-1", "a-x", "a-1x", "a--delete", "a-99999999999"] {
+        for name in [
+            "remote-log-index-cache",
+            "__cluster_metadata-0",
+            "a",
+            "a-",
+            "-1",
+            "a-x",
+            "a-1x",
+            "a--delete",
+            "a-99999999999",
+        ] {
             assert_eq!(PartitionDir::parse(Path::new(name)), None, "{name}");
         }
         // As in Kafka, a topic may look like one of its marked names.
