@@ -6,14 +6,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kafka_protocol::messages::FindCoordinatorRequest;
-use kafka_protocol::protocol::StrBytes;
 use milena_compat_tests::fetched::{self, FETCH_PATIENCE};
 use milena_compat_tests::server::Setup;
-use milena_compat_tests::{Program, Server, Target, wait};
+use milena_compat_tests::{Program, Server, Target};
 use serde_json::Value;
 
-use super::Said;
+use super::{Said, has_a_coordinator};
 
 /// The tests themselves take one minute on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -109,13 +107,6 @@ impl Suite {
         });
         folder.join("source")
     }
-}
-
-/// The first question for a coordinator makes the topic of the groups; Kafka's answer until then fails a test.
-fn has_a_coordinator(server: &Server) {
-    let mut wire = server.wire();
-    let asked = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("any"));
-    wait::until(PATIENCE, "a group's coordinator", || (wire.call(1, &asked).error_code == 0).then_some(()));
 }
 
 /// The folder in which cargo keeps the package.

@@ -5,12 +5,19 @@
 mod crates;
 mod kafka_python;
 mod list;
+mod node_rdkafka;
 
 use std::env;
+use std::time::Duration;
 
-use milena_compat_tests::Target;
+use kafka_protocol::messages::FindCoordinatorRequest;
+use kafka_protocol::protocol::StrBytes;
+use milena_compat_tests::{Server, Target, wait};
 
 use list::List;
+
+/// Kafka creates fifty partitions and loads each.
+const COORDINATOR_PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_integration_tests_of_kafka_python_pass() {
@@ -27,6 +34,11 @@ fn the_tests_of_rskafka_pass() {
     judge("rskafka", crates::rskafka);
 }
 
+#[test]
+fn the_e2e_tests_of_node_rdkafka_pass() {
+    judge("node-rdkafka", node_rdkafka::run);
+}
+
 /// What a suite said: the outcome of each test, and all its words.
 struct Said {
     outcomes: Vec<(String, bool)>,
@@ -41,4 +53,13 @@ fn judge(suite: &str, run: fn(&[&str]) -> Said) {
     let said = run(&chosen);
     let differences = list.differences(Target::chosen(), &chosen, &said.outcomes);
     assert!(differences.is_empty(), "{}\n\nthe suite's output:\n{}", differences.join("\n"), said.output);
+}
+
+/// The first question for a coordinator makes the topic of the groups; Kafka's answer until then fails a test.
+fn has_a_coordinator(server: &Server) {
+    let mut wire = server.wire();
+    let asked = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("any"));
+    wait::until(COORDINATOR_PATIENCE, "a group's coordinator", || {
+        (wire.call(1, &asked).error_code == 0).then_some(())
+    });
 }
