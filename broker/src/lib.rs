@@ -15,6 +15,7 @@ pub mod net;
 pub mod partition;
 pub mod producer_ids;
 pub mod quorum;
+mod refused_records;
 pub mod settings;
 pub mod shard;
 pub mod state;

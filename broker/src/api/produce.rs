@@ -13,16 +13,17 @@ use kafka_protocol::error::ResponseError;
 use milena_coordinator::image::{TopicImage, is_internal_topic};
 use milena_storage::batch;
 use milena_storage::ids::{BrokerId, Offset, PartitionIndex};
-use milena_storage::log::Appended;
-use milena_storage::validate::Origin;
+use milena_storage::log::{AppendError, Appended};
+use milena_storage::validate::{InvalidKind, Origin};
 use std::sync::Arc;
 
 use super::{Cx, Outcome};
 use crate::codec::Node;
 use crate::codec::produce_request::{PartitionRecords, ProduceRequest, TopicData};
-use crate::codec::produce_response::{PartitionAnswer, ProduceAnswer, RecordProblem, TopicAnswer};
+use crate::codec::produce_response::{PartitionAnswer, ProduceAnswer, TopicAnswer};
 use crate::partition::waiters::Wakes;
 use crate::partition::{AppendAs, Partition, PartitionError};
+use crate::refused_records;
 
 pub const VERSIONS: RangeInclusive<i16> = 3..=13;
 
@@ -36,13 +37,16 @@ const ADMIN_CLIENT: &str = "__admin_client";
 pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
     let acks = request.acks;
     let gate = Gate::of(cx, &request);
+    if let Gate::Refused(error, message) = &gate {
+        return refuse_all(&request, *error, message.as_deref());
+    }
     let mut wakes = Wakes::default();
     let mut response = ProduceAnswer::default();
     let mut failed = None;
     let mut unsynced = Vec::new();
     for topic in request.topics {
         let mut work = Work { acks, wakes: &mut wakes, unsynced: &mut unsynced };
-        let answer = produce_topic(cx, topic, gate, &mut work, &mut response.nodes);
+        let answer = produce_topic(cx, topic, &gate, &mut work, &mut response.nodes);
         failed =
             failed.or_else(|| answer.partitions.iter().map(|each| each.error_code).find(|code| *code != 0));
         response.topics.push(answer);
@@ -106,23 +110,50 @@ pub fn refuse(request: &ProduceRequest, code: i16) -> ProduceAnswer {
     ProduceAnswer { topics: topics.collect(), ..ProduceAnswer::default() }
 }
 
+/// The answer to a request that is refused before its partitions are looked at.
+fn refuse_all(
+    request: &ProduceRequest,
+    error: ResponseError,
+    message: Option<&str>,
+) -> Outcome<ProduceAnswer> {
+    if request.acks == 0 {
+        tracing::info!(code = error.code(), message, "closing a connection: produce with acks=0 refused");
+        return Outcome::Close;
+    }
+    let mut answer = refuse(request, error.code());
+    for partition in answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        partition.error_message = message.map(str::to_owned);
+    }
+    answer.into()
+}
+
 /// What is decided once for the whole request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Gate {
-    Open { internal: bool },
+    Open {
+        internal: bool,
+    },
+    /// No partition that exists takes anything.
     Shut(ResponseError),
+    /// Nothing of the request is looked at further.
+    Refused(ResponseError, Option<String>),
 }
 
 impl Gate {
     fn of(cx: &Cx<'_>, request: &ProduceRequest) -> Self {
-        let records = request.topics.iter().flat_map(|topic| &topic.partitions);
-        let transactional = records
-            .filter_map(|partition| partition.records.as_ref())
-            .any(|records| batch::Header::parse(records).is_ok_and(|header| header.is_transactional()));
-        if transactional && request.transactional_id.is_none() {
-            return Self::Shut(ResponseError::TransactionalIdAuthorizationFailed);
-        }
-        if transactional {
+        let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+        for records in partitions.filter_map(|partition| partition.records.as_ref()) {
+            // Kafka comes upon these when it looks for transactions, before it looks at any partition.
+            let first = batch::size_and_magic(records);
+            if let Some(message) = first.err().and_then(|error| refused_records::unmeasurable(&error)) {
+                return Self::Refused(ResponseError::CorruptMessage, Some(message));
+            }
+            if !batch::Header::parse(records).is_ok_and(|header| header.is_transactional()) {
+                continue;
+            }
+            if request.transactional_id.is_none() {
+                return Self::Refused(ResponseError::TransactionalIdAuthorizationFailed, None);
+            }
             return Self::Shut(ResponseError::InvalidTxnState);
         }
         if !matches!(request.acks, -1..=1) {
@@ -135,7 +166,7 @@ impl Gate {
 fn produce_topic(
     cx: &Cx<'_>,
     topic: TopicData,
-    gate: Gate,
+    gate: &Gate,
     work: &mut Work<'_>,
     hints: &mut Vec<Node>,
 ) -> TopicAnswer {
@@ -164,14 +195,18 @@ enum Refused {
     Partition(PartitionError),
 }
 
-fn admit(found: Option<&Arc<TopicImage>>, gate: Gate, by_id: bool) -> Result<&Arc<TopicImage>, Refused> {
+fn admit<'a>(
+    found: Option<&'a Arc<TopicImage>>,
+    gate: &Gate,
+    by_id: bool,
+) -> Result<&'a Arc<TopicImage>, Refused> {
     let topic = found.ok_or(Refused::Partition(if by_id {
         PartitionError::UnknownTopicId
     } else {
         PartitionError::Unknown
     }))?;
     match gate {
-        Gate::Shut(error) => Err(Refused::Whole(error)),
+        Gate::Shut(error) | Gate::Refused(error, _) => Err(Refused::Whole(*error)),
         Gate::Open { internal: false } if is_internal_topic(&topic.name) => {
             Err(Refused::Partition(PartitionError::Internal))
         }
@@ -217,8 +252,22 @@ fn failure(
     index: i32,
     error: &PartitionError,
 ) -> PartitionAnswer {
-    let answer = PartitionAnswer::refused(index, error.code());
+    let mut answer = PartitionAnswer::refused(index, error.code());
+    if tells_log_start(error)
+        && let Some(topic) = topic
+        && let Ok(partition) = cx.broker.partitions.find(&cx.image, &topic.name, index)
+    {
+        answer.log_start_offset = partition.log_start_offset().0;
+    }
     match error {
+        PartitionError::Invalid(invalid) if !invalid.records.is_empty() => {
+            let partition = format!("{}-{index}", topic.map_or("", |topic| &topic.name));
+            PartitionAnswer {
+                record_errors: refused_records::problems(&partition, invalid),
+                error_message: Some(refused_records::summary(&partition, invalid)),
+                ..answer
+            }
+        }
         PartitionError::NotLeader => match topic.and_then(|topic| topic.partition(PartitionIndex(index))) {
             Some(partition) if cx.version >= LEADER_HINTS => {
                 let leader = partition.leader.map_or(-1, |leader| leader.0);
@@ -226,18 +275,22 @@ fn failure(
             }
             _ => answer,
         },
-        PartitionError::Invalid(invalid) => {
-            let problems = invalid
-                .records
-                .iter()
-                .map(|record| RecordProblem { index: record.index, message: Some(record.message.clone()) });
-            PartitionAnswer {
-                record_errors: problems.collect(),
-                error_message: Some(invalid.message.clone()),
-                ..answer
-            }
-        }
         _ => answer,
+    }
+}
+
+/// Kafka tells where the log starts unless the error is one of those that it expects of a partition
+/// (`ReplicaManager.appendToLocalLog`).
+fn tells_log_start(error: &PartitionError) -> bool {
+    match error {
+        PartitionError::Invalid(invalid) => {
+            !invalid.by_request && !matches!(invalid.kind, InvalidKind::TooLarge | InvalidKind::Corrupt)
+        }
+        PartitionError::Refused(refused) => {
+            !matches!(refused, AppendError::LargerThanSegment { .. } | AppendError::Batch { .. })
+        }
+        PartitionError::NotEnoughReplicas => true,
+        _ => false,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Refused records.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{DeleteRecordsRequest, ProduceRequest, ProduceResponse};
 use kafka_protocol::records::Record;
 use milena_compat_tests::Server;
 use milena_compat_tests::wire::{batch, idempotent_batch, now_ms, record};
@@ -21,13 +22,17 @@ fn send(server: &Server, topic: &str, records: Bytes) -> ProduceResponse {
     server.wire().call(9, &request(topic, 0, records))
 }
 
-/// What an answer means: the error, and the records that it names. The wording is the broker's own, and it may say more
-/// than Kafka, which is mostly silent here.
-fn meaning(answer: &ProduceResponse) -> (i16, i64, i64, Vec<i32>, i32) {
-    let partition = &answer.responses[0].partition_responses[0];
-    let named = partition.record_errors.iter().map(|error| error.batch_index).collect();
-    let leader = partition.current_leader.leader_id.0;
-    (partition.error_code, partition.base_offset, partition.log_append_time_ms, named, leader)
+/// All that a broker says about the partition: codes, offsets, the log's start, and the words for it and each record.
+fn told(answer: &ProduceResponse) -> String {
+    format!("{:?}", answer.responses[0].partition_responses[0])
+}
+
+/// The same without the bounds of a timestamp, which move with the clock.
+fn told_at_any_time(answer: &ProduceResponse) -> String {
+    let told = told(answer);
+    let Some((before, rest)) = told.split_once("should be within [") else { return told };
+    let (_, after) = rest.split_once(']').expect("bounds end");
+    format!("{before}should be within [..]{after}")
 }
 
 fn keyed(value: &'static str) -> Record {
@@ -61,23 +66,24 @@ fn records_that_the_topic_does_not_take() {
         create_with(server, "compacted", &[("cleanup.policy", "compact")]);
         create_with(server, "both", &[("cleanup.policy", "compact,delete")]);
         for topic in ["compacted", "both"] {
-            answers.note("a null key", meaning(&send(server, topic, batch([record("a")]))));
+            answers.note("a null key", told(&send(server, topic, batch([record("a")]))));
             answers.note(
                 "a null key among keys",
-                meaning(&send(server, topic, batch([keyed("a"), record("b"), record("c")]))),
+                told(&send(server, topic, batch([keyed("a"), record("b"), record("c")]))),
             );
-            answers.note(
-                "only keys",
-                send(server, topic, batch([keyed("a")])).responses[0].partition_responses[0].error_code,
-            );
+            answers.note("only keys", told(&send(server, topic, batch([keyed("a")]))));
+            let many = batch((0..7).map(|_| record("a")));
+            answers.note("many null keys", told(&send(server, topic, many.clone())));
+            let claims_append_time = changed(&many, |bytes| bytes[22] = 0x08);
+            answers.note("null keys before times", told(&send(server, topic, claims_append_time)));
         }
 
         create_with(server, "small", &[("max.message.bytes", "200")]);
         let large = "x".repeat(300).leak();
-        answers.note("a batch too large", meaning(&send(server, "small", batch([record(large)]))));
+        answers.note("a batch too large", told(&send(server, "small", batch([record(large)]))));
         answers.note(
             "a batch too large by number",
-            meaning(&send(server, "small", batch((0..50).map(|_| record("yyyyyyyyyy"))))),
+            told(&send(server, "small", batch((0..50).map(|_| record("yyyyyyyyyy"))))),
         );
 
         create_with(server, "dated", &[("message.timestamp.before.max.ms", "1000000")]);
@@ -86,20 +92,20 @@ fn records_that_the_topic_does_not_take() {
         for (case, timestamp) in
             [("too old", 1000), ("too far ahead", 4_000_000_000_000_000), ("without a timestamp", -1)]
         {
-            let answer = send(server, "dated", at(timestamp));
-            let partition = &answer.responses[0].partition_responses[0];
-            // The message tells the time of the refusal.
-            let errors: Vec<i32> = partition.record_errors.iter().map(|error| error.batch_index).collect();
-            answers.note(
-                case,
-                (partition.error_code, partition.base_offset, partition.log_append_time_ms, errors),
-            );
+            answers.note(case, told_at_any_time(&send(server, "dated", at(timestamp))));
         }
         create_with(server, "stamped", &[("message.timestamp.type", "LogAppendTime")]);
         for (case, timestamp) in [("old but stamped", 1000), ("ahead but stamped", now_ms() + 10 * hour)] {
             let answer = send(server, "stamped", at(timestamp));
             answers.note(case, answer.responses[0].partition_responses[0].error_code);
         }
+        let claims_append_time = changed(&at(7), |bytes| bytes[22] = 0x08);
+        for topic in ["dated", "stamped"] {
+            let claimed = Record { timestamp: -1, ..keyed("t") };
+            let claimed = changed(&batch([claimed]), |bytes| bytes[22] = 0x08);
+            answers.note("append time claimed, none set", told_at_any_time(&send(server, topic, claimed)));
+        }
+        answers.note("append time claimed", told(&send(server, "stamped", claims_append_time)));
     });
 }
 
@@ -110,7 +116,7 @@ fn batches_that_are_wrong_in_themselves() {
         let good = batch([record("one"), record("two")]);
         let mut note = |case: &str, records: Bytes| {
             let answer = send(server, "wrong", records);
-            answers.note(case, meaning(&answer));
+            answers.note(case, told(&answer));
         };
         note("one flipped bit", {
             let mut bytes = BytesMut::from(&good[..]);
@@ -135,16 +141,61 @@ fn batches_that_are_wrong_in_themselves() {
         note("magic 1", changed(&good, |bytes| bytes[16] = 1));
         note("magic 9", changed(&good, |bytes| bytes[16] = 9));
         note(
+            "a length below any",
+            changed(&good, |bytes| bytes[8..12].copy_from_slice(&13_i32.to_be_bytes())),
+        );
+        note(
+            "a length beyond the end",
+            changed(&good, |bytes| bytes[8..12].copy_from_slice(&999_i32.to_be_bytes())),
+        );
+        note(
             "sequences without a producer",
             changed(&good, |bytes| bytes[53..57].copy_from_slice(&5_i32.to_be_bytes())),
         );
         note("a gap before the first sequence", idempotent_batch((4000, 0), 5, &["x"]));
+        let mut both = request("wrong", 0, good.clone());
+        both.topic_data.extend(request("nowhere", 3, changed(&good, |bytes| bytes[16] = 9)).topic_data);
+        let mut answer = server.wire().call(9, &both);
+        answer.responses.sort_by(|a, b| a.name.cmp(&b.name));
+        answers.note("one that cannot be measured, for another topic", answer);
         // Kafka's decompressors throw, and its answer is UNKNOWN_SERVER_ERROR; a better one is as good.
         for codec in [1, 2, 3, 4, 5] {
             let records = changed(&good, |bytes| bytes[22] = codec);
             let answer = send(server, "wrong", records);
             let refused = answer.responses[0].partition_responses[0].error_code != 0;
             answers.note(&format!("bytes that are not of codec {codec}"), refused);
+        }
+    });
+}
+
+#[test]
+fn refusals_tell_where_the_log_starts() {
+    compare(|server, answers| {
+        create_with(server, "started", &[("cleanup.policy", "compact,delete"), ("max.message.bytes", "500")]);
+        let sent = send(server, "started", batch((0..5).map(|_| keyed("a"))));
+        answers.note("five records", told(&sent));
+        let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(3);
+        let topic =
+            DeleteRecordsTopic::default().with_name(topic_name("started")).with_partitions(vec![partition]);
+        let delete = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(5000);
+        answers.note("three deleted", server.wire().call(2, &delete));
+        let large = "x".repeat(600).leak();
+        let good = batch([keyed("one"), keyed("two")]);
+        for (case, records) in [
+            ("a null key", batch([record("a")])),
+            ("a batch too large", batch([keyed(large)])),
+            ("a flipped bit", {
+                let mut bytes = BytesMut::from(&good[..]);
+                bytes[70] ^= 1;
+                bytes.freeze()
+            }),
+            ("a wrong count", changed(&good, |bytes| bytes[60] = 7)),
+            ("a control batch", changed(&good, |bytes| bytes[22] = 0x20)),
+            ("append time claimed", changed(&good, |bytes| bytes[22] = 0x08)),
+            ("a sequence from nowhere", idempotent_batch((4100, 0), 5, &["x"])),
+            ("what is good", good.clone()),
+        ] {
+            answers.note(case, told(&send(server, "started", records)));
         }
     });
 }
@@ -163,10 +214,7 @@ fn requests_that_name_the_wrong_thing() {
         }
         answers.note("too few replicas", send(server, "two-in-sync", good()));
         let one = request("two-in-sync", 0, good()).with_acks(1);
-        answers.note(
-            "too few replicas, acks 1",
-            server.wire().call(9, &one).responses[0].partition_responses[0].error_code,
-        );
+        answers.note("too few replicas, acks 1", told(&server.wire().call(9, &one)));
 
         let data = PartitionProduceData::default().with_index(0).with_records(Some(good()));
         let topic =
@@ -182,7 +230,7 @@ fn requests_that_name_the_wrong_thing() {
             server
                 .wire()
                 .try_call(9, &request("named", 0, empty.freeze()))
-                .map(|answer| meaning(&answer))
+                .map(|answer| told(&answer))
                 .map_err(|error| error.kind()),
         );
     });

@@ -27,7 +27,7 @@ pub const OVERHEAD_LEN: usize = 12;
 /// Bytes needed to know the size and the magic of a batch of any version.
 pub const MAGIC_END: usize = 17;
 /// Smallest batch length of the old formats (`LegacyRecord.RECORD_OVERHEAD_V0`); below it nothing can be a batch.
-pub(crate) const LEGACY_LENGTH_MIN: i32 = 14;
+pub const LEGACY_LENGTH_MIN: i32 = 14;
 /// Where the part that the checksum covers begins.
 pub(crate) const CRC_START: usize = 21;
 pub(crate) const CRC_AT: usize = 17;

@@ -14,7 +14,9 @@ pub struct SkimmedRecord {
     pub attributes: i8,
     pub timestamp_delta: i64,
     pub offset_delta: i32,
-    pub has_key: bool,
+    /// The length of the key; `None` if there is none.
+    pub key: Option<usize>,
+    pub value: Option<usize>,
 }
 
 /// See [`skim`].
@@ -43,14 +45,14 @@ impl Skim<'_> {
         let attributes = body.byte()?.cast_signed();
         let timestamp_delta = body.number(10)?;
         let offset_delta = i32::try_from(body.number(5)?).map_err(|_| bad("an offset delta is too large"))?;
-        let has_key = body.skip_field()?;
-        body.skip_field()?;
+        let key = body.skip_field()?;
+        let value = body.skip_field()?;
         let headers = body.number(5)?;
         if headers < 0 || headers > body.left {
             return Err(bad("a record has an impossible number of headers"));
         }
         for _ in 0..headers {
-            if !body.skip_field()? {
+            if body.skip_field()?.is_none() {
                 return Err(bad("a header has no key"));
             }
             body.skip_field()?;
@@ -58,7 +60,7 @@ impl Skim<'_> {
         if body.left != 0 {
             return Err(bad("bytes are left behind a record's headers"));
         }
-        Ok(SkimmedRecord { attributes, timestamp_delta, offset_delta, has_key })
+        Ok(SkimmedRecord { attributes, timestamp_delta, offset_delta, key, value })
     }
 }
 
@@ -105,23 +107,25 @@ impl Body<'_, '_> {
         Ok(value)
     }
 
-    /// Skips a field behind its length; false if it is null.
-    fn skip_field(&mut self) -> io::Result<bool> {
-        let mut left = self.number(5)?;
-        if left < 0 {
-            return Ok(false);
+    /// Skips a field behind its length, and tells that; `None` if it is null.
+    fn skip_field(&mut self) -> io::Result<Option<usize>> {
+        let length = self.number(5)?;
+        if length < 0 {
+            return Ok(None);
         }
-        self.spend(left)?;
+        self.spend(length)?;
+        let length = usize::try_from(length).expect("a positive 32-bit length");
+        let mut left = length;
         while left > 0 {
             let have = self.reader.fill_buf()?.len();
             if have == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let step = have.min(usize::try_from(left).expect("a positive 32-bit length"));
+            let step = have.min(left);
             self.reader.consume(step);
-            left -= step as i64;
+            left -= step;
         }
-        Ok(true)
+        Ok(Some(length))
     }
 
     fn spend(&mut self, bytes: i64) -> io::Result<()> {

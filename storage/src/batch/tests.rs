@@ -40,7 +40,7 @@ fn records_come_back_from_every_codec() {
         if codec != Codec::None {
             let skimmed: Vec<_> = skim(&batch, CAP).unwrap().map(|r| r.unwrap()).collect();
             assert_eq!(skimmed.len(), 10);
-            assert!(!skimmed[0].has_key && skimmed[1].has_key);
+            assert!(skimmed[0].key.is_none() && skimmed[1].key.is_some());
             assert_eq!(skimmed[9].offset_delta, 9);
         }
     }

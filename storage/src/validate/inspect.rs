@@ -2,10 +2,12 @@
 //!
 //! Must never keep a record, and never spend more than a capped time on a batch that unpacks without end.
 
-use super::{InvalidBatch, InvalidKind, RECORD_ERRORS_MAX, RecordError, Rules, refuse};
+use super::{
+    InvalidBatch, InvalidKind, RECORD_ERRORS_MAX, RecordError, RecordProblem, RecordShape, Rules, refuse,
+};
 use crate::batch::{BatchError, BatchView, TimestampType, skim};
 use crate::compress::{Codec, DecompressError};
-use crate::ids::Timestamp;
+use crate::ids::{Offset, Timestamp};
 
 /// Producers pack batches of at most a few megabytes; a quarter of a second of unpacking is more than any needs.
 pub(super) const UNPACKED_MAX: usize = 256 << 20;
@@ -24,7 +26,8 @@ struct Glance {
     attributes: i8,
     timestamp: Timestamp,
     offset_delta: i64,
-    has_key: bool,
+    key: Option<usize>,
+    value: Option<usize>,
 }
 
 /// Checks all records by the rules (`LogValidator.validateRecord`).
@@ -53,7 +56,8 @@ pub(super) fn inspect(
                 attributes: record.attributes,
                 timestamp: record.timestamp,
                 offset_delta: record.offset.0.wrapping_sub(view.base_offset.0),
-                has_key: record.key.is_some(),
+                key: record.key.map(<[u8]>::len),
+                value: record.value.map(<[u8]>::len),
             });
         }
         if !inspector.seen.consecutive {
@@ -67,7 +71,8 @@ pub(super) fn inspect(
                 attributes: record.attributes,
                 timestamp: if inspector.append_time { view.max_timestamp } else { timestamp },
                 offset_delta: i64::from(record.offset_delta),
-                has_key: record.has_key,
+                key: record.key,
+                value: record.value,
             });
         }
     }
@@ -103,33 +108,48 @@ impl Inspector<'_> {
         self.seen.consecutive &= record.offset_delta == i64::from(index);
         self.seen.max_timestamp = self.seen.max_timestamp.max(record.timestamp);
         if self.compressed && record.attributes & RECORD_CODEC_MASK != 0 {
-            self.note(index, || "a record in a compressed batch is marked as compressed itself".to_owned());
-        } else if self.rules.compact && !record.has_key {
-            self.note(index, || "a compacted topic accepts no record without a key".to_owned());
+            self.note(index, RecordProblem::Compressed(self.shape(record)));
+        } else if self.rules.compact && record.key.is_none() {
+            self.note(index, RecordProblem::NoKey);
         } else if self.rules.timestamp_type == TimestampType::CreateTime
             && record.timestamp != Timestamp::NONE
         {
-            self.look_at_time(index, record.timestamp);
+            self.look_at_time(index, record);
         } else if self.append_time {
             self.wrong_time = true;
-            self.note(index, || "a producer may not set the timestamp type to LogAppendTime".to_owned());
+            self.note(index, RecordProblem::AppendTime(self.shape(record)));
         }
     }
 
-    fn look_at_time(&mut self, index: i32, timestamp: Timestamp) {
-        let age = self.now.0.saturating_sub(timestamp.0);
+    fn shape(&self, record: &Glance) -> RecordShape {
+        RecordShape {
+            offset: Offset(record.offset_delta),
+            timestamp: record.timestamp,
+            key: record.key,
+            value: record.value,
+            compressed: self.compressed,
+        }
+    }
+
+    fn look_at_time(&mut self, index: i32, record: &Glance) {
+        let age = self.now.0.saturating_sub(record.timestamp.0);
         if age > self.rules.before_max_ms || age.saturating_neg() > self.rules.after_max_ms {
-            let earliest = self.now.0.saturating_sub(self.rules.before_max_ms);
-            let latest = self.now.0.saturating_add(self.rules.after_max_ms);
             self.wrong_time = true;
-            self.note(index, || format!("timestamp {timestamp} is not within {earliest} to {latest}"));
+            let problem = RecordProblem::Time {
+                timestamp: record.timestamp,
+                offset: Offset(record.offset_delta),
+                // Java's arithmetic, which clients get to see where there is no bound.
+                earliest: Timestamp(self.now.0.wrapping_sub(self.rules.before_max_ms)),
+                latest: Timestamp(self.now.0.wrapping_add(self.rules.after_max_ms)),
+            };
+            self.note(index, problem);
         }
     }
 
-    fn note(&mut self, index: i32, message: impl FnOnce() -> String) {
+    fn note(&mut self, index: i32, problem: RecordProblem) {
         self.error_count += 1;
         if self.errors.len() < RECORD_ERRORS_MAX {
-            self.errors.push(RecordError { index, message: message() });
+            self.errors.push(RecordError { index, problem });
         }
     }
 
@@ -143,6 +163,10 @@ impl Inspector<'_> {
             (InvalidKind::Record, "invalid records")
         };
         let message = format!("{} of {} records are refused for {reason}", self.error_count, self.index);
-        Err(InvalidBatch { kind, message, records: self.errors })
+        Err(InvalidBatch {
+            records: self.errors,
+            wrong_records: self.error_count,
+            ..InvalidBatch::of(kind, message)
+        })
     }
 }

@@ -62,6 +62,10 @@ pub struct InvalidBatch {
     pub message: String,
     /// Which records were wrong, at most [`RECORD_ERRORS_MAX`].
     pub records: Vec<RecordError>,
+    /// How many were wrong.
+    pub wrong_records: usize,
+    /// It breaks a rule of Produce requests (`ProduceRequest.validateRecords`), so that Kafka does not ask the log.
+    pub by_request: bool,
 }
 
 /// The classes of refusal, each with the Kafka code that a client sees.
@@ -86,7 +90,32 @@ pub enum InvalidKind {
 pub struct RecordError {
     /// Its place in the batch.
     pub index: i32,
-    pub message: String,
+    pub problem: RecordProblem,
+}
+
+/// What is wrong with a record (`LogValidator.validateRecord`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordProblem {
+    /// A compacted topic takes no record without a key.
+    NoKey,
+    /// The producer's timestamp is not within `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`.
+    Time { timestamp: Timestamp, offset: Offset, earliest: Timestamp, latest: Timestamp },
+    /// The producer says that a broker set the time.
+    AppendTime(RecordShape),
+    /// A record of a compressed batch is marked as compressed itself.
+    Compressed(RecordShape),
+}
+
+/// What there is to say about a record without showing it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordShape {
+    pub offset: Offset,
+    pub timestamp: Timestamp,
+    /// Bytes; `None` where there is none.
+    pub key: Option<usize>,
+    pub value: Option<usize>,
+    /// It came in a compressed batch.
+    pub compressed: bool,
 }
 
 /// A hostile batch could name millions of bad records; clients show one or three.
@@ -94,6 +123,13 @@ pub const RECORD_ERRORS_MAX: usize = 100;
 
 /// Zstd came with this version of Produce (KIP-110).
 const ZSTD_VERSION_MIN: i16 = 7;
+
+impl InvalidBatch {
+    /// A batch that is wrong as a whole.
+    pub fn of(kind: InvalidKind, message: impl ToString) -> Self {
+        Self { kind, message: message.to_string(), records: Vec::new(), wrong_records: 0, by_request: false }
+    }
+}
 
 impl ValidBatch {
     /// A batch that this process built itself; only clients' batches are doubted.
@@ -167,9 +203,9 @@ fn only_batch<'a>(
 ) -> Result<BatchView<'a>, InvalidBatch> {
     let mut batches = walk(records);
     let first = match batches.next() {
-        None => return Err(refuse(InvalidKind::Record, "there is no record batch")),
+        None => return Err(refuse_request(InvalidKind::Record, "there is no record batch")),
         Some(Err(BatchError::Magic(magic @ (0 | 1)))) => {
-            return Err(refuse(
+            return Err(refuse_request(
                 InvalidKind::Record,
                 format!("record batches of magic {magic} are not accepted"),
             ));
@@ -179,11 +215,13 @@ fn only_batch<'a>(
     };
     if produce_version < ZSTD_VERSION_MIN && first.codec() == Ok(Codec::Zstd) {
         let message = format!("produce requests of version {produce_version} cannot carry zstd");
-        return Err(refuse(InvalidKind::Compression, message));
+        return Err(refuse_request(InvalidKind::Compression, message));
     }
     match batches.next() {
         None => {}
-        Some(Ok(_)) => return Err(refuse(InvalidKind::Record, "there is more than one record batch")),
+        Some(Ok(_)) => {
+            return Err(refuse_request(InvalidKind::Record, "there is more than one record batch"));
+        }
         Some(Err(error)) => return Err(refuse(InvalidKind::Corrupt, error)),
     }
     if first.base_offset != Offset(0) {
@@ -213,7 +251,11 @@ fn check_header(header: &Header) -> Result<(), InvalidBatch> {
 }
 
 fn refuse(kind: InvalidKind, message: impl ToString) -> InvalidBatch {
-    InvalidBatch { kind, message: message.to_string(), records: Vec::new() }
+    InvalidBatch::of(kind, message)
+}
+
+fn refuse_request(kind: InvalidKind, message: impl ToString) -> InvalidBatch {
+    InvalidBatch { by_request: true, ..InvalidBatch::of(kind, message) }
 }
 
 impl Rules {
