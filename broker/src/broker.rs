@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use milena_coordinator::controller::FirstContent;
-use milena_coordinator::image::{ConfigKind, Configs, Endpoint, MetadataImage};
+use milena_coordinator::image::{Configs, Endpoint, MetadataImage};
 use milena_storage::fs::RealFs;
-use milena_storage::ids::BrokerId;
 use thiserror::Error;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -22,6 +21,7 @@ use crate::api::Dispatch;
 use crate::api::api_versions::EncodedVersions;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
+use crate::live_settings::{FollowSettings, LiveSettings};
 use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net};
 use crate::net::workers::Workers;
 use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
@@ -113,6 +113,8 @@ impl Broker {
         tokio::spawn(watch_dirs(state.partitions.clone(), settings.storage().metadata_dir, dying));
         let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
+        let live = LiveSettings::new(state.settings.clone(), net.limits(), state.partitions.clone());
+        quorum.follow(Box::new(live)).await;
         for bound in bound {
             net.serve(bound)?;
         }
@@ -196,7 +198,7 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), Tuning::from_settings(&groups));
     let followers: Vec<Box<dyn Follower>> = vec![
-        Box::new(FollowSettings { broker: node.id, settings: settings.clone() }),
+        Box::new(FollowSettings::new(node.id, settings.clone())),
         Box::new(FollowPartitions {
             partitions: partitions.clone(),
             settings: settings.clone(),
@@ -259,23 +261,6 @@ fn first_content(settings: &Settings, cluster_id: String) -> FirstContent {
         cluster_id,
         features: FEATURES.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect(),
         broker_defaults: [("min.insync.replicas".to_owned(), min_insync_replicas)].into(),
-    }
-}
-
-/// Settings change with the image: what operators set at run time lies in the tree.
-struct FollowSettings {
-    broker: BrokerId,
-    settings: Arc<ArcSwap<Settings>>,
-}
-
-impl Follower for FollowSettings {
-    fn prepare(&mut self, change: &ImageChange) {
-        let version = |image: &MetadataImage, name: &str| image.config_version(ConfigKind::Broker, name);
-        let own = self.broker.0.to_string();
-        let changed = ["", &own].iter().any(|name| version(&change.old, name) != version(&change.new, name));
-        if changed {
-            self.settings.store(Arc::new(self.settings.load().with_image(&change.new)));
-        }
     }
 }
 

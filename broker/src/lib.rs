@@ -10,6 +10,7 @@ pub mod clock;
 pub mod codec;
 pub mod error;
 pub mod fetch;
+pub mod live_settings;
 pub mod logging;
 pub mod net;
 pub mod partition;

@@ -123,6 +123,14 @@ impl Wire {
         self.stream.set_write_timeout(Some(patience)).expect("a time-out above zero");
     }
 
+    /// Whether the broker sends anything within `patience`, or closes the connection. What came can still be read.
+    pub fn is_readable_within(&mut self, patience: Duration) -> bool {
+        let _ = self.stream.set_read_timeout(Some(patience));
+        let readable = self.stream.peek(&mut [0; 1]).is_ok();
+        let _ = self.stream.set_read_timeout(Some(READ_PATIENCE));
+        readable
+    }
+
     /// Whether the broker closes the connection within `patience`, whatever it sends before.
     pub fn is_closed_within(&mut self, patience: Duration) -> bool {
         let mut buffer = [0; 4096];

@@ -21,6 +21,7 @@ use super::{Answer, Ask, Cx, MessageError, Outcome};
 use crate::codec::write::put_count;
 use crate::net::frame::FrameBuilder;
 use crate::partition::Partition;
+use crate::partition::disk::LogDir;
 
 pub const VERSIONS: RangeInclusive<i16> = 1..=5;
 
@@ -55,7 +56,7 @@ pub fn handle(cx: &Cx<'_>, Asked(request): Asked) -> Outcome<Told> {
         describe(&dir.path, dir.health.has_failed(), here)
     });
     let response = DescribeLogDirsResponse::default().with_results(results.collect());
-    Told { response, cordoned: dirs.iter().map(|dir| dir.cordoned).collect() }.into()
+    Told { response, cordoned: dirs.iter().map(LogDir::is_cordoned).collect() }.into()
 }
 
 impl Ask for Asked {

@@ -16,8 +16,8 @@ use tokio::time::Sleep;
 use tracing::{debug, error, warn};
 
 use super::Closing;
+use super::connections::Counted;
 use super::inbox::{Arrived, Inbox};
-use super::limits::Counted;
 use super::listener::Shared;
 use super::outbox::Outbox;
 use super::window::Window;
@@ -66,7 +66,7 @@ pub(super) struct Connection {
     /// Time between looks, and how long nothing moved, in whole looks.
     look: Duration,
     silent: Duration,
-    _counted: Counted,
+    counted: Counted,
 }
 
 impl Connection {
@@ -90,7 +90,7 @@ impl Connection {
             active: false,
             look,
             silent: Duration::ZERO,
-            _counted: counted,
+            counted,
         }
     }
 
@@ -145,6 +145,7 @@ impl Connection {
     fn start_requests(&mut self) -> Result<(), Closing> {
         while self.may_start() && self.moved < TURN {
             let Some(received) = self.inbox.next_frame()? else { return Ok(()) };
+            self.counted.life().used(self.shared.service.uptime());
             let bytes = received.frame.len();
             self.moved += bytes;
             let served = self.shared.service.serve(&self.caller, received.frame);

@@ -1,13 +1,10 @@
-//! What all connections share and may use up: memory for large requests, and connections per address.
+//! What all connections share and may use up: memory for large requests.
 //!
 //! Must never block a thread: who has to wait gets a future.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests up to this size are not counted: as many bytes as a socket keeps in the kernel anyway.
 pub(super) const UNCOUNTED_FRAME: usize = 64 << 10;
@@ -55,129 +52,9 @@ impl FrameMemory {
     }
 }
 
-/// Limits on the number of connections (`max.connections`, `max.connections.per.ip` and its overrides).
-#[derive(Clone, Debug)]
-pub(super) struct ConnectionLimits {
-    pub(super) total: usize,
-    pub(super) per_ip: usize,
-    pub(super) per_ip_overrides: BTreeMap<IpAddr, usize>,
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self { total: usize::MAX, per_ip: usize::MAX, per_ip_overrides: BTreeMap::new() }
-    }
-}
-
-/// Counts the open connections of a broker.
-#[derive(Debug)]
-pub(super) struct ConnectionCounts {
-    limits: ConnectionLimits,
-    open: Mutex<Open>,
-    freed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    total: usize,
-    by_ip: BTreeMap<IpAddr, usize>,
-}
-
-/// One counted connection.
-#[derive(Debug)]
-pub(super) struct Counted {
-    counts: Arc<ConnectionCounts>,
-    ip: IpAddr,
-}
-
-impl ConnectionCounts {
-    pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::default(), freed: Notify::new() })
-    }
-
-    /// Returns when one more connection may be accepted: above the total, Kafka lets clients wait in the backlog.
-    pub(super) async fn room(&self) {
-        loop {
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            if self.open.lock().total < self.limits.total {
-                return;
-            }
-            freed.await;
-        }
-    }
-
-    /// Counts a connection, or refuses it because its address has too many.
-    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Counted> {
-        // An IPv4 client that came through an IPv6 socket is the same client.
-        let ip = ip.to_canonical();
-        let limit = self.limits.per_ip_overrides.get(&ip).copied().unwrap_or(self.limits.per_ip);
-        let mut open = self.open.lock();
-        let count = open.by_ip.entry(ip).or_default();
-        if *count >= limit {
-            if *count == 0 {
-                open.by_ip.remove(&ip);
-            }
-            return None;
-        }
-        *count += 1;
-        open.total += 1;
-        Some(Counted { counts: Arc::clone(self), ip })
-    }
-
-    /// Returns when no connection is open.
-    pub(super) async fn empty(&self) {
-        loop {
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            if self.open() == 0 {
-                return;
-            }
-            freed.await;
-        }
-    }
-
-    pub(super) fn open(&self) -> usize {
-        self.open.lock().total
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut open = self.counts.open.lock();
-        open.total -= 1;
-        if let Some(count) = open.by_ip.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                open.by_ip.remove(&self.ip);
-            }
-        }
-        drop(open);
-        self.counts.freed.notify_waiters();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_has_its_own_limit_and_overrides_win() {
-        let ip: IpAddr = "127.0.0.1".parse().unwrap();
-        let other: IpAddr = "127.0.0.2".parse().unwrap();
-        let limits =
-            ConnectionLimits { per_ip: 1, per_ip_overrides: [(other, 2)].into(), ..Default::default() };
-        let counts = ConnectionCounts::new(limits);
-        let first = counts.admit(ip).unwrap();
-        assert!(counts.admit(ip).is_none());
-        assert!(counts.admit("::ffff:127.0.0.1".parse().unwrap()).is_none());
-        let others = [counts.admit(other), counts.admit(other)];
-        assert!(others.iter().all(Option::is_some) && counts.admit(other).is_none());
-        drop(first);
-        assert!(counts.admit(ip).is_some());
-    }
 
     #[test]
     fn large_requests_share_the_memory_and_small_ones_are_free() {

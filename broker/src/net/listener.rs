@@ -2,7 +2,6 @@
 //!
 //! Must never read from a connection: its task does, on the core that it was dealt to.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
@@ -19,12 +18,13 @@ use tracing::{debug, warn};
 
 use super::Service;
 use super::connection::Connection;
+use super::connections::{Connections, Counted};
 use super::inbox::Inbox;
-use super::limits::{ConnectionCounts, ConnectionLimits, Counted, FrameMemory};
+use super::limits::FrameMemory;
 use super::quiet::Gate;
 use super::workers::{Core, Workers};
 use crate::api::context::{Caller, Principal};
-use crate::settings::NetworkSettings;
+use crate::settings::{ConnectionSettings, NetworkSettings};
 
 /// Memory for large requests when the settings do not limit it: five of the largest that Kafka allows.
 const FRAME_MEMORY: usize = 512 << 20;
@@ -89,7 +89,7 @@ pub(super) struct Shared {
     max_frame: usize,
     send_buffer: Option<usize>,
     receive_buffer: Option<usize>,
-    counts: Arc<ConnectionCounts>,
+    connections: Arc<Connections>,
     next_connection: AtomicU64,
     next_core: AtomicUsize,
 }
@@ -136,15 +136,9 @@ impl Net {
     #[must_use]
     pub fn new(settings: &NetworkSettings, service: Arc<dyn Service>, workers: &Workers) -> Self {
         let memory = settings.queued_max_bytes.unwrap_or(FRAME_MEMORY);
-        let connections = &settings.connections;
-        let limits = ConnectionLimits {
-            total: connections.max,
-            per_ip: connections.max_per_ip,
-            per_ip_overrides: resolve(&connections.max_per_ip_overrides),
-        };
         let shared = Shared {
             service,
-            max_idle: connections.max_idle,
+            max_idle: settings.connections.max_idle,
             stop: Notify::new(),
             gate: Gate::default(),
             stopping: AtomicBool::new(false),
@@ -153,7 +147,7 @@ impl Net {
             max_frame: settings.request_max_bytes,
             send_buffer: settings.send_buffer_bytes.filter(|size| *size != KAFKA_BUFFER),
             receive_buffer: settings.receive_buffer_bytes.filter(|size| *size != KAFKA_BUFFER),
-            counts: ConnectionCounts::new(limits),
+            connections: Connections::new(&settings.connections),
             next_connection: AtomicU64::new(0),
             next_core: AtomicUsize::new(0),
         };
@@ -166,6 +160,7 @@ impl Net {
             let core = &self.cores[0];
             let _inside = core.handle.enter();
             let listener = TcpListener::from_std(socket)?;
+            self.shared.connections.add_listener(&bound.name);
             let acceptor = Acceptor {
                 listener,
                 name: Arc::clone(&bound.name),
@@ -180,7 +175,13 @@ impl Net {
     /// Open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.counts.open()
+        self.shared.connections.open()
+    }
+
+    /// What changes the limits on connections while they are served.
+    #[must_use]
+    pub fn limits(&self) -> LiveLimits {
+        LiveLimits(Arc::clone(&self.shared.connections))
     }
 
     /// Stops accepting and reading at once; answers that are started may take until `grace` is over.
@@ -190,7 +191,18 @@ impl Net {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.stop.notify_waiters();
         // Every connection ends by itself when the grace is over; the second is for scheduling them.
-        let _ = tokio::time::timeout(grace + Duration::from_secs(1), self.shared.counts.empty()).await;
+        let _ = tokio::time::timeout(grace + Duration::from_secs(1), self.shared.connections.empty()).await;
+    }
+}
+
+/// Sets the limits on connections of a running broker.
+#[derive(Clone, Debug)]
+pub struct LiveLimits(Arc<Connections>);
+
+impl LiveLimits {
+    /// They hold when this returns. May block, where an exception names a host.
+    pub fn set(&self, settings: &ConnectionSettings) {
+        self.0.set(settings);
     }
 }
 
@@ -217,9 +229,11 @@ impl Acceptor {
 
     async fn accept_all(&self) {
         loop {
-            self.shared.counts.room().await;
             match self.listener.accept().await {
-                Ok((stream, peer)) => self.deal(stream, peer.ip()),
+                Ok((stream, peer)) => {
+                    self.wait_for_turn().await;
+                    self.deal(stream, peer.ip());
+                }
                 Err(error) => {
                     warn!(listener = %self.name, %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -228,10 +242,21 @@ impl Acceptor {
         }
     }
 
+    /// While one client waits for its turn the others wait in the backlog, as in Kafka.
+    async fn wait_for_turn(&self) {
+        let connections = &self.shared.connections;
+        let pause = connections.pace(&self.name, self.shared.service.uptime());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        connections.room(&self.name).await;
+    }
+
     /// Hands a connection to the next core, where it stays.
     fn deal(&self, stream: TcpStream, ip: IpAddr) {
         let ip = ip.to_canonical();
-        let Some(counted) = self.shared.counts.admit(ip) else {
+        let now = self.shared.service.uptime();
+        let Some(counted) = self.shared.connections.admit(&self.name, ip, now) else {
             if let Some(left_out) = self.shared.gate.pass(self.shared.service.uptime()) {
                 let left_out = (left_out > 0).then_some(left_out);
                 warn!(peer = %ip, listener = %self.name, left_out, "too many connections from this address");
@@ -252,8 +277,9 @@ impl Acceptor {
             connection: self.shared.next_connection.fetch_add(1, Ordering::Relaxed),
             software: Arc::default(),
         };
+        let life = Arc::clone(counted.life());
         let task = connect(stream, caller, Arc::clone(&self.shared), core.clone(), counted);
-        core.handle.spawn(task);
+        life.served_by(core.handle.spawn(task).abort_handle());
     }
 
     fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
@@ -327,15 +353,4 @@ fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<StdListener> {
 
 fn other(listener: &ListenerConfig, address: SocketAddr, source: io::Error) -> BindError {
     BindError::Other { listener: listener.clone(), address, source }
-}
-
-/// Overrides name hosts or addresses; a name that has no address limits nobody, as in Kafka.
-fn resolve(overrides: &BTreeMap<String, usize>) -> BTreeMap<IpAddr, usize> {
-    overrides
-        .iter()
-        .filter_map(|(host, limit)| {
-            let address = (host.as_str(), 0).to_socket_addrs().ok()?.next()?;
-            Some((address.ip().to_canonical(), *limit))
-        })
-        .collect()
 }

@@ -3,6 +3,7 @@
 //! Must never know an API: a frame goes to a [`Service`], what comes back is written.
 
 mod connection;
+mod connections;
 pub mod frame;
 pub mod guard;
 mod inbox;
@@ -10,6 +11,7 @@ mod limits;
 pub mod listener;
 mod outbox;
 mod quiet;
+mod rate;
 mod window;
 pub mod workers;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
@@ -32,6 +32,8 @@ struct Toy {
     file: Option<FileSlice>,
     /// The first bytes of every request, in the order in which they were started.
     order: Mutex<Vec<Bytes>>,
+    /// Seconds.
+    uptime: AtomicU64,
 }
 
 impl Toy {
@@ -45,6 +47,10 @@ impl Toy {
             std::thread::yield_now();
         }
         panic!("request {name:?} never came");
+    }
+
+    fn later(&self) {
+        self.uptime.fetch_add(1, Ordering::SeqCst);
     }
 
     fn wait_for_started(&self, count: usize) {
@@ -95,7 +101,7 @@ impl Service for Toy {
     }
 
     fn uptime(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_secs(self.uptime.load(Ordering::SeqCst))
     }
 }
 
@@ -113,13 +119,7 @@ fn settings() -> NetworkSettings {
         receive_buffer_bytes: None,
         request_max_bytes: 1 << 20,
         queued_max_bytes: None,
-        connections: ConnectionSettings {
-            max_idle: None,
-            max: usize::MAX,
-            max_per_ip: usize::MAX,
-            max_per_ip_overrides: BTreeMap::new(),
-            max_creation_rate: usize::MAX,
-        },
+        connections: ConnectionSettings { max_idle: None, ..ConnectionSettings::default() },
         request_timeout: PATIENCE,
     }
 }
@@ -413,6 +413,28 @@ fn above_the_total_a_client_waits_for_room() {
     assert_eq!(server.net.connections(), 1);
     drop(first);
     assert_eq!(answer(&mut second), b"b");
+}
+
+#[test]
+fn a_lower_total_closes_who_was_silent_longest_and_a_higher_one_lets_the_next_in() {
+    let server = start(&settings(), Toy::default());
+    let mut clients = [server.connect(), server.connect(), server.connect()];
+    for client in clients.iter_mut().rev() {
+        client.write_all(&frame(b"na")).unwrap();
+        assert_eq!(answer(client), b"a");
+        // The next one is used later by the clock that decides.
+        server.toy.later();
+    }
+    let limit = |max| ConnectionSettings { max, ..settings().connections };
+    server.net.limits().set(&limit(2));
+    assert!(is_closed(&mut clients[2]));
+    let mut next = server.connect();
+    next.write_all(&frame(b"nb")).unwrap();
+    clients[1].write_all(&frame(b"nc")).unwrap();
+    assert_eq!(answer(&mut clients[1]), b"c");
+    assert_eq!(server.net.connections(), 2);
+    server.net.limits().set(&limit(3));
+    assert_eq!(answer(&mut next), b"b");
 }
 
 #[test]

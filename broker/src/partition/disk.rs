@@ -53,7 +53,7 @@ pub struct LogDir {
     pub id: Option<String>,
     /// Its logs were closed cleanly, so none needs a scan.
     pub clean: bool,
-    pub cordoned: bool,
+    cordoned: AtomicBool,
     pub health: Arc<DirHealth>,
     recovery_points: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
@@ -174,6 +174,13 @@ impl Disk {
                 let cause = std::io::Error::other(format!("{} is offline", failed.path.display()));
                 Err(StorageError::io("find", path, cause))
             }
+        }
+    }
+
+    /// These directories get no new partitions from now on, the others do (KIP-1066).
+    pub fn cordon(&self, paths: &[PathBuf]) {
+        for dir in &self.dirs {
+            dir.cordoned.store(paths.contains(&dir.path), Ordering::Relaxed);
         }
     }
 
@@ -303,6 +310,12 @@ pub struct Checkpoint {
 }
 
 impl LogDir {
+    /// Whether it gets no new partitions.
+    #[must_use]
+    pub fn is_cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Relaxed)
+    }
+
     fn open(
         fs: &dyn Fs,
         path: &Path,
@@ -327,7 +340,7 @@ impl LogDir {
             // A file of Kafka's older version has no directory id, and gets none while it stays as it is.
             id: meta.map(|meta| meta.directory_id.unwrap_or_default()),
             clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
-            cordoned,
+            cordoned: AtomicBool::new(cordoned),
             health: health.clone(),
             recovery_points: checkpoint(fs, path, RECOVERY_POINT_CHECKPOINT)?,
             log_starts: checkpoint(fs, path, LOG_START_CHECKPOINT)?,
@@ -341,7 +354,7 @@ impl LogDir {
             path: path.to_owned(),
             id: None,
             clean: true,
-            cordoned,
+            cordoned: AtomicBool::new(cordoned),
             health,
             recovery_points: BTreeMap::new(),
             log_starts: BTreeMap::new(),
@@ -372,7 +385,7 @@ impl LogDir {
     }
 
     fn takes_new(&self) -> bool {
-        !self.cordoned && !self.health.has_failed()
+        !self.is_cordoned() && !self.health.has_failed()
     }
 }
 

@@ -301,7 +301,7 @@ impl DirUsage {
         let bytes = |blocks: u64, size: u64| i64::try_from(blocks.saturating_mul(size)).unwrap_or(i64::MAX);
         Self {
             path: dir.path.clone(),
-            cordoned: dir.cordoned,
+            cordoned: dir.is_cordoned(),
             total_bytes: volume.as_ref().map_or(-1, |volume| bytes(volume.f_blocks, volume.f_frsize)),
             usable_bytes: volume.as_ref().map_or(-1, |volume| bytes(volume.f_bavail, volume.f_frsize)),
             partitions: Vec::new(),

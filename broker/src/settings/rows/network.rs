@@ -20,10 +20,10 @@ pub(super) const ROWS: &[Row] = &[
         .doc("The security protocol of each listener name. Only PLAINTEXT is served at present; other protocols are refused."),
     Row::list("listeners", "PLAINTEXT://:9092").own("PLAINTEXT://127.0.0.1:9092").distinct(false).high().per_broker()
         .doc("Where the broker listens: NAME://host:port, with commas between. An empty host is every interface, port 0 a free one."),
-    Row::int("max.connection.creation.rate", "2147483647").at_least(0.0).cluster_wide().accepted().kip(612)
-        .doc("New connections per second that the broker accepts."),
+    Row::int("max.connection.creation.rate", "2147483647").at_least(0.0).cluster_wide().kip(612)
+        .doc("New connections per second that are accepted; others wait. Ten seconds' worth may come at once after a quiet time. As listener.name.<name>. it holds for one listener."),
     Row::int("max.connections", "2147483647").at_least(0.0).cluster_wide().kip(402)
-        .doc("The most connections at a time."),
+        .doc("The most connections at a time; others wait. As listener.name.<name>. it holds for one listener."),
     Row::int("max.connections.per.ip", "2147483647").at_least(0.0).cluster_wide()
         .doc("The most connections from one address at a time."),
     Row::text("max.connections.per.ip.overrides", "").cluster_wide()

@@ -20,9 +20,9 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Bytes per second that followers of throttled replicas may fetch."),
     Row::long("leader.replication.throttled.rate", "9223372036854775807").at_least(0.0).cluster_wide().hidden().accepted()
         .doc("Bytes per second that leaders of throttled replicas may serve to followers."),
-    Row::int("quota.window.num", "11").at_least(1.0).low().accepted()
-        .doc("How many sample windows are kept for client quotas."),
-    Row::int("quota.window.size.seconds", "1").at_least(1.0).low().accepted()
+    Row::int("quota.window.num", "11").at_least(1.0).low()
+        .doc("How many sample windows are kept for client quotas and for the rate of new connections."),
+    Row::int("quota.window.size.seconds", "1").at_least(1.0).low()
         .doc("The length of each of these windows."),
     Row::long("replica.alter.log.dirs.io.max.bytes.per.second", "9223372036854775807").at_least(0.0).cluster_wide().hidden().accepted()
         .doc("Bytes per second for moves between log directories."),

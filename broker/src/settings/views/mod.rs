@@ -12,7 +12,7 @@ pub use groups::{
     AssignmentLimits, ConsumerGroupSettings, GroupSettings, OffsetsSettings, ShareGroupSettings,
     ShareStateSettings, StreamsGroupSettings,
 };
-pub use network::{ConnectionSettings, NetworkSettings};
+pub use network::{ConnectionSettings, ListenerLimits, NetworkSettings};
 pub use node::{NodeSettings, ReplicationSettings, TransactionSettings};
 pub use storage::{CleanerSettings, StorageSettings};
 pub use topics::{FetchSettings, TopicDefaults, TopicSettings};

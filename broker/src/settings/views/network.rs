@@ -30,6 +30,26 @@ pub struct ConnectionSettings {
     pub max_per_ip_overrides: BTreeMap<String, usize>,
     /// New connections per second.
     pub max_creation_rate: usize,
+    /// Limits of single listeners, by name in lower case.
+    pub by_listener: BTreeMap<String, ListenerLimits>,
+    /// The listener between brokers, for which the broker's limits do not hold if there are others.
+    pub inter_broker_listener: String,
+    /// The rate is measured over so many samples of such a length.
+    pub rate_samples: u32,
+    pub rate_sample_length: Duration,
+}
+
+/// What one listener may have: its own value of a setting, or the broker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    pub max: usize,
+    pub max_creation_rate: usize,
+}
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Settings::default().connections()
+    }
 }
 
 impl Settings {
@@ -40,15 +60,48 @@ impl Settings {
             receive_buffer_bytes: self.positive("socket.receive.buffer.bytes"),
             request_max_bytes: self.count("socket.request.max.bytes"),
             queued_max_bytes: self.positive("queued.max.request.bytes"),
-            connections: ConnectionSettings {
-                max_idle: self.optional_millis("connections.max.idle.ms"),
-                max: self.count("max.connections"),
-                max_per_ip: self.count("max.connections.per.ip"),
-                max_per_ip_overrides: self.limits_by_host(),
-                max_creation_rate: self.count("max.connection.creation.rate"),
-            },
+            connections: self.connections(),
             request_timeout: self.millis("request.timeout.ms"),
         }
+    }
+
+    pub fn connections(&self) -> ConnectionSettings {
+        let seconds = u64::try_from(self.long("quota.window.size.seconds")).unwrap_or_default();
+        ConnectionSettings {
+            max_idle: self.optional_millis("connections.max.idle.ms"),
+            max: self.count("max.connections"),
+            max_per_ip: self.count("max.connections.per.ip"),
+            max_per_ip_overrides: self.limits_by_host(),
+            max_creation_rate: self.count("max.connection.creation.rate"),
+            by_listener: self.limits_by_listener(),
+            inter_broker_listener: self
+                .text("inter.broker.listener.name")
+                .or_else(|| self.text("security.inter.broker.protocol"))
+                .unwrap_or_default(),
+            rate_samples: u32::try_from(self.count("quota.window.num")).unwrap_or(u32::MAX).max(1),
+            rate_sample_length: Duration::from_secs(seconds.max(1)),
+        }
+    }
+
+    /// `listener.name.<name>.max.connections` and `listener.name.<name>.max.connection.creation.rate`.
+    fn limits_by_listener(&self) -> BTreeMap<String, ListenerLimits> {
+        let keys = self.given().keys().chain(self.cluster_wide().keys()).chain(self.per_broker().keys());
+        let names = keys.filter_map(|key| {
+            let (listener, base) = key.strip_prefix("listener.name.")?.split_once('.')?;
+            matches!(base, "max.connections" | "max.connection.creation.rate").then(|| listener.to_owned())
+        });
+        let of_listener = |listener: String| {
+            let own = |base: &str| {
+                let found = self.find(&format!("listener.name.{listener}.{base}"));
+                found.and_then(|found| found.text.trim().parse().ok()).unwrap_or_else(|| self.count(base))
+            };
+            let limits = ListenerLimits {
+                max: own("max.connections"),
+                max_creation_rate: own("max.connection.creation.rate"),
+            };
+            (listener, limits)
+        };
+        names.map(of_listener).collect()
     }
 
     fn positive(&self, name: &str) -> Option<usize> {
