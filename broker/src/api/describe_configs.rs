@@ -109,6 +109,8 @@ fn entries(cx: &Cx<'_>, resource: &DescribeConfigsResource) -> Result<Vec<Entry>
         Some(ConfigKind::ClientMetrics) => {
             Ok(settings.describe_client_metrics(overrides(ConfigKind::ClientMetrics)))
         }
+        // No resource type stands for users.
+        Some(ConfigKind::User) => Ok(Vec::new()),
         None if name.is_empty() => Err(invalid("Broker id must not be empty".into())),
         None if parse_broker(name)? != cx.broker.id => {
             Err(invalid(format!("Unexpected broker id, expected {} but received {name}", cx.broker.id)))

@@ -39,7 +39,7 @@ pub fn handle(cx: &Cx<'_>, request: ListConfigResourcesRequest) -> Outcome<ListC
             Some(kind @ (ConfigKind::Group | ConfigKind::ClientMetrics)) => {
                 cx.image.configs(kind).for_each(|(name, _)| list(name.to_string()));
             }
-            Some(ConfigKind::Broker) | None => {
+            Some(ConfigKind::Broker | ConfigKind::User) | None => {
                 let on_listener = |b: &&std::sync::Arc<milena_coordinator::image::BrokerImage>| {
                     b.endpoint(&cx.caller.listener).is_some()
                 };

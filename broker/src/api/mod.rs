@@ -3,6 +3,7 @@
 //! Adding an API is one file and one row. Must never hold behaviour of a particular API.
 
 pub mod alter_configs;
+pub mod alter_user_scram_credentials;
 pub mod api_versions;
 pub mod context;
 pub mod create_acls;
@@ -21,6 +22,7 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_user_scram_credentials;
 mod dispatch;
 pub mod elect_leaders;
 pub mod fetch;
@@ -160,6 +162,20 @@ pub static TABLE: &[Row] = &[
         describe_client_quotas,
         DescribeClientQuotasRequest,
         DescribeClientQuotasResponse
+    ),
+    row!(
+        50,
+        "DescribeUserScramCredentials",
+        describe_user_scram_credentials,
+        DescribeUserScramCredentialsRequest,
+        DescribeUserScramCredentialsResponse
+    ),
+    row!(
+        51,
+        "AlterUserScramCredentials",
+        alter_user_scram_credentials,
+        AlterUserScramCredentialsRequest,
+        AlterUserScramCredentialsResponse
     ),
     row!(55, "DescribeQuorum", describe_quorum, DescribeQuorumRequest, DescribeQuorumResponse),
     row!(60, "DescribeCluster", describe_cluster, DescribeClusterRequest, DescribeClusterResponse),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as LegacyResponse;
+use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
+    AlterConfigsRequest, AlterUserScramCredentialsRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteTopicsRequest, ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
 };
 use milena_coordinator::controller::{self, ConfigRules, Ctx, Dice, Item, Plan, Refusal};
 use milena_coordinator::ensemble::Ensemble;
@@ -150,6 +151,16 @@ impl Quorum {
             result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
         self.decide(move |ctx| Ok(controller::alter_configs(ctx, &request)), fail).await
+    }
+
+    pub async fn alter_user_scram_credentials(
+        &self,
+        request: AlterUserScramCredentialsRequest,
+    ) -> Result<Vec<AlterUserScramCredentialsResult>, Refusal> {
+        let fail = |result: AlterUserScramCredentialsResult, refusal: &Refusal| {
+            result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
+        };
+        self.decide(move |ctx| Ok(controller::alter_user_scram_credentials(ctx, &request)), fail).await
     }
 
     pub async fn elect_leaders(&self, request: ElectLeadersRequest) -> Result<ElectLeadersResponse, Refusal> {

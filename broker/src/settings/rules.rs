@@ -18,6 +18,8 @@ impl ConfigRules for Settings {
             ConfigKind::Broker => self.check_broker(name, new, old),
             ConfigKind::Group => self.check_group(name, new),
             ConfigKind::ClientMetrics => check_client_metrics(name, new),
+            // Never asked: credentials are checked where they are altered.
+            ConfigKind::User => Ok(()),
         }
     }
 
@@ -357,6 +359,7 @@ fn row(kind: ConfigKind, key: &str) -> Option<&'static Row> {
         ConfigKind::Broker => rows::broker_row(key),
         ConfigKind::Group => rows::group_row(key),
         ConfigKind::ClientMetrics => rows::client_metrics_row(key),
+        ConfigKind::User => None,
     }
 }
 

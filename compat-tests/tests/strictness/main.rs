@@ -9,6 +9,7 @@ mod data;
 mod groups;
 mod produce;
 mod topics;
+mod users;
 
 use std::fmt::Debug;
 use std::sync::OnceLock;

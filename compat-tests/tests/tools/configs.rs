@@ -165,3 +165,23 @@ fn unknown_names_and_wrong_values_are_refused() {
     let missing = missing.line("--add-config retention.ms=1").run().fails();
     assert!(missing.contains("cfg-missing"), "{missing}");
 }
+
+#[test]
+fn credentials_of_users_are_set_described_and_taken_back() {
+    let server = Server::shared();
+    assert_eq!(describe(server, "--entity-type users --entity-name cfg-nobody"), "");
+    let alter = |change: &str| {
+        let tool = server.tool("kafka-configs").line("--alter --entity-type users --entity-name cfg-user");
+        assert!(tool.line(change).ok().contains("Completed updating config for user cfg-user."));
+    };
+    alter("--add-config SCRAM-SHA-256=[iterations=8192,password=secret]");
+    alter("--add-config SCRAM-SHA-512=[password=secret]");
+    let told = "SCRAM credential configs for user-principal 'cfg-user' are \
+                SCRAM-SHA-256=iterations=8192, SCRAM-SHA-512=iterations=4096";
+    describe_until(server, "--entity-type users", true, told);
+    alter("--delete-config SCRAM-SHA-256");
+    let told = "SCRAM credential configs for user-principal 'cfg-user' are SCRAM-SHA-512=iterations=4096";
+    describe_until(server, "--entity-type users --entity-name cfg-user", true, told);
+    alter("--delete-config SCRAM-SHA-512");
+    describe_until(server, "--entity-type users", false, "cfg-user");
+}

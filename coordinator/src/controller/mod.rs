@@ -14,6 +14,7 @@ mod names;
 mod partitions;
 mod placement;
 mod rules;
+mod scram;
 
 use milena_storage::ids::{BrokerId, Timestamp};
 
@@ -32,6 +33,7 @@ pub use elections::{elect_leaders, take_up_leadership};
 pub use names::check_topic_name;
 pub use partitions::create_partitions;
 pub use rules::{ConfigRules, EffectiveConfig};
+pub use scram::{ScramMechanism, alter_user_scram_credentials, iterations};
 
 /// What a decision may look at besides the request.
 pub struct Ctx<'a> {

@@ -15,7 +15,12 @@ pub enum ConfigKind {
     Broker = 1,
     Group = 2,
     ClientMetrics = 3,
+    /// SCRAM credentials (KIP-554), which have requests of their own.
+    User = 4,
 }
+
+/// `ConfigResource.Type.UNKNOWN`.
+const NO_RESOURCE: i8 = 0;
 
 /// A resource that configs are asked and altered for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,16 +30,18 @@ pub struct ConfigResource {
 }
 
 impl ConfigKind {
-    pub const COUNT: usize = 4;
-    pub const ALL: [Self; Self::COUNT] = [Self::Topic, Self::Broker, Self::Group, Self::ClientMetrics];
+    pub const COUNT: usize = 5;
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Topic, Self::Broker, Self::Group, Self::ClientMetrics, Self::User];
 
-    /// The folder's name; the last two did not exist with ZooKeeper.
+    /// The folder's name; those of groups and client metrics did not exist with ZooKeeper.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Topic => "topics",
             Self::Broker => "brokers",
             Self::Group => "groups",
             Self::ClientMetrics => "client-metrics",
+            Self::User => "users",
         }
     }
 
@@ -42,18 +49,19 @@ impl ConfigKind {
         Self::ALL.into_iter().find(|kind| kind.folder() == folder)
     }
 
-    /// `ConfigResource.Type` on the wire.
+    /// `ConfigResource.Type` on the wire; users are no such resource.
     pub fn code(self) -> i8 {
         match self {
             Self::Topic => 2,
             Self::Broker => 4,
             Self::ClientMetrics => 16,
             Self::Group => 32,
+            Self::User => NO_RESOURCE,
         }
     }
 
     pub fn from_code(code: i8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+        Self::ALL.into_iter().find(|kind| kind.code() == code && code != NO_RESOURCE)
     }
 
     /// The name that Kafka's messages print, e.g. `TOPIC`.
@@ -63,6 +71,7 @@ impl ConfigKind {
             Self::Broker => "BROKER",
             Self::ClientMetrics => "CLIENT_METRICS",
             Self::Group => "GROUP",
+            Self::User => "USER",
         }
     }
 }

@@ -21,7 +21,7 @@ pub const ADOPTED: &str = "/cluster/adopted";
 pub const CONFIG: &str = "/config";
 
 /// The nodes without content that everything else hangs on, parents first.
-pub const FOLDERS: [&str; 9] = [
+pub const FOLDERS: [&str; 10] = [
     "/cluster",
     "/brokers",
     BROKER_IDS,
@@ -31,6 +31,7 @@ pub const FOLDERS: [&str; 9] = [
     "/config/brokers",
     "/config/groups",
     "/config/client-metrics",
+    "/config/users",
 ];
 
 /// Node name of the entity with the empty name (`ZooKeeperInternals.DEFAULT_STRING`).
@@ -174,7 +175,7 @@ mod tests {
             partition("t", 1),
             "/".into(),
             "/brokers/ids/x".into(),
-            "/config/users/u".into(),
+            "/config/changes/c".into(),
         ] {
             assert_eq!(place(&other), Place::Elsewhere, "{other}");
         }

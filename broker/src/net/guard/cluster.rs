@@ -73,6 +73,29 @@ pub(super) const DESCRIBE_CLIENT_QUOTAS: Shape = Shape::new(
     ],
 );
 
+/// DescribeUserScramCredentials.
+pub(super) const DESCRIBE_USER_SCRAM_CREDENTIALS: Shape =
+    Shape::new(50, 0, &[array("users", &[string("name")]).null()]);
+
+/// AlterUserScramCredentials.
+pub(super) const ALTER_USER_SCRAM_CREDENTIALS: Shape = Shape::new(
+    51,
+    0,
+    &[
+        array("deletions", &[string("name"), int8("mechanism")]),
+        array(
+            "upsertions",
+            &[
+                string("name"),
+                int8("mechanism"),
+                int32("iterations"),
+                bytes("salt"),
+                bytes("salted_password"),
+            ],
+        ),
+    ],
+);
+
 /// DescribeQuorum.
 pub(super) const DESCRIBE_QUORUM: Shape = Shape::new(
     55,

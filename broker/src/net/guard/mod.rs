@@ -51,6 +51,8 @@ static SHAPES: &[&Shape] = &[
     &topics::LIST_PARTITION_REASSIGNMENTS,
     &groups::OFFSET_DELETE,
     &cluster::DESCRIBE_CLIENT_QUOTAS,
+    &cluster::DESCRIBE_USER_SCRAM_CREDENTIALS,
+    &cluster::ALTER_USER_SCRAM_CREDENTIALS,
     &cluster::DESCRIBE_QUORUM,
     &cluster::UPDATE_FEATURES,
     &cluster::DESCRIBE_CLUSTER,

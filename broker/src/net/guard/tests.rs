@@ -69,6 +69,8 @@ fn codecs() -> Vec<Codec> {
         ListPartitionReassignmentsRequest,
         OffsetDeleteRequest,
         DescribeClientQuotasRequest,
+        DescribeUserScramCredentialsRequest,
+        AlterUserScramCredentialsRequest,
         DescribeQuorumRequest,
         UpdateFeaturesRequest,
         DescribeClusterRequest,
