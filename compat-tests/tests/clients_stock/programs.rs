@@ -52,7 +52,8 @@ pub(crate) fn sarama() -> Program {
     Program::new(go("sarama"))
 }
 
-/// Go knows itself what is to be built again; its modules and its cache stay in our folder.
+/// Go knows itself what is to be built again; its modules and its cache stay in our folder, and the toolchain that
+/// `go.mod` asks for, where an older one is installed.
 fn go(program: &str) -> PathBuf {
     let _lock = fetched::lock("go");
     let folder = fetched::root().join("go");
@@ -60,6 +61,7 @@ fn go(program: &str) -> PathBuf {
     let build = Program::new("go").args(["build", "-modcacherw", "-mod=readonly", "-o"]).arg(&binary);
     let build = build.arg(format!("./{program}")).current_dir(clients().join("go"));
     let build = build.env("GOMODCACHE", folder.join("modules")).env("GOCACHE", folder.join("cache"));
+    let build = build.env("GOTOOLCHAIN", "auto");
     build.patience(FETCH_PATIENCE).ok();
     binary
 }
