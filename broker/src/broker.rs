@@ -28,10 +28,13 @@ use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
 use crate::partition::housekeeping;
 use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
-use crate::quorum::{Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError};
-use crate::settings::{Listener, Settings, SettingsError};
+use crate::quorum::{
+    Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TreeWatcher,
+};
+use crate::settings::{Listener, Settings, SettingsError, ZooKeeperSettings};
 use crate::shard::{ShardFollower, Shards, Tuning};
 use crate::state::BrokerState;
+use crate::zookeeper::{self, Hub, ZooKeeper};
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
 const STOP_GRACE: Duration = Duration::from_millis(500);
@@ -40,6 +43,9 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 const ENSEMBLE_DIR: &str = "__cluster_metadata-1";
 /// What it was called before that was known.
 const ENSEMBLE_DIR_BEFORE: &str = ".milena-ensemble";
+
+/// What the listener of ZooKeeper's protocol is called where listeners are told.
+const ZOOKEEPER: &str = "ZOOKEEPER";
 
 /// Levels that a new cluster begins with (KIP-584). Features that the broker does not serve yet stay out.
 const FEATURES: &[(&str, i16)] = &[("metadata.version", 30)];
@@ -55,6 +61,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Quorum(#[from] QuorumError),
+    #[error(transparent)]
+    ZooKeeper(#[from] zookeeper::StartError),
     #[error("cannot start a thread or listener: {0}")]
     Io(#[from] io::Error),
 }
@@ -63,6 +71,7 @@ pub enum StartError {
 pub struct Broker {
     state: Arc<BrokerState>,
     net: Net,
+    zookeeper: Option<ZooKeeper>,
     housekeeping: watch::Sender<bool>,
     dead: watch::Receiver<bool>,
     listening: Vec<Listening>,
@@ -91,10 +100,13 @@ impl Broker {
             .iter()
             .map(|each| listener::bind(&config_of(each), backlog))
             .collect::<Result<Vec<_>, _>>()?;
-        let listening: Vec<_> =
+        let mut listening: Vec<_> =
             listeners.broker.iter().zip(&bound).map(|(each, bound)| told(each, bound)).collect();
 
-        let (state, quorum) = compose(settings, disk).await?;
+        let zookeeper = bind_zookeeper(&settings, backlog)?;
+        let watched = zookeeper.is_some();
+
+        let (state, quorum, hub) = compose(settings, disk, watched).await?;
         let endpoints = listeners.broker.iter().zip(&bound).filter_map(|(each, bound)| endpoint(each, bound));
         let rack = state.settings.load().node().rack;
         quorum.register(Listeners { endpoints: endpoints.collect(), rack }, clean).await?;
@@ -118,7 +130,23 @@ impl Broker {
         for bound in bound {
             net.serve(bound)?;
         }
-        Ok(Self { state, net, housekeeping, dead, listening, _workers: workers })
+        let zookeeper = match zookeeper {
+            Some((settings, bound)) => {
+                let address = bound.address;
+                listening.push(Listening { name: ZOOKEEPER.to_owned(), bound: address, advertised: None });
+                let config = zookeeper::Config {
+                    node: state.id.0,
+                    ensemble: quorum.ensemble().clone(),
+                    hub,
+                    clock: state.clock.clone(),
+                    settings,
+                    fresh_secret: random_bytes(),
+                };
+                Some(ZooKeeper::start(config, bound, workers.handles().cloned().collect()).await?)
+            }
+            None => None,
+        };
+        Ok(Self { state, net, zookeeper, housekeeping, dead, listening, _workers: workers })
     }
 
     /// Resolves when no log directory is left, or the one of the metadata failed: then the process must end
@@ -154,6 +182,9 @@ impl Broker {
     pub async fn stop(self) {
         // First, since members that wait for a rebalance would use up the grace.
         self.state.shards.stop();
+        if let Some(zookeeper) = &self.zookeeper {
+            zookeeper.stop();
+        }
         self.net.stop(STOP_GRACE).await;
         let _ = self.housekeeping.send(true);
         let epoch = self.state.image.load().broker(self.state.id).map_or(-1, |broker| broker.epoch);
@@ -188,10 +219,15 @@ fn open_disk(settings: &Settings) -> Result<Disk, DiskError> {
 }
 
 /// Starts the ensemble with its followers and gathers the handles.
-async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Quorum), StartError> {
+async fn compose(
+    settings: Settings,
+    disk: Disk,
+    watched: bool,
+) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
     let cluster_id = disk.cluster_id.clone();
     let clock = Arc::new(Clock::new());
+    let hub = Arc::new(Hub::new(clock.clone()));
     let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
     let slots = settings.fetch().session_slots;
     let partitions = Arc::new(Partitions::new(node.id, disk));
@@ -220,6 +256,7 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
             replication_factor: groups.offsets.topic_replication_factor,
             segment_bytes: groups.offsets.topic_segment_bytes,
         },
+        watcher: watched.then(|| hub.clone() as Arc<dyn TreeWatcher>),
     })
     .await?;
     let seen = quorum.adopted();
@@ -240,7 +277,26 @@ async fn compose(settings: Settings, disk: Disk) -> Result<(Arc<BrokerState>, Qu
         quorum: OnceLock::from(quorum.clone()),
         encoded_versions: EncodedVersions::default(),
     };
-    Ok((Arc::new(state), quorum))
+    Ok((Arc::new(state), quorum, hub))
+}
+
+/// Not to be guessed: two random UUIDs after each other, of which six bits each are fixed.
+fn random_bytes() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&Uuid::new_v4().into_bytes());
+    bytes[16..].copy_from_slice(&Uuid::new_v4().into_bytes());
+    bytes
+}
+
+/// The listener of ZooKeeper's protocol, if one is asked for.
+fn bind_zookeeper(
+    settings: &Settings,
+    backlog: i32,
+) -> Result<Option<(ZooKeeperSettings, Bound)>, StartError> {
+    let zookeeper = settings.zookeeper();
+    let Some((host, port)) = zookeeper.listener.clone() else { return Ok(None) };
+    let listener = ListenerConfig { name: ZOOKEEPER.into(), host, port };
+    Ok(Some((zookeeper, listener::bind(&listener, backlog)?)))
 }
 
 /// Where the ensemble keeps its log; under its older name it is found and renamed.

@@ -20,5 +20,6 @@ mod refused_records;
 pub mod settings;
 pub mod shard;
 pub mod state;
+pub mod zookeeper;
 
 pub use broker::Broker;

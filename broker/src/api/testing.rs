@@ -53,6 +53,7 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
         followers: Vec::new(),
         seed: 1,
         offsets_topic: OffsetsTopic { partitions: 2, replication_factor: 1, ..OffsetsTopic::default() },
+        watcher: None,
     });
     let quorum = quorum.await.unwrap();
     let first = FirstContent {

@@ -131,6 +131,13 @@ pub fn bind(listener: &ListenerConfig, backlog: i32) -> Result<Bound, BindError>
     Ok(Bound { name: Arc::clone(&listener.name), sockets, address })
 }
 
+impl Bound {
+    /// The sockets, for whoever accepts by itself; they do not block.
+    pub fn into_sockets(self) -> Vec<StdListener> {
+        self.sockets
+    }
+}
+
 impl Net {
     /// Nothing listens yet; bound listeners are added by [`Net::serve`].
     #[must_use]

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::Clock;
 
 pub use auto_create::{AutoCreate, OffsetsTopic};
-pub use publish::{Follower, ImageChange};
+pub use publish::{Follower, ImageChange, TreeWatcher};
 pub use register::Listeners;
 
 /// Decisions that may wait for their turn; one more is refused, so a flood of requests costs bounded memory.
@@ -50,6 +50,8 @@ pub struct QuorumConfig {
     /// Seeds topic ids and placement.
     pub seed: u64,
     pub offsets_topic: OffsetsTopic,
+    /// Told of every change of the tree; none while nobody watches it.
+    pub watcher: Option<Arc<dyn TreeWatcher>>,
 }
 
 /// A handle; clones are the same service.
@@ -92,7 +94,7 @@ impl Quorum {
             dir: config.dir,
             fs: config.fs,
             now: Arc::new(move || clock.now()),
-            observer: Box::new(publish::ImageBuilder::new(Arc::clone(&slot))),
+            observer: Box::new(publish::ImageBuilder::new(Arc::clone(&slot), config.watcher)),
         })
         .await?;
         let (zxid, published) = watch::channel(Zxid::default());

@@ -14,6 +14,12 @@ use milena_coordinator::tree::{Change, Tree, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
+/// Hears of changes of the tree before anybody can read them; see `Observer::changing`.
+pub trait TreeWatcher: Send + Sync {
+    /// With no changes the tree as a whole is new.
+    fn changing(&self, tree: &Tree, changes: &[Change]);
+}
+
 /// Two images that follow each other.
 #[derive(Clone, Debug)]
 pub struct ImageChange {
@@ -69,15 +75,22 @@ impl Slot {
 /// Hears of applied commands and builds images.
 pub(super) struct ImageBuilder {
     slot: Arc<Slot>,
+    watcher: Option<Arc<dyn TreeWatcher>>,
 }
 
 impl ImageBuilder {
-    pub(super) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot }
+    pub(super) fn new(slot: Arc<Slot>, watcher: Option<Arc<dyn TreeWatcher>>) -> Self {
+        Self { slot, watcher }
     }
 }
 
 impl Observer for ImageBuilder {
+    fn changing(&mut self, tree: &Tree, changes: &[Change]) {
+        if let Some(watcher) = &self.watcher {
+            watcher.changing(tree, changes);
+        }
+    }
+
     fn applied(&mut self, tree: &Tree, changes: &[Change], _zxid: Zxid) {
         let before = self.slot.newest();
         if changes.is_empty() {

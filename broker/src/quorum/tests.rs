@@ -90,6 +90,7 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
         followers: vec![Box::new(Recorder { seen, image: Arc::clone(&image) })],
         seed: 1,
         offsets_topic: OffsetsTopic { partitions: 4, replication_factor: 1, ..OffsetsTopic::default() },
+        watcher: None,
     })
     .await
     .unwrap();

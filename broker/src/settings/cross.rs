@@ -38,6 +38,7 @@ const AT_LEAST: &[(&str, &str)] = &[
     ("group.streams.session.timeout.ms", "group.streams.min.session.timeout.ms"),
     ("group.streams.max.assignment.interval.ms", "group.streams.min.assignment.interval.ms"),
     ("group.streams.assignment.interval.ms", "group.streams.min.assignment.interval.ms"),
+    ("zookeeper.max.session.timeout.ms", "zookeeper.min.session.timeout.ms"),
 ];
 
 /// The first at most as large as the second.
@@ -70,7 +71,16 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
     broken.extend(log_rules(settings));
     broken.extend(replication_rules(settings));
     broken.extend(connection_rules(settings));
+    broken.extend(zookeeper_rules(settings));
     broken
+}
+
+/// A listener that cannot be read would silently not be there.
+fn zookeeper_rules(settings: &Settings) -> Vec<Broken> {
+    let text = settings.text("zookeeper.listener").unwrap_or_default();
+    let is_bad = !text.trim().is_empty() && settings.zookeeper().listener.is_none();
+    let what = format!("zookeeper.listener is {text:?}, which is not host:port");
+    if is_bad { vec![Broken { key: "zookeeper.listener", what }] } else { Vec::new() }
 }
 
 fn ordered(settings: &Settings) -> Vec<Broken> {

@@ -2,6 +2,8 @@
 //!
 //! Must never hold a name that the table knows.
 
+use super::rows;
+
 /// What becomes of an old name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Legacy {
@@ -48,6 +50,10 @@ pub(super) fn legacy(name: &str) -> Option<Legacy> {
     if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == name) {
         return Some(Legacy::Renamed(new));
     }
+    // Kafka's old names of this prefix are gone; Milena's own are in the table.
+    if rows::broker_row(name).is_some() {
+        return None;
+    }
     let obsolete =
         OBSOLETE.contains(&name) || OBSOLETE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     obsolete.then_some(Legacy::Obsolete)
@@ -55,7 +61,6 @@ pub(super) fn legacy(name: &str) -> Option<Legacy> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows;
     use super::*;
 
     #[test]
@@ -72,5 +77,6 @@ mod tests {
     fn zookeeper_keys_are_obsolete() {
         assert_eq!(legacy("zookeeper.connect"), Some(Legacy::Obsolete));
         assert_eq!(legacy("log.dirs"), None);
+        assert_eq!(legacy("zookeeper.listener"), None, "it is Milena's own");
     }
 }

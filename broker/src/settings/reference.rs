@@ -12,7 +12,7 @@ pub fn page() -> String {
     let mut page = String::from(HEAD);
     for (title, subject) in rows::BROKER_SUBJECTS {
         // Quota rates are hidden from DescribeConfigs until they are set, yet they are there to be set.
-        let public = subject.iter().filter(|row| !row.hidden || row.is_dynamic());
+        let public = subject.iter().filter(|row| !row.hidden || row.is_dynamic() || row.is_milenas());
         table(&mut page, title, public, true);
     }
     table(&mut page, "Topics", rows::TOPIC_ROWS.iter().filter(|row| !row.hidden), false);

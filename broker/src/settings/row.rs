@@ -111,6 +111,11 @@ impl Row {
         }
     }
 
+    /// Whether Kafka does not have it.
+    pub fn is_milenas(&self) -> bool {
+        self.name == "cluster.id" || self.name.starts_with("zookeeper.")
+    }
+
     pub(super) const fn boolean(name: &'static str, default: &'static str) -> Self {
         Self::new(name, Kind::Boolean, Some(default))
     }

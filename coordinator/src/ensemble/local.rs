@@ -40,6 +40,7 @@ impl Local {
     pub(super) fn go_live(&self, mut observer: Box<dyn Observer>) {
         let mut slot = self.observer.lock();
         let state = self.state.read();
+        observer.changing(&state.tree, &[]);
         observer.applied(&state.tree, &[], state.tree.zxid());
         *slot = Some(observer);
     }

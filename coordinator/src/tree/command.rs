@@ -229,6 +229,7 @@ impl MultiError {
 pub enum Code {
     Ok = 0,
     RuntimeInconsistency = -2,
+    MarshallingError = -5,
     Unimplemented = -6,
     BadArguments = -8,
     UnknownSession = -12,
@@ -244,9 +245,10 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Ok,
         Self::RuntimeInconsistency,
+        Self::MarshallingError,
         Self::Unimplemented,
         Self::BadArguments,
         Self::UnknownSession,
@@ -279,6 +281,7 @@ impl fmt::Display for Code {
         f.write_str(match self {
             Self::Ok => "ok",
             Self::RuntimeInconsistency => "runtime inconsistency",
+            Self::MarshallingError => "marshalling error",
             Self::Unimplemented => "unimplemented",
             Self::BadArguments => "bad arguments",
             Self::UnknownSession => "unknown session",

@@ -20,6 +20,7 @@ mod share;
 mod topic;
 mod topics;
 mod transactions;
+mod zookeeper;
 
 use super::row::Row;
 
@@ -40,6 +41,7 @@ pub static BROKER_SUBJECTS: &[(&str, &[Row])] = &[
     ("Security", security::ROWS),
     ("SASL", sasl::ROWS),
     ("Tiered storage", remote::ROWS),
+    ("ZooKeeper's protocol", zookeeper::ROWS),
 ];
 
 pub static TOPIC_ROWS: &[Row] = topic::ROWS;
@@ -136,7 +138,7 @@ mod tests {
     fn the_table_is_that_of_kafka_4_3_1() {
         let theirs: BTreeSet<String> =
             include_str!("kafka-4.3.1.txt").lines().map(|line| line.replace("non-null string", "")).collect();
-        let own = |row: &&Row| row.name != "cluster.id";
+        let own = |row: &&Row| !row.is_milenas();
         let ours: BTreeSet<String> = broker_rows()
             .filter(own)
             .map(|row| as_in_kafka("broker", row))

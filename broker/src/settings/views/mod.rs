@@ -7,6 +7,7 @@ mod network;
 mod node;
 mod storage;
 mod topics;
+mod zookeeper;
 
 pub use groups::{
     AssignmentLimits, ConsumerGroupSettings, GroupSettings, OffsetsSettings, ShareGroupSettings,
@@ -16,6 +17,7 @@ pub use network::{ConnectionSettings, ListenerLimits, NetworkSettings};
 pub use node::{NodeSettings, ReplicationSettings, TransactionSettings};
 pub use storage::{CleanerSettings, StorageSettings};
 pub use topics::{FetchSettings, TopicDefaults, TopicSettings};
+pub use zookeeper::ZooKeeperSettings;
 
 use std::time::Duration;
 
@@ -62,6 +64,7 @@ mod tests {
         include_str!("node.rs"),
         include_str!("storage.rs"),
         include_str!("topics.rs"),
+        include_str!("zookeeper.rs"),
         include_str!("../listeners.rs"),
     ];
 
