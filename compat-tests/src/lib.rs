@@ -13,6 +13,7 @@ pub mod server;
 pub mod tool;
 pub mod wait;
 pub mod wire;
+pub mod zoo;
 
 pub use program::Program;
 pub use server::{Server, Target};
