@@ -157,7 +157,7 @@ fn is_known(name: &str) -> bool {
 fn check_rows(given: &mut BTreeMap<String, Given>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, value) in given {
-        let Some(row) = rows::broker_row(name) else { continue };
+        let Some(row) = rows::broker_row(name).or_else(|| listener_row(name)) else { continue };
         if row.kind == Kind::List {
             let trimmed = value.text.trim().trim_end_matches(',').trim_end();
             value.text = trimmed.to_owned();
@@ -165,12 +165,19 @@ fn check_rows(given: &mut BTreeMap<String, Given>) -> Vec<Problem> {
         if let Err(what) = row.parse(&value.text) {
             // The message repeats name and value, which stand before it anyway.
             let what = what
-                .split_once(&format!(" for configuration {name}: "))
+                .split_once(&format!(" for configuration {}: ", row.name))
                 .map_or(what.as_str(), |(_, why)| why);
             problems.push(Problem::new(name, &value.text, &value.source, what).remedy(remedy(row)));
         }
     }
     problems
+}
+
+/// The row of a limit that one listener has for itself, `listener.name.<name>.<limit>`.
+fn listener_row(name: &str) -> Option<&'static Row> {
+    const LIMITS: [&str; 2] = ["max.connections", "max.connection.creation.rate"];
+    let (_, base) = name.strip_prefix("listener.name.")?.split_once('.')?;
+    rows::broker_row(base).filter(|row| LIMITS.contains(&row.name))
 }
 
 /// One thing to do about a value that its row refuses.

@@ -9,7 +9,7 @@ use milena_coordinator::image::{ConfigKind, Configs, MetadataImage};
 
 use super::row::{Kind, Row, Update};
 use super::value::Value;
-use super::{Settings, cross, rows};
+use super::{ListenerLimits, Settings, cross, rows};
 
 impl ConfigRules for Settings {
     fn check(&self, kind: ConfigKind, name: &str, new: &Configs, old: &Configs) -> Result<(), Refusal> {
@@ -147,7 +147,8 @@ impl Settings {
             // Scala's `require` puts its own words in front, and clients get to see them.
             return Err(invalid_request(format!("requirement failed: {}", broken.what)));
         }
-        check_thread_counts(&current, &changed)
+        check_thread_counts(&current, &changed)?;
+        check_connection_limits(&current, &changed)
     }
 
     fn check_group(&self, name: &str, new: &Configs) -> Result<(), Refusal> {
@@ -206,6 +207,28 @@ fn check_thread_counts(current: &Settings, changed: &Settings) -> Result<(), Ref
         return Err(invalid_request(format!(
             "Invalid value org.apache.kafka.common.config.ConfigException: Dynamic thread count update validation \
              failed for {pool}={new}, {why} for configuration Invalid dynamic configuration"
+        )));
+    }
+    Ok(())
+}
+
+/// No listener can be shut by a limit of zero while it runs (`ListenerConnectionQuota.validateReconfiguration`).
+fn check_connection_limits(current: &Settings, changed: &Settings) -> Result<(), Refusal> {
+    let limits = |settings: &Settings| {
+        let all = settings.connections();
+        let broker = ListenerLimits { max: all.max, max_creation_rate: all.max_creation_rate };
+        all.by_listener.into_values().chain([broker]).collect::<Vec<_>>()
+    };
+    let current = limits(current);
+    for limit in limits(changed).into_iter().filter(|limit| !current.contains(limit)) {
+        let name = match limit {
+            ListenerLimits { max: 0, .. } => "max.connections",
+            ListenerLimits { max_creation_rate: 0, .. } => "max.connection.creation.rate",
+            _ => continue,
+        };
+        return Err(invalid_request(format!(
+            "Invalid value org.apache.kafka.common.config.ConfigException: Invalid {name} 0 for configuration Invalid \
+             dynamic configuration"
         )));
     }
     Ok(())

@@ -39,6 +39,30 @@ fn incremental(kind: i8, name: &str, changes: &[Change<'_>]) -> IncrementalAlter
 }
 
 #[test]
+fn limits_on_connections_that_are_not_taken() {
+    compare(|server, answers| {
+        for (case, kind, name, changes) in [
+            ("no connections for all", BROKER, "", &[(SET, "max.connections", Some("0"))][..]),
+            ("no new connections", BROKER, "1", &[(SET, "max.connection.creation.rate", Some("0"))]),
+            (
+                "no connections of a listener",
+                BROKER,
+                "1",
+                &[(SET, "listener.name.plaintext.max.connections", Some("0"))],
+            ),
+            (
+                "a limit of a listener that is no number",
+                BROKER,
+                "1",
+                &[(SET, "listener.name.plaintext.max.connections", Some("few"))],
+            ),
+        ] {
+            answers.note(case, server.wire().call(1, &incremental(kind, name, changes)));
+        }
+    });
+}
+
+#[test]
 fn changes_that_are_not_taken() {
     compare(|server, answers| {
         create_with(server, "changed", &[]);
