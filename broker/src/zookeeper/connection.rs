@@ -64,10 +64,18 @@ pub(super) enum End {
 enum Pending {
     /// With the proposer.
     Change { xid: i32, shape: Shape, since: i64 },
-    /// Waits for the changes before it.
-    Held { xid: i32, op: i32, body: Bytes, since: i64 },
     /// Its answer is known, and waits for its turn.
     Code { xid: i32, code: i32, last: bool },
+}
+
+/// A request that waits for those before it.
+struct Held {
+    xid: i32,
+    op: i32,
+    body: Bytes,
+    /// Who the client was when it asked.
+    ids: Ids,
+    since: i64,
 }
 
 pub(super) struct Connection {
@@ -81,6 +89,7 @@ pub(super) struct Connection {
     attached: Zxid,
     input: BytesMut,
     pending: VecDeque<Pending>,
+    held: VecDeque<Held>,
     sending: Vec<u8>,
     scratch: Vec<u8>,
     /// No request is read any more; the connection ends with its answers.
@@ -105,6 +114,7 @@ impl Connection {
             attached: Zxid::default(),
             input: BytesMut::new(),
             pending: VecDeque::new(),
+            held: VecDeque::new(),
             sending: Vec::new(),
             scratch: Vec::new(),
             is_closing: false,
@@ -131,7 +141,7 @@ impl Connection {
         loop {
             self.take_frames()?;
             self.pump()?;
-            if self.is_closing && self.pending.is_empty() {
+            if self.is_closing && self.pending.is_empty() && self.held.is_empty() {
                 return Err(End::Done);
             }
             self.flush_or_cut().await?;
@@ -159,7 +169,7 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.pending.len() < self.shared.limits.outstanding
+        self.pending.len() + self.held.len() < self.shared.limits.outstanding
     }
 
     /// The length of the frame at the front, if all of it is there.
@@ -224,7 +234,7 @@ impl Connection {
             tracing::info!(address = %self.address, session = %id, "a session was asked for with a wrong password");
             return self.refuse(request.has_flag);
         };
-        self.propose(kind, frame.len());
+        self.send(kind, Arc::clone(&self.ids), frame.len());
         let (zxid, outcome) = self.outcome().await?;
         self.session = match outcome {
             Outcome::SessionOpened(id) => id,
@@ -274,58 +284,64 @@ impl Connection {
         Ok(())
     }
 
-    fn begin(&mut self, mut frame: Bytes, since: i64) -> Result<(), End> {
+    /// A request is executed in the order in which it was sent: a read waits for the changes before it, and a change for
+    /// the reads before it, which must not see it.
+    fn begin(&mut self, frame: Bytes, since: i64) -> Result<(), End> {
         let mut input = Input(&frame);
         let (xid, op) = (input.int()?, input.int()?);
-        let body_at = frame.len() - input.0.len();
+        if op == AUTH {
+            return self.authenticate(xid, input);
+        }
+        self.is_closing |= op == CLOSE_SESSION;
+        let body = frame.slice(frame.len() - input.0.len()..);
+        let request = Held { xid, op, body, ids: Arc::clone(&self.ids), since };
+        if self.held.is_empty() && (!is_read(op) || self.pending.is_empty()) {
+            self.execute(request);
+        } else {
+            self.held.push_back(request);
+        }
+        Ok(())
+    }
+
+    /// Reads at once, or hands a change to the proposer.
+    fn execute(&mut self, request: Held) {
+        let Held { xid, op, body, ids, since } = request;
+        let input = Input(&body);
         match op {
-            AUTH => self.authenticate(xid, input)?,
-            CLOSE_SESSION => {
-                self.is_closing = true;
-                self.propose(ClientKind::Close, frame.len());
-                self.pending.push_back(Pending::Change { xid, shape: Shape::Close, since });
-            }
-            SYNC => match input.string() {
+            CLOSE_SESSION => self.propose(xid, ClientKind::Close, Shape::Close, (ids, since), body.len()),
+            SYNC => match Input(&body).string() {
                 Ok(path) => {
                     let shape = Shape::Sync(path.into_owned());
-                    self.propose(ClientKind::Sync, frame.len());
-                    self.pending.push_back(Pending::Change { xid, shape, since });
+                    self.propose(xid, ClientKind::Sync, shape, (ids, since), body.len());
                 }
                 Err(Garbled) => self.put_code(xid, MARSHALLING_ERROR, false),
             },
             op if write::is_change(op) => {
-                let change = write::change(op, input, is_super(&self.ids));
-                self.propose(change.kind, frame.len());
-                self.pending.push_back(Pending::Change { xid, shape: change.shape, since });
+                let change = write::change(op, input, is_super(&ids));
+                self.propose(xid, change.kind, change.shape, (ids, since), body.len());
             }
             op if is_read(op) => {
                 let xid = if op == PING { PING_XID } else { xid };
-                if self.pending.is_empty() {
-                    self.read(xid, op, &frame[body_at..], since);
-                } else {
-                    frame.advance(body_at);
-                    self.pending.push_back(Pending::Held { xid, op, body: frame, since });
-                }
+                self.read(Asked { xid, op, input }, &ids, since);
             }
             _ => {
                 self.is_closing = true;
                 self.put_code(xid, UNIMPLEMENTED, true);
             }
         }
-        Ok(())
     }
 
     fn put_code(&mut self, xid: i32, code: i32, last: bool) {
         self.pending.push_back(Pending::Code { xid, code, last });
     }
 
-    fn propose(&self, kind: ClientKind, bytes: usize) {
-        let request = ClientRequest {
-            session: self.session,
-            attached: self.attached,
-            ids: Arc::clone(&self.ids),
-            kind,
-        };
+    fn propose(&mut self, xid: i32, kind: ClientKind, shape: Shape, (ids, since): (Ids, i64), bytes: usize) {
+        self.send(kind, ids, bytes);
+        self.pending.push_back(Pending::Change { xid, shape, since });
+    }
+
+    fn send(&self, kind: ClientKind, ids: Ids, bytes: usize) {
+        let request = ClientRequest { session: self.session, attached: self.attached, ids, kind };
         let reply_to = Some(Arc::clone(&self.mailbox));
         self.shared.proposer.push(Job { request, bytes, reply_to });
     }
@@ -344,6 +360,7 @@ impl Connection {
             Proof::Failed => {
                 self.is_closing = true;
                 self.pending.clear();
+                self.held.clear();
                 AUTH_FAILED
             }
         };
@@ -351,19 +368,33 @@ impl Connection {
         Ok(())
     }
 
-    fn read(&mut self, xid: i32, op: i32, body: &[u8], since: i64) {
-        let Self { shared, mailbox, watcher, session, ids, scratch, .. } = self;
+    fn read(&mut self, asked: Asked<'_>, ids: &[Id], since: i64) {
+        let Self { shared, mailbox, watcher, session, scratch, .. } = self;
         let reader = Reader { hub: &shared.hub, watcher: *watcher, session: *session, ids };
-        let asked = Asked { xid, op, input: Input(body) };
         shared.ensemble.with_tree(|tree| reader.answer(tree, asked, mailbox, scratch));
         self.answered(since);
     }
 
-    /// Answers what is ready, in order.
+    /// Answers what is ready, and begins what waited for it.
     fn pump(&mut self) -> Result<(), End> {
+        self.answer_ready()?;
+        while let Some(request) = self.held.pop_front() {
+            if is_read(request.op) && !self.pending.is_empty() {
+                self.held.push_front(request);
+                break;
+            }
+            self.execute(request);
+            self.answer_ready()?;
+        }
+        let open = self.pending.len() + self.held.len();
+        self.mailbox.outstanding.store(open as u64, Ordering::Relaxed);
+        // A client that closes its session still gets the answer to that.
+        if self.mailbox.lock().is_over && !self.is_closing { Err(End::Over) } else { Ok(()) }
+    }
+
+    fn answer_ready(&mut self) -> Result<(), End> {
         while let Some(front) = self.pending.pop_front() {
             match front {
-                Pending::Held { xid, op, body, since } => self.read(xid, op, &body, since),
                 Pending::Code { xid, code, last } => {
                     let zxid = self.shared.ensemble.with_tree(|tree| tree.zxid());
                     Output(&mut self.mailbox.lock().out).frame(|out| out.header(xid, zxid.0, code));
@@ -380,19 +411,14 @@ impl Connection {
                     };
                     let answered = write::answer(&mut Output(&mut mail.out), xid, zxid, &shape, &outcome);
                     drop(mail);
-                    if !answered {
-                        return Err(End::Over);
-                    }
-                    if outcome == Outcome::Refused(Code::SessionExpired) {
+                    if !answered || outcome == Outcome::Refused(Code::SessionExpired) {
                         return Err(End::Over);
                     }
                     self.answered(since);
                 }
             }
         }
-        self.mailbox.outstanding.store(self.pending.len() as u64, Ordering::Relaxed);
-        // A client that closes its session still gets the answer to that.
-        if self.mailbox.lock().is_over && !self.is_closing { Err(End::Over) } else { Ok(()) }
+        Ok(())
     }
 
     fn answered(&self, since: i64) {
