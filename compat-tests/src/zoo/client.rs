@@ -30,6 +30,10 @@ pub struct Client {
     stream: TcpStream,
     /// What was read and not taken apart yet.
     input: Vec<u8>,
+    /// How much of `input` was taken apart.
+    taken: usize,
+    /// Requests that were queued and not sent yet.
+    output: Vec<u8>,
     xid: i32,
     pub session: i64,
     pub password: Vec<u8>,
@@ -68,6 +72,8 @@ impl Client {
             address,
             stream,
             input: Vec::new(),
+            taken: 0,
+            output: Vec::new(),
             xid: 0,
             session,
             password: password.to_vec(),
@@ -125,6 +131,38 @@ impl Client {
         Ok(xid)
     }
 
+    /// Adds a request to those that the next flush sends.
+    ///
+    /// # Panics
+    /// When it is larger than two gibibytes.
+    pub fn queue(&mut self, op: i32, body: &Body) {
+        self.xid += 1;
+        let length = i32::try_from(body.0.len() + 8).expect("tests send little");
+        for field in [length, self.xid, op] {
+            self.output.extend_from_slice(&field.to_be_bytes());
+        }
+        self.output.extend_from_slice(&body.0);
+    }
+
+    /// Sends what was queued.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.output)?;
+        self.output.clear();
+        Ok(())
+    }
+
+    /// Whether a whole answer is here already.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        let rest = &self.input[self.taken..];
+        rest.split_first_chunk::<4>().is_some_and(|(head, rest)| {
+            usize::try_from(i32::from_be_bytes(*head)).is_ok_and(|length| rest.len() >= length)
+        })
+    }
+
     /// Sends bytes as a frame.
     ///
     /// # Errors
@@ -165,17 +203,19 @@ impl Client {
     /// When the connection is closed.
     pub fn read_frame(&mut self) -> io::Result<Vec<u8>> {
         loop {
-            if let Some((head, rest)) = self.input.split_first_chunk::<4>() {
+            if let Some((head, rest)) = self.input[self.taken..].split_first_chunk::<4>() {
                 let length = usize::try_from(i32::from_be_bytes(*head)).map_err(io::Error::other)?;
                 if length > LARGEST_FRAME {
                     return Err(io::Error::other(format!("a frame of {length} bytes")));
                 }
                 if rest.len() >= length {
                     let frame = rest[..length].to_vec();
-                    self.input.drain(..4 + length);
+                    self.taken += 4 + length;
                     return Ok(frame);
                 }
             }
+            self.input.drain(..self.taken);
+            self.taken = 0;
             let mut chunk = [0; 65536];
             let read = self.stream.read(&mut chunk)?;
             if read == 0 {
@@ -191,6 +231,14 @@ impl Client {
     /// When the socket refuses.
     pub fn set_patience(&self, patience: Duration) {
         self.stream.set_read_timeout(Some(patience)).expect("the socket takes a time-out");
+    }
+
+    /// Changes how long a write may take.
+    ///
+    /// # Panics
+    /// When the socket refuses.
+    pub fn set_write_patience(&self, patience: Duration) {
+        self.stream.set_write_timeout(Some(patience)).expect("the socket takes a time-out");
     }
 
     /// Events so far, taken.

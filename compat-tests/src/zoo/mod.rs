@@ -131,6 +131,17 @@ impl Zoo {
         kib * 1024
     }
 
+    /// Kills Milena and starts it again on the same port and directory.
+    ///
+    /// # Panics
+    /// When it is not Milena, or does not come back.
+    pub fn kill_and_restart(&mut self) {
+        let Process::Milena(server) = &mut self.process else { panic!("only Milena is restarted") };
+        server.kill();
+        server.start();
+        assert!(self.is_up());
+    }
+
     /// All that the process has written.
     #[must_use]
     pub fn output(&self) -> String {
