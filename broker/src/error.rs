@@ -33,6 +33,9 @@ pub enum PartitionError {
     OnlyCompacted,
     #[error("the topic is internal")]
     Internal,
+    /// The transaction coordinator does not let the batch in.
+    #[error("the transaction coordinator answers {0}")]
+    Transaction(ResponseError),
     #[error(transparent)]
     Invalid(InvalidBatch),
     #[error(transparent)]
@@ -60,6 +63,7 @@ impl PartitionError {
             Self::OutOfRange => ResponseError::OffsetOutOfRange,
             Self::OnlyCompacted => ResponseError::PolicyViolation,
             Self::Internal => ResponseError::InvalidTopicException,
+            Self::Transaction(error) => *error,
             Self::Invalid(invalid) => invalid_batch(invalid.kind),
             Self::Refused(refused) => refused_append(refused),
             Self::Offline | Self::Storage(_) => ResponseError::KafkaStorageError,
@@ -83,7 +87,9 @@ fn refused_append(refused: &AppendError) -> ResponseError {
         AppendError::LargerThanSegment { .. } => ResponseError::RecordListTooLarge,
         AppendError::Sequence { .. } => ResponseError::OutOfOrderSequenceNumber,
         AppendError::ProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
-        AppendError::TransactionState { .. } => ResponseError::InvalidTxnState,
+        AppendError::TransactionState { .. } | AppendError::NotVerified { .. } => {
+            ResponseError::InvalidTxnState
+        }
         AppendError::CoordinatorFenced { .. } => ResponseError::TransactionCoordinatorFenced,
         AppendError::Batch { .. } => ResponseError::CorruptMessage,
         AppendError::BeforeLogEnd { .. } | AppendError::OutOfOrder { .. } => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::error::AppendError;
 use super::segment::Segment;
-use super::{Log, snapshot};
+use super::{Guard, Log, snapshot};
 use crate::StorageError;
 use crate::batch::{BatchError, BatchView, EndTransaction, HEADER_LEN, Header, Records, walk};
 use crate::error::At;
@@ -146,23 +146,47 @@ impl Log {
             return Ok(None);
         }
         if let Some((marker, _)) = marker {
-            return self.producers.check_marker(header, marker).map(|()| None);
+            let Origin::Marker { transaction_version } = origin else { return Ok(None) };
+            return self.producers.check_marker(header, marker, transaction_version).map(|()| None);
         }
-        if let Origin::Client { .. } = origin {
-            if let Some(original) = self.producers.duplicate(header) {
-                return Ok(Some(Appended {
-                    first: original.first_offset(),
-                    last: original.last_offset,
-                    append_time: original.timestamp,
-                    duplicate: true,
-                    bytes: 0,
-                    flush_due: false,
-                    rolled: false,
-                }));
-            }
-            self.producers.check(header)?;
+        let client = matches!(origin, Origin::Client { .. } | Origin::Transaction { .. });
+        if client && let Some(original) = self.producers.duplicate(header) {
+            return Ok(Some(Appended {
+                first: original.first_offset(),
+                last: original.last_offset,
+                append_time: original.timestamp,
+                duplicate: true,
+                bytes: 0,
+                flush_due: false,
+                rolled: false,
+            }));
+        }
+        let guard = match origin {
+            Origin::Transaction { guard, .. } | Origin::CoordinatorTransaction { guard } => Some(guard),
+            Origin::Client { .. } | Origin::Coordinator | Origin::Marker { .. } => None,
+        };
+        if let Some(guard) = guard
+            && !self.producers.has_open(header.producer_id, header.producer_epoch)
+        {
+            self.verifying.check(header, guard, self.producers.knows(header.producer_id))?;
+        }
+        if client {
+            self.producers.check(header)?
+        } else {
+            self.producers.check_epoch(header)?
         }
         Ok(None)
+    }
+
+    /// Under what a client's batch of a transaction may be appended: where the transaction is not open yet, the
+    /// coordinator has to be asked under the guard (`UnifiedLog.maybeStartTransactionVerification`).
+    ///
+    /// `bumps` tells that the client's epoch grows with each transaction.
+    pub fn begin_verification(&mut self, header: &Header, bumps: bool, now: Timestamp) -> Guard {
+        if self.producers.has_open(header.producer_id, header.producer_epoch) {
+            return Guard::NOT_ASKED;
+        }
+        self.verifying.begin(header, bumps, now)
     }
 
     fn appended(&self, first: Offset, append_time: Timestamp, bytes: usize, rolled: bool) -> Appended {
@@ -205,6 +229,9 @@ impl Log {
         self.tail.push(header, segment.size);
         segment.note(&self.place, header, interval);
         self.log_end = header.next_offset();
+        if header.is_transactional() {
+            self.verifying.end(header.producer_id);
+        }
         let Some((marker, timestamp)) = marker else { return self.producers.apply(header) };
         if let Some(aborted) = self.producers.apply_marker(header, marker, timestamp) {
             let segment = self.segments.last_mut().expect("a log always has a segment");

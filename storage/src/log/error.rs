@@ -21,6 +21,9 @@ pub enum AppendError {
     /// 48 INVALID_TXN_STATE
     #[error("producer {producer_id} sent a batch outside its open transaction")]
     TransactionState { producer_id: ProducerId },
+    /// 48 INVALID_TXN_STATE
+    #[error("producer {producer_id} sent a batch that is not part of an ongoing transaction")]
+    NotVerified { producer_id: ProducerId },
     /// 52 TRANSACTION_COORDINATOR_FENCED
     #[error(
         "a marker of producer {producer_id} has coordinator epoch {epoch}, which is older than {current}"

@@ -23,6 +23,7 @@ mod tail;
 mod times;
 mod truncate;
 mod txn_index;
+mod verifying;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
@@ -39,6 +40,7 @@ pub use read::LogSlice;
 pub use retain::RetainReport;
 pub use times::FoundOffset;
 pub use txn_index::AbortedTransaction;
+pub use verifying::Guard;
 
 use crate::StorageError;
 use crate::error::At;
@@ -49,6 +51,7 @@ use place::Place;
 use producers::Producers;
 use segment::Segment;
 use tail::Tail;
+use verifying::Verifying;
 
 /// One partition's log. One owner appends; readers take [`LogSlice`]s, which stay readable without the log.
 #[derive(Debug)]
@@ -62,6 +65,8 @@ pub struct Log {
     recovery_point: Offset,
     epochs: Epochs,
     producers: Producers,
+    /// Lost with the process, as the questions are.
+    verifying: Verifying,
     /// Ends of the producer snapshots on disk.
     snapshots: BTreeSet<Offset>,
     tail: Tail,
@@ -200,6 +205,7 @@ impl Log {
     /// Forgets producers that were silent for `producer.id.expiration.ms`.
     pub fn expire_producers(&mut self, now: Timestamp) {
         self.producers.expire(now, self.config.producer_expiration_ms);
+        self.verifying.expire(now, self.config.producer_expiration_ms);
     }
 
     /// Renames the directory (to `-delete`, `-stray` or back from `-future`); it must stay in its log directory.

@@ -14,6 +14,7 @@ use super::producers::Producers;
 use super::scan::{SWEEP_CHUNK, Scanner, is_legacy};
 use super::segment::Segment;
 use super::tail::Tail;
+use super::verifying::Verifying;
 use super::{Log, LogConfig};
 use crate::StorageError;
 use crate::error::At;
@@ -81,6 +82,7 @@ impl Log {
             recovery_point: how.recovery_point,
             epochs,
             producers: Producers::none(how.log_start),
+            verifying: Verifying::default(),
             snapshots: snapshots.collect(),
             tail: Tail::default(),
             // A killed run may have made the directory without a flush.

@@ -132,12 +132,9 @@ impl Producers {
 
     /// The rules for a client's data batch (`ProducerAppendInfo.maybeValidateDataBatch`).
     pub(super) fn check(&self, header: &Header) -> Result<(), AppendError> {
+        self.check_epoch(header)?;
         let producer_id = header.producer_id;
         let Some(producer) = self.by_id.get(&producer_id) else { return Ok(()) };
-        if header.producer_epoch < producer.epoch {
-            let (epoch, current) = (header.producer_epoch, producer.epoch);
-            return Err(AppendError::ProducerEpoch { producer_id, epoch, current });
-        }
         let sequence = header.base_sequence;
         let last_sequence = producer.last().map_or(-1, |written| written.last_sequence);
         let in_order = if header.producer_epoch != producer.epoch {
@@ -156,12 +153,33 @@ impl Producers {
         Ok(())
     }
 
-    /// The rules for a marker from this broker's own coordinator.
-    pub(super) fn check_marker(&self, header: &Header, marker: EndTransaction) -> Result<(), AppendError> {
+    /// No batch comes from an epoch before the last that was seen, whoever wrote it.
+    pub(super) fn check_epoch(&self, header: &Header) -> Result<(), AppendError> {
         let producer_id = header.producer_id;
         let Some(producer) = self.by_id.get(&producer_id) else { return Ok(()) };
-        if header.producer_epoch < producer.epoch {
-            let (epoch, current) = (header.producer_epoch, producer.epoch);
+        let (epoch, current) = (header.producer_epoch, producer.epoch);
+        if epoch < current {
+            return Err(AppendError::ProducerEpoch { producer_id, epoch, current });
+        }
+        Ok(())
+    }
+
+    /// The rules for a marker from this broker's own coordinator (`ProducerAppendInfo.checkProducerEpoch`).
+    ///
+    /// Transactions of version 2 are ended with an epoch above that of their batches, so a marker of the same epoch is
+    /// late, unless nothing is open: then it repeats one that is here (KAFKA-19999).
+    pub(super) fn check_marker(
+        &self,
+        header: &Header,
+        marker: EndTransaction,
+        transaction_version: i16,
+    ) -> Result<(), AppendError> {
+        let producer_id = header.producer_id;
+        let Some(producer) = self.by_id.get(&producer_id) else { return Ok(()) };
+        let (epoch, current) = (header.producer_epoch, producer.epoch);
+        let open = producer.transaction_start.is_some();
+        let late = transaction_version >= 2 && epoch == current && open && epoch.0 != i16::MAX;
+        if epoch < current || late {
             return Err(AppendError::ProducerEpoch { producer_id, epoch, current });
         }
         let (epoch, current) = (marker.coordinator_epoch, producer.coordinator_epoch);
@@ -169,6 +187,17 @@ impl Producers {
             return Err(AppendError::CoordinatorFenced { producer_id, epoch, current });
         }
         Ok(())
+    }
+
+    /// Whether the producer has a transaction open here, in this epoch (`UnifiedLog.hasOngoingTransaction`).
+    pub(super) fn has_open(&self, id: ProducerId, epoch: ProducerEpoch) -> bool {
+        let producer = self.by_id.get(&id);
+        producer.is_some_and(|producer| producer.transaction_start.is_some() && producer.epoch == epoch)
+    }
+
+    /// Whether batches of the producer are remembered.
+    pub(super) fn knows(&self, id: ProducerId) -> bool {
+        self.by_id.get(&id).is_some_and(|producer| !producer.written.is_empty())
     }
 
     /// Enters a data batch that is in the log.

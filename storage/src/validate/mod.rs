@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::batch::{self, BatchError, BatchView, HEADER_LEN, Header, TimestampType, walk};
 use crate::compress::Codec;
 use crate::ids::{Offset, Timestamp};
+use crate::log::Guard;
 
 /// A topic's rules for batches that clients send.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,8 +40,15 @@ pub enum CompressionRule {
 pub enum Origin {
     /// A Produce request of this version.
     Client { produce_version: i16 },
+    /// As above, for a batch of a transaction that the partition did not know to be open: the coordinator was asked
+    /// under this guard (KIP-890).
+    Transaction { produce_version: i16, guard: Guard },
     /// A coordinator of this broker: control batches are allowed, offsets and counts are trusted.
     Coordinator,
+    /// A coordinator's records that belong to a client's transaction; as for `Transaction`.
+    CoordinatorTransaction { guard: Guard },
+    /// A transaction's marker, with the `transaction.version` by which the transaction was ended.
+    Marker { transaction_version: i16 },
 }
 
 /// A batch that satisfied its topic's rules. Only offsets and leader epoch are missing; both are outside the
@@ -168,8 +176,12 @@ pub fn validate(
     origin: Origin,
 ) -> Result<ValidBatch, InvalidBatch> {
     let view = match origin {
-        Origin::Client { produce_version } => only_batch(&records, rules, produce_version)?,
-        Origin::Coordinator => return Ok(ValidBatch::built(records)),
+        Origin::Client { produce_version } | Origin::Transaction { produce_version, .. } => {
+            only_batch(&records, rules, produce_version)?
+        }
+        Origin::Coordinator | Origin::CoordinatorTransaction { .. } | Origin::Marker { .. } => {
+            return Ok(ValidBatch { origin, ..ValidBatch::built(records) });
+        }
     };
     check_header(view.header())?;
     let source = view.codec().map_err(|error| refuse(InvalidKind::Compression, error))?;

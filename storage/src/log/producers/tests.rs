@@ -99,13 +99,29 @@ fn markers_of_old_coordinators_and_epochs_are_fenced() {
     producers.apply_marker(&header(1, 1, 5, -1, 1, true), marker, Timestamp(1));
     let old = EndTransaction { commit: true, coordinator_epoch: 2 };
     assert!(matches!(
-        producers.check_marker(&header(2, 1, 5, -1, 1, true), old),
+        producers.check_marker(&header(2, 1, 5, -1, 1, true), old, 0),
         Err(AppendError::CoordinatorFenced { epoch: 2, current: 3, .. })
     ));
     assert!(matches!(
-        producers.check_marker(&header(2, 1, 4, -1, 1, true), marker),
+        producers.check_marker(&header(2, 1, 4, -1, 1, true), marker, 0),
         Err(AppendError::ProducerEpoch { .. })
     ));
+}
+
+#[test]
+fn markers_of_version_two_end_a_transaction_with_a_later_epoch_only() {
+    let mut producers = with(&[header(0, 1, 5, 0, 1, true)]);
+    let marker = EndTransaction { commit: true, coordinator_epoch: 0 };
+    assert!(matches!(
+        producers.check_marker(&header(1, 1, 5, -1, 1, true), marker, 2),
+        Err(AppendError::ProducerEpoch { .. })
+    ));
+    let bumped = header(1, 1, 6, -1, 1, true);
+    producers.check_marker(&bumped, marker, 2).unwrap();
+    producers.apply_marker(&bumped, marker, Timestamp(1));
+    assert!(producers.check_marker(&bumped, marker, 2).is_ok(), "the same once more ends nothing");
+    producers.check(&header(2, 1, 6, 0, 1, true)).unwrap();
+    assert!(producers.check_epoch(&header(2, 1, 5, 0, 1, true)).is_err());
 }
 
 #[test]
