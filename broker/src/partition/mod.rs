@@ -6,6 +6,7 @@ pub mod config;
 pub mod disk;
 pub mod health;
 pub mod housekeeping;
+pub mod marker;
 pub mod read;
 pub mod set;
 pub mod waiters;

@@ -7,22 +7,28 @@ use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ListGroupsResponse;
-use milena_coordinator::group::{Caller as GroupCaller, Reply, Request, precheck, refusal};
+use milena_coordinator::group::{
+    Caller as GroupCaller, GroupShard, Input, Reply, Request, Ticket, precheck, refusal,
+};
+use milena_coordinator::image::MetadataImage;
+use milena_storage::log::Guard;
 use uuid::Uuid;
 
-use super::{Shards, slot::Slot};
+use super::{Machine, Shards, slot::Slot};
 use crate::api::{BoxFuture, Cx, Outcome};
 
 /// A request with who asks it.
 pub struct Question {
     caller: GroupCaller,
     request: Request,
+    /// Under what the records of a transaction may be written (KIP-890).
+    guard: Option<Guard>,
 }
 
 /// An answer that is there, or will be.
-pub enum Asked {
-    Now(Reply),
-    Later(BoxFuture<Reply>),
+pub enum Asked<R = Reply> {
+    Now(R),
+    Later(BoxFuture<R>),
 }
 
 impl Question {
@@ -36,7 +42,13 @@ impl Question {
             api_version: cx.version,
             fresh_id,
         };
-        Self { caller, request }
+        Self { caller, request, guard: None }
+    }
+
+    /// The records of the request's transaction are written under this guard.
+    #[must_use]
+    pub fn under(self, guard: Guard) -> Self {
+        Self { guard: Some(guard), ..self }
     }
 
     fn refuse(&self, error: ResponseError) -> Reply {
@@ -55,13 +67,57 @@ fn java_address(host: IpAddr) -> String {
     }
 }
 
+impl<M: Machine> Shards<M> {
+    /// Puts a question to the shard of an id.
+    pub fn put(
+        &self,
+        image: &MetadataImage,
+        id: &str,
+        request: impl FnOnce(Ticket) -> M::Input,
+    ) -> Asked<Result<M::Reply, ResponseError>> {
+        let asked = match self.slot(image, id) {
+            Ok(slot) => slot.ask(None, request),
+            Err(error) => Ok(Err(error)),
+        };
+        match asked {
+            Ok(answer) => Asked::Now(answer),
+            // A sender is dropped unanswered only when the broker ends.
+            Err(receiver) => {
+                Asked::Later(Box::pin(
+                    async move { receiver.await.unwrap_or(Err(ResponseError::NotCoordinator)) },
+                ))
+            }
+        }
+    }
+
+    /// Puts a question to every shard of this broker.
+    pub fn put_to_all(
+        &self,
+        request: impl Fn(Ticket) -> M::Input,
+    ) -> Vec<Asked<Result<M::Reply, ResponseError>>> {
+        let asked =
+            self.all().into_iter().map(|slot| match slot.ask(None, &request) {
+                Ok(answer) => Asked::Now(answer),
+                Err(receiver) => Asked::Later(Box::pin(async move {
+                    receiver.await.unwrap_or(Err(ResponseError::NotCoordinator))
+                }) as BoxFuture<_>),
+            });
+        asked.collect()
+    }
+}
+
 impl Shards {
     /// Asks the shard of a group.
     pub fn ask(&self, cx: &Cx<'_>, group: &str, question: Question) -> Asked {
-        if let Some(refused) = precheck(&self.env.config.group, &question.caller, &question.request) {
+        self.ask_with(&cx.image, group, question)
+    }
+
+    /// As above, for who no longer has the context of the request.
+    pub fn ask_with(&self, image: &MetadataImage, group: &str, question: Question) -> Asked {
+        if let Some(refused) = precheck(&self.env.settings, &question.caller, &question.request) {
             return Asked::Now(refused);
         }
-        match self.slot(&cx.image, group) {
+        match self.slot(image, group) {
             Ok(slot) => slot.put(question),
             Err(error) => Asked::Now(question.refuse(error)),
         }
@@ -69,10 +125,9 @@ impl Shards {
 
     /// Asks every shard of this broker for its groups; one that is loading fails the whole list, as in Kafka.
     pub fn list(&self, cx: &Cx<'_>, states: &[String], types: &[String]) -> Outcome<ListGroupsResponse> {
-        let slots: Vec<Arc<Slot>> = self.slots.read().values().cloned().collect();
         let mut list = ListGroupsResponse::default();
         let mut later = Vec::new();
-        for slot in slots {
+        for slot in self.all() {
             let request = Request::List { states: states.to_vec(), types: types.to_vec() };
             match slot.put(Question::new(cx, request)) {
                 Asked::Now(reply) => add(&mut list, reply),
@@ -92,9 +147,9 @@ impl Shards {
 }
 
 /// One outcome of several questions, in their order.
-pub fn gather<R: 'static>(
-    asked: Vec<Asked>,
-    response: impl FnOnce(Vec<Reply>) -> R + Send + 'static,
+pub fn gather<A: Send + 'static, R: 'static>(
+    asked: Vec<Asked<A>>,
+    response: impl FnOnce(Vec<A>) -> R + Send + 'static,
 ) -> Outcome<R> {
     if asked.iter().all(|asked| matches!(asked, Asked::Now(_))) {
         let replies = asked
@@ -105,10 +160,7 @@ pub fn gather<R: 'static>(
     Outcome::later(async move {
         let mut replies = Vec::with_capacity(asked.len());
         for asked in asked {
-            replies.push(match asked {
-                Asked::Now(reply) => reply,
-                Asked::Later(reply) => reply.await,
-            });
+            replies.push(asked.wait().await);
         }
         response(replies)
     })
@@ -128,31 +180,41 @@ fn add(list: &mut ListGroupsResponse, reply: Reply) {
     }
 }
 
-impl Slot {
+impl Slot<GroupShard> {
     fn put(self: &Arc<Self>, question: Question) -> Asked {
-        let Question { caller, request } = question;
-        let question = Question { caller: caller.clone(), request: request.clone() };
+        let Question { caller, request, guard } = question;
+        let question = Question { caller: caller.clone(), request: request.clone(), guard };
         let answer = move |answer: Option<Result<Reply, ResponseError>>| {
             // A sender is dropped unanswered only when the broker ends.
             let answer = answer.unwrap_or(Err(ResponseError::NotCoordinator));
             answer.unwrap_or_else(|error| question.refuse(error))
         };
-        match self.ask(caller, request) {
+        match self.ask(guard, |ticket| Input::Request(ticket, caller, request)) {
             Ok(now) => Asked::Now(answer(Some(now))),
             Err(receiver) => Asked::Later(Box::pin(async move { answer(receiver.await.ok()) })),
         }
     }
 }
 
-impl Asked {
+impl<A: 'static> Asked<A> {
     /// The outcome of a handler that makes its response of the reply.
-    pub fn then<R: 'static>(self, response: impl FnOnce(Reply) -> R + Send + 'static) -> Outcome<R> {
+    pub fn then<R: 'static>(self, response: impl FnOnce(A) -> R + Send + 'static) -> Outcome<R> {
         match self {
             Self::Now(reply) => Outcome::Now(response(reply)),
             Self::Later(reply) => Outcome::later(async move { response(reply.await) }),
         }
     }
 
+    /// The reply, for who waits anyway.
+    pub async fn wait(self) -> A {
+        match self {
+            Self::Now(reply) => reply,
+            Self::Later(reply) => reply.await,
+        }
+    }
+}
+
+impl Asked {
     /// As above, for a reply that is the response.
     ///
     /// # Panics

@@ -3,29 +3,35 @@
 //! Must never tick: the alarm sleeps until the next deadline, or for ever.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use milena_coordinator::group::TimerKey;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 
 /// The deadlines of one shard, in the steady time of the broker's clock.
-#[derive(Debug, Default)]
-pub(super) struct Deadlines {
-    by_key: HashMap<TimerKey, i64>,
-    by_time: BTreeSet<(i64, TimerKey)>,
+#[derive(Debug)]
+pub(super) struct Deadlines<K> {
+    by_key: HashMap<K, i64>,
+    by_time: BTreeSet<(i64, K)>,
 }
 
-impl Deadlines {
-    pub(super) fn set(&mut self, key: TimerKey, at: i64) {
+impl<K> Default for Deadlines<K> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), by_time: BTreeSet::new() }
+    }
+}
+
+impl<K: Clone + Ord + Hash> Deadlines<K> {
+    pub(super) fn set(&mut self, key: K, at: i64) {
         if let Some(before) = self.by_key.insert(key.clone(), at) {
             self.by_time.remove(&(before, key.clone()));
         }
         self.by_time.insert((at, key));
     }
 
-    pub(super) fn cancel(&mut self, key: TimerKey) {
+    pub(super) fn cancel(&mut self, key: K) {
         if let Some(at) = self.by_key.remove(&key) {
             self.by_time.remove(&(at, key));
         }
@@ -36,7 +42,7 @@ impl Deadlines {
     }
 
     /// Takes out the first deadline that is not after `now`.
-    pub(super) fn take_due(&mut self, now: i64) -> Option<TimerKey> {
+    pub(super) fn take_due(&mut self, now: i64) -> Option<K> {
         if self.next()? > now {
             return None;
         }
@@ -104,6 +110,7 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use milena_coordinator::group::TimerKey;
 
     fn join(group: &str) -> TimerKey {
         TimerKey::Join { group: group.into() }

@@ -1,16 +1,14 @@
 //! Brings a shard to life: reads the partition from its start and applies every committed record.
 //!
-//! Must never read on a thread that serves connections, nor apply what a transaction has not committed.
+//! Must never read on a thread that serves connections.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use milena_coordinator::group::GroupShard;
-use milena_storage::batch::{BatchError, BatchView, EndTransaction, RecordView, walk};
-use milena_storage::ids::{Offset, ProducerId};
+use milena_storage::batch::{BatchError, BatchView, EndTransaction, walk};
+use milena_storage::ids::Offset;
 use thiserror::Error;
 
+use super::machine::Machine;
 use super::slot::Slot;
 use crate::partition::{Partition, PartitionError, ReadFrom};
 
@@ -28,18 +26,14 @@ enum LoadError {
 }
 
 /// Runs until the shard lives, or is not wanted any more.
-pub(super) async fn load(slot: Arc<Slot>) {
+pub(super) async fn load<M: Machine>(slot: Arc<Slot<M>>) {
     // The semaphore is never closed.
     let _turn = slot.env().loading.acquire().await;
     let partition = slot.partition().clone();
     let target = partition.log_end_offset();
-    let mut loader = Loader {
-        machine: GroupShard::new(slot.env().config.group.clone()),
-        next: partition.log_start_offset(),
-        open: HashMap::new(),
-    };
+    let mut loader = Loader { machine: slot.env().fresh(), next: partition.log_start_offset() };
     while loader.next < target && !slot.is_gone() {
-        let buffer = slot.env().config.load_buffer;
+        let buffer = slot.env().pace.load_buffer;
         let source = partition.clone();
         let before = loader.next;
         let read = tokio::task::spawn_blocking(move || loader.read_some(&source, buffer).map(|()| loader));
@@ -58,19 +52,17 @@ pub(super) async fn load(slot: Arc<Slot>) {
     slot.loaded(loader.machine);
 }
 
-fn give_up(slot: &Arc<Slot>, error: &dyn std::error::Error) {
-    tracing::error!(partition = %slot.partition().name, %error, "groups cannot be loaded; their clients are refused");
+fn give_up<M: Machine>(slot: &Arc<Slot<M>>, error: &dyn std::error::Error) {
+    tracing::error!(partition = %slot.partition().name, %error, "a coordinator's partition cannot be loaded; its clients are refused");
     slot.unload();
 }
 
-struct Loader {
-    machine: GroupShard,
+struct Loader<M> {
+    machine: M,
     next: Offset,
-    /// Records of transactions whose end has not been seen, in their order.
-    open: HashMap<ProducerId, Vec<(Bytes, Option<Bytes>)>>,
 }
 
-impl Loader {
+impl<M: Machine> Loader<M> {
     /// Applies up to `buffer` bytes of batches, or one batch if it is larger.
     fn read_some(&mut self, partition: &Partition, buffer: usize) -> Result<(), LoadError> {
         let from = ReadFrom {
@@ -101,33 +93,19 @@ impl Loader {
                 continue;
             }
             if batch.is_control() {
-                self.end_transaction(partition, batch.producer_id, &record);
-            } else if batch.is_transactional() {
-                let value = record.value.map(Bytes::copy_from_slice);
-                let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
-                self.open.entry(batch.producer_id).or_default().push((key, value));
-            } else {
-                self.apply(partition, record.key.unwrap_or_default(), record.value);
+                if let Some(end) = EndTransaction::parse(&record) {
+                    self.machine.end_transaction(batch.producer_id, end.commit);
+                }
+                continue;
+            }
+            let producer = batch.is_transactional().then_some(batch.producer_id);
+            // A damaged record costs what it describes, not the whole partition.
+            if let Err(error) = self.machine.apply(producer, record.key.unwrap_or_default(), record.value) {
+                let (partition, offset) = (&partition.name, record.offset);
+                tracing::warn!(%partition, %offset, %error, "skipping a coordinator's record");
             }
         }
         self.next = batch.next_offset();
         Ok(())
-    }
-
-    fn end_transaction(&mut self, partition: &Partition, producer: ProducerId, record: &RecordView<'_>) {
-        let Some(end) = EndTransaction::parse(record) else { return };
-        let records = self.open.remove(&producer).unwrap_or_default();
-        if end.commit {
-            for (key, value) in records {
-                self.apply(partition, &key, value.as_deref());
-            }
-        }
-    }
-
-    /// A damaged record costs what it describes, not the whole partition.
-    fn apply(&mut self, partition: &Partition, key: &[u8], value: Option<&[u8]>) {
-        if let Err(error) = self.machine.apply(key, value) {
-            tracing::warn!(partition = %partition.name, offset = %self.next, %error, "skipping a group record");
-        }
     }
 }

@@ -1,15 +1,17 @@
-//! The runtime of the group machines: one shard per partition of `__consumer_offsets` that this broker leads.
+//! The runtime of the machines of internal topics: one shard per partition of `__consumer_offsets` or
+//! `__transaction_state` that this broker leads.
 //!
-//! Must never decide about groups: it carries requests and deadlines to a machine, its records to the partition's
-//! log, and its answers back once those records are committed.
+//! Must never decide about groups or transactions: it carries requests and deadlines to a machine, its records to the
+//! partition's log, and its answers and orders on once those records are committed.
 //!
-//! `slot` is one shard, `load` brings it to life, `append` writes for it, `deadlines` wakes it, `parking` keeps
+//! `machine` is what both kinds have in common, `slot` is one shard, `load` brings it to life, `append` writes for it, `deadlines` wakes it, `parking` keeps
 //! answers until the high watermark has passed their records.
 
 mod append;
 mod ask;
 mod deadlines;
 mod load;
+mod machine;
 mod parking;
 mod slot;
 #[cfg(test)]
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
-use milena_coordinator::group::{DeletedTopic, GroupConfig, TOPIC};
+use milena_coordinator::group::{self, DeletedTopic, GroupConfig, GroupShard};
 use milena_coordinator::image::MetadataImage;
 use milena_storage::compress::Codec;
 use milena_storage::ids::BrokerId;
@@ -35,42 +37,78 @@ use crate::settings::GroupSettings;
 
 pub use ask::{Asked, Question, gather};
 use deadlines::Alarm;
-use slot::Slot;
+pub use machine::{Effects, Machine};
+pub use slot::Slot;
 
 /// Shards that are loaded at a time; Kafka's `group.coordinator.threads`.
 const LOADING_AT_ONCE: usize = 4;
 
-/// All shards of this broker.
+/// All shards of one kind on this broker.
 #[derive(Debug)]
-pub struct Shards {
-    env: Arc<Env>,
-    slots: RwLock<BTreeMap<i32, Arc<Slot>>>,
+pub struct Shards<M: Machine = GroupShard> {
+    env: Arc<Env<M>>,
+    slots: RwLock<BTreeMap<i32, Arc<Slot<M>>>>,
     partitions: Arc<Partitions>,
     broker: BrokerId,
+    topic: &'static str,
 }
 
 /// What every shard uses.
-#[derive(Debug)]
-struct Env {
+struct Env<M: Machine> {
     clock: Arc<Clock>,
     alarm: Alarm,
     loading: Semaphore,
-    config: Tuning,
+    pace: Pace,
+    settings: M::Settings,
+    carry_out: CarryOut<M>,
 }
 
-/// The settings of shards, as plain values.
+/// Carries out an order of a machine whose records are committed. Runs outside the shard's lock.
+type CarryOut<M> = Box<dyn Fn(&Arc<Slot<M>>, <M as Machine>::Order) + Send + Sync>;
+
+impl<M: Machine> Env<M> {
+    /// An empty machine, to be loaded.
+    fn fresh(&self) -> M {
+        M::fresh(&self.settings)
+    }
+}
+
+impl<M: Machine> std::fmt::Debug for Env<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Env").field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
+
+/// How shards read and write their partitions.
 #[derive(Clone, Debug)]
-pub struct Tuning {
-    pub group: GroupConfig,
-    /// `offsets.topic.compression.codec`
+pub struct Pace {
+    /// The codec of their batches.
     pub codec: Codec,
-    /// `offsets.commit.timeout.ms`: how long an answer waits for its records to be committed.
+    /// How long an answer waits for its records to be committed.
     pub commit_timeout: Duration,
-    /// `offsets.load.buffer.size`
+    /// How much is read at a time while loading.
     pub load_buffer: usize,
 }
 
+/// What a kind of shards is made of.
+pub struct Kind<M: Machine> {
+    /// The internal topic whose partitions hold their state.
+    pub topic: &'static str,
+    pub pace: Pace,
+    pub settings: M::Settings,
+    pub carry_out: CarryOut<M>,
+}
+
+/// The settings of group shards, as plain values.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    pub group: GroupConfig,
+    /// `offsets.topic.compression.codec`, `offsets.commit.timeout.ms`, `offsets.load.buffer.size`.
+    pub pace: Pace,
+}
+
 impl Shards {
+    /// The shards of groups.
     #[must_use]
     pub fn new(
         broker: BrokerId,
@@ -78,9 +116,28 @@ impl Shards {
         partitions: Arc<Partitions>,
         tuning: Tuning,
     ) -> Arc<Self> {
-        let env =
-            Env { clock, alarm: Alarm::default(), loading: Semaphore::new(LOADING_AT_ONCE), config: tuning };
-        Arc::new(Self { env: Arc::new(env), slots: RwLock::default(), partitions, broker })
+        let kind = Kind {
+            topic: group::TOPIC,
+            pace: tuning.pace,
+            settings: tuning.group,
+            carry_out: Box::new(|_, never| match never {}),
+        };
+        Self::of_kind(broker, clock, partitions, kind)
+    }
+}
+
+impl<M: Machine> Shards<M> {
+    #[must_use]
+    pub fn of_kind(
+        broker: BrokerId,
+        clock: Arc<Clock>,
+        partitions: Arc<Partitions>,
+        kind: Kind<M>,
+    ) -> Arc<Self> {
+        let Kind { topic, pace, settings, carry_out } = kind;
+        let loading = Semaphore::new(LOADING_AT_ONCE);
+        let env = Env { clock, alarm: Alarm::default(), loading, pace, settings, carry_out };
+        Arc::new(Self { env: Arc::new(env), slots: RwLock::default(), partitions, broker, topic })
     }
 
     /// Brings deadlines to the shards until `stop`. Nothing ticks while no deadline is set.
@@ -100,10 +157,10 @@ impl Shards {
     /// Outside a tokio runtime, which has to carry on loading.
     pub fn follow(&self, image: &MetadataImage) {
         let mut led = BTreeMap::new();
-        for partition in image.topic(TOPIC).into_iter().flat_map(|topic| &topic.partitions) {
+        for partition in image.topic(self.topic).into_iter().flat_map(|topic| &topic.partitions) {
             let index = partition.index.0;
             if partition.leader == Some(self.broker)
-                && let Some(log) = self.partitions.get(TOPIC, index)
+                && let Some(log) = self.partitions.get(self.topic, index)
             {
                 led.insert(index, (log, partition.leader_epoch));
             }
@@ -132,7 +189,9 @@ impl Shards {
         }
         let slots: Vec<_> = self.slots.read().values().cloned().collect();
         for slot in slots {
-            slot.topics_deleted(deleted);
+            if let Some(news) = M::topics_deleted(deleted) {
+                slot.tell(news);
+            }
         }
     }
 
@@ -144,21 +203,30 @@ impl Shards {
         }
     }
 
-    /// The shard of a group, if it is here.
-    fn slot(&self, image: &MetadataImage, group: &str) -> Result<Arc<Slot>, ResponseError> {
-        let count = image.topic(TOPIC).map_or(0, |topic| topic.partition_count());
-        let index = milena_coordinator::group::partition_for(group, count);
-        self.slots.read().get(&index).cloned().ok_or(ResponseError::NotCoordinator)
+    /// The shard of a group or a transactional id, if it is here.
+    fn slot(&self, image: &MetadataImage, id: &str) -> Result<Arc<Slot<M>>, ResponseError> {
+        let count = image.topic(self.topic).map_or(0, |topic| topic.partition_count());
+        self.slot_of(group::partition_for(id, count)).ok_or(ResponseError::NotCoordinator)
+    }
+
+    /// The shard of a partition, if it is here.
+    pub fn slot_of(&self, index: i32) -> Option<Arc<Slot<M>>> {
+        self.slots.read().get(&index).cloned()
+    }
+
+    /// All shards that are here.
+    pub fn all(&self) -> Vec<Arc<Slot<M>>> {
+        self.slots.read().values().cloned().collect()
     }
 }
 
 /// Keeps the shards in step with the image. Has to stand behind the follower that opens the partitions.
 #[derive(Debug)]
-pub struct ShardFollower(pub Arc<Shards>);
+pub struct ShardFollower<M: Machine = GroupShard>(pub Arc<Shards<M>>);
 
-impl Follower for ShardFollower {
+impl<M: Machine> Follower for ShardFollower<M> {
     fn prepare(&mut self, change: &ImageChange) {
-        if change.delta.topics.contains(TOPIC) {
+        if change.delta.topics.contains(self.0.topic) {
             self.0.follow(&change.new);
         }
     }
@@ -188,9 +256,11 @@ impl Tuning {
                 expiry_interval_ms: i64::try_from(offsets.retention_check_interval.as_millis())
                     .unwrap_or(i64::MAX),
             },
-            codec: codec(offsets.topic_codec),
-            commit_timeout: offsets.commit_timeout,
-            load_buffer: offsets.load_buffer_bytes,
+            pace: Pace {
+                codec: codec(offsets.topic_codec),
+                commit_timeout: offsets.commit_timeout,
+                load_buffer: offsets.load_buffer_bytes,
+            },
         }
     }
 }

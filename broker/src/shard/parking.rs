@@ -4,30 +4,45 @@
 
 use std::collections::VecDeque;
 
-use milena_coordinator::group::{Reply, Ticket};
+use milena_coordinator::group::Ticket;
 use milena_storage::ids::Offset;
 
-#[derive(Debug, Default)]
-pub(super) struct Parking {
+use super::machine::Machine;
+
+#[derive(Debug)]
+pub(super) struct Parking<M: Machine> {
     /// In the order of the offsets.
-    waiting: VecDeque<(Offset, Vec<(Ticket, Reply)>)>,
+    waiting: VecDeque<(Offset, Parked<M>)>,
 }
 
-impl Parking {
+/// What one step leaves to be done once its records are committed.
+#[derive(Debug)]
+pub(super) struct Parked<M: Machine> {
+    pub replies: Vec<(Ticket, M::Reply)>,
+    pub orders: Vec<M::Order>,
+}
+
+impl<M: Machine> Default for Parking<M> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new() }
+    }
+}
+
+impl<M: Machine> Parking<M> {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Answers that may go once the high watermark is at `end`.
-    pub(super) fn park(&mut self, end: Offset, replies: Vec<(Ticket, Reply)>) {
-        self.waiting.push_back((end, replies));
+    /// What may be done once the high watermark is at `end`.
+    pub(super) fn park(&mut self, end: Offset, parked: Parked<M>) {
+        self.waiting.push_back((end, parked));
     }
 
     /// What the high watermark sets free.
-    pub(super) fn release(&mut self, high_watermark: Offset) -> Vec<(Ticket, Reply)> {
+    pub(super) fn release(&mut self, high_watermark: Offset) -> Vec<Parked<M>> {
         let mut free = Vec::new();
         while self.waiting.front().is_some_and(|(end, _)| *end <= high_watermark) {
-            free.extend(self.waiting.pop_front().into_iter().flat_map(|(_, replies)| replies));
+            free.extend(self.waiting.pop_front().map(|(_, parked)| parked));
         }
         free
     }
@@ -37,9 +52,10 @@ impl Parking {
         self.waiting.front().map(|(end, _)| *end)
     }
 
-    /// Everybody who waits up to `end`, to be told that it took too long.
+    /// Everybody who waits up to `end`, to be told that it took too long. What is to be carried out stays.
     pub(super) fn give_up(&mut self, end: Offset) -> Vec<Ticket> {
-        self.release(end).into_iter().map(|(ticket, _)| ticket).collect()
+        let late = self.waiting.iter_mut().take_while(|(at, _)| *at <= end);
+        late.flat_map(|(_, parked)| parked.replies.drain(..)).map(|(ticket, _)| ticket).collect()
     }
 
     pub(super) fn clear(&mut self) {
@@ -51,9 +67,11 @@ impl Parking {
 mod tests {
     use super::*;
     use kafka_protocol::messages::HeartbeatResponse;
+    use milena_coordinator::group::{GroupShard, Reply};
 
-    fn reply(ticket: u64) -> Vec<(Ticket, Reply)> {
-        vec![(Ticket(ticket), Reply::Heartbeat(HeartbeatResponse::default()))]
+    fn reply(ticket: u64) -> Parked<GroupShard> {
+        let replies = vec![(Ticket(ticket), Reply::Heartbeat(HeartbeatResponse::default()))];
+        Parked { replies, orders: Vec::new() }
     }
 
     #[test]
@@ -62,8 +80,9 @@ mod tests {
         parking.park(Offset(3), reply(1));
         parking.park(Offset(5), reply(2));
         parking.park(Offset(5), reply(3));
-        let tickets =
-            |replies: Vec<(Ticket, Reply)>| replies.iter().map(|(ticket, _)| ticket.0).collect::<Vec<_>>();
+        let tickets = |free: Vec<Parked<GroupShard>>| {
+            free.iter().flat_map(|parked| &parked.replies).map(|(ticket, _)| ticket.0).collect::<Vec<_>>()
+        };
         assert_eq!(tickets(parking.release(Offset(2))), Vec::<u64>::new());
         assert_eq!(tickets(parking.release(Offset(3))), vec![1]);
         assert_eq!(parking.next(), Some(Offset(5)));

@@ -6,67 +6,78 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
-use milena_coordinator::group::{Caller, DeletedTopic, GroupShard, Input, Output, Reply, Request, Ticket};
+use milena_coordinator::group::Ticket;
 use milena_storage::ids::{LeaderEpoch, Offset, Timestamp};
+use milena_storage::log::Guard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::append::{append, as_coordinator_error};
+use super::append::{Target, append, as_coordinator_error, as_producer_error};
 use super::deadlines::Deadlines;
-use super::parking::Parking;
+use super::machine::{Effects, Machine};
+use super::parking::{Parked, Parking};
 use super::{Env, load};
-use crate::partition::Partition;
+use crate::partition::marker::Marker;
 use crate::partition::waiters::Wakes;
+use crate::partition::{Partition, PartitionError};
 
 /// The machine's reply, or why there is none.
-pub(super) type Answer = Result<Reply, ResponseError>;
+pub(super) type Answer<M> = Result<<M as Machine>::Reply, ResponseError>;
 
 #[derive(Debug)]
-pub(super) struct Slot {
-    env: Arc<Env>,
+pub struct Slot<M: Machine> {
+    env: Arc<Env<M>>,
     partition: Arc<Partition>,
     leader_epoch: LeaderEpoch,
-    state: Mutex<State>,
+    state: Mutex<State<M>>,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum Phase<M> {
     /// The log is being read.
     Loading,
-    Live(Box<GroupShard>),
+    Live(Box<M>),
     /// Another broker has the partition, or its log cannot be read.
     Gone,
 }
 
 #[derive(Debug)]
-struct State {
-    phase: Phase,
+struct State<M: Machine> {
+    phase: Phase<M>,
     last_ticket: u64,
     /// Who waits, by ticket. Bounded by the connections of the broker times their request window.
-    tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
-    deadlines: Deadlines,
-    parking: Parking,
+    tickets: HashMap<Ticket, oneshot::Sender<Answer<M>>>,
+    deadlines: Deadlines<M::Timer>,
+    parking: Parking<M>,
     /// A task waits for the high watermark.
     draining: bool,
     /// The end of what this shard has written.
     written: Offset,
-    /// Topics that went while the log was being read.
-    deleted: Vec<DeletedTopic>,
+    /// Under what the step in progress may write records of a transaction.
+    guard: Option<Guard>,
+    /// What the machine is to hear that came while the log was being read.
+    late: Vec<M::Input>,
 }
 
 /// What is to be done once the lock is free.
-#[derive(Default)]
-struct After {
-    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+struct After<M: Machine> {
+    answers: Vec<(oneshot::Sender<Answer<M>>, Answer<M>)>,
+    orders: Vec<M::Order>,
     wakes: Wakes,
     reload: bool,
 }
 
-impl Slot {
+impl<M: Machine> Default for After<M> {
+    fn default() -> Self {
+        Self { answers: Vec::new(), orders: Vec::new(), wakes: Wakes::default(), reload: false }
+    }
+}
+
+impl<M: Machine> Slot<M> {
     /// A shard for a partition that this broker leads. An empty one lives at once, others load on the runtime.
     pub(super) fn open(
-        env: Arc<Env>,
+        env: Arc<Env<M>>,
         partition: Arc<Partition>,
         leader_epoch: LeaderEpoch,
         runtime: &Handle,
@@ -79,19 +90,20 @@ impl Slot {
             parking: Parking::default(),
             draining: false,
             written: Offset(0),
-            deleted: Vec::new(),
+            guard: None,
+            late: Vec::new(),
         };
         let empty = partition.log_start_offset() == partition.log_end_offset();
         let slot = Arc::new(Self { env, partition, leader_epoch, state: Mutex::new(state) });
         if empty {
-            slot.loaded(GroupShard::new(slot.env.config.group.clone()));
+            slot.loaded(slot.env.fresh());
         } else {
             runtime.spawn(load::load(slot.clone()));
         }
         slot
     }
 
-    pub(super) fn partition(&self) -> &Arc<Partition> {
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
         &self.partition
     }
 
@@ -100,16 +112,21 @@ impl Slot {
         Arc::ptr_eq(partition, &self.partition) && leader_epoch == self.leader_epoch && !self.is_gone()
     }
 
-    pub(super) fn env(&self) -> &Env {
+    pub(super) fn env(&self) -> &Env<M> {
         &self.env
+    }
+
+    /// The epoch in which this broker leads the partition; Kafka's "coordinator epoch".
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
     }
 
     /// Puts a request to the machine. The answer is there at once, or comes through the receiver.
     pub(super) fn ask(
         self: &Arc<Self>,
-        caller: Caller,
-        request: Request,
-    ) -> Result<Answer, oneshot::Receiver<Answer>> {
+        guard: Option<Guard>,
+        request: impl FnOnce(Ticket) -> M::Input,
+    ) -> Result<Answer<M>, oneshot::Receiver<Answer<M>>> {
         let mut state = self.state.lock();
         match state.phase {
             Phase::Loading => return Ok(Err(ResponseError::CoordinatorLoadInProgress)),
@@ -122,7 +139,9 @@ impl Slot {
         let (sender, mut receiver) = oneshot::channel();
         state.tickets.insert(ticket, sender);
         let mut after = After::default();
-        self.step(&mut state, Input::Request(ticket, caller, request), &mut after);
+        state.guard = guard;
+        self.step(&mut state, request(ticket), &mut after);
+        state.guard = None;
         let next = state.deadlines.next();
         self.release(state, after);
         if let Some(next) = next {
@@ -137,35 +156,53 @@ impl Slot {
         let mut after = After::default();
         let now = self.env.clock.steady_ms();
         while let Some(key) = state.deadlines.take_due(now) {
-            self.step(&mut state, Input::Timer(key), &mut after);
+            self.step(&mut state, M::fired(key), &mut after);
         }
         let next = state.deadlines.next();
         self.release(state, after);
         next
     }
 
-    pub(super) fn topics_deleted(self: &Arc<Self>, deleted: &[DeletedTopic]) {
+    /// Tells the machine something that nobody waits for; a shard that is gone does not hear it.
+    pub(crate) fn tell(self: &Arc<Self>, news: M::Input) {
         let mut state = self.state.lock();
         let mut after = After::default();
         match state.phase {
-            Phase::Loading => state.deleted.extend_from_slice(deleted),
-            Phase::Live(_) => self.step(&mut state, Input::TopicsDeleted(deleted.to_vec()), &mut after),
+            Phase::Loading => state.late.push(news),
+            Phase::Live(_) => self.step(&mut state, news, &mut after),
             Phase::Gone => {}
         }
+        let next = state.deadlines.next();
         self.release(state, after);
+        if let Some(next) = next {
+            self.env.alarm.at_latest(next);
+        }
+    }
+
+    /// Writes the end of a transaction into the partition and tells the machine; gives the offset behind the marker.
+    pub(crate) fn end_transaction(self: &Arc<Self>, marker: &Marker) -> Result<Offset, PartitionError> {
+        let mut state = self.state.lock();
+        let mut after = After::default();
+        let Phase::Live(machine) = &mut state.phase else { return Err(PartitionError::NotLeader) };
+        let written = self.partition.append_marker(marker, self.env.clock.now(), &mut after.wakes);
+        if let Ok(end) = &written {
+            machine.end_transaction(marker.producer_id, marker.end.commit);
+            state.written = *end;
+        }
+        self.release(state, after);
+        written
     }
 
     /// The log has been applied to its end.
-    pub(super) fn loaded(self: &Arc<Self>, machine: GroupShard) {
+    pub(super) fn loaded(self: &Arc<Self>, machine: M) {
         let mut state = self.state.lock();
         let mut after = After::default();
         if let Phase::Loading = state.phase {
             state.phase = Phase::Live(Box::new(machine));
             state.written = self.partition.log_end_offset();
-            self.step(&mut state, Input::Loaded, &mut after);
-            let deleted = std::mem::take(&mut state.deleted);
-            if !deleted.is_empty() {
-                self.step(&mut state, Input::TopicsDeleted(deleted), &mut after);
+            self.step(&mut state, M::loaded(), &mut after);
+            for news in std::mem::take(&mut state.late) {
+                self.step(&mut state, news, &mut after);
             }
         }
         let next = state.deadlines.next();
@@ -184,7 +221,7 @@ impl Slot {
         self.release(state, after);
     }
 
-    pub(super) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         matches!(self.state.lock().phase, Phase::Gone)
     }
 
@@ -194,45 +231,55 @@ impl Slot {
     }
 
     /// One turn of the machine: its records go to the log and back into it, its answers to those who wait.
-    fn step(&self, state: &mut State, input: Input, after: &mut After) {
+    fn step(&self, state: &mut State<M>, input: M::Input, after: &mut After<M>) {
         let Phase::Live(machine) = &mut state.phase else { return };
         let now = self.env.clock.now();
-        let output = machine.step(now, input);
-        let codec = self.env.config.codec;
-        match append(&self.partition, &output.records, codec, now, &mut after.wakes) {
+        let effects = machine.step(now, input);
+        let codec = self.env.pace.codec;
+        let target = Target { partition: &self.partition, codec, now, guard: state.guard };
+        match append(target, &effects.records, effects.transaction, &mut after.wakes) {
             Ok(end) => state.written = end.unwrap_or(state.written),
+            Err(error) if as_producer_error(&error).is_some() => {
+                for (ticket, _) in effects.replies {
+                    let refused = as_producer_error(&error).unwrap_or(ResponseError::UnknownServerError);
+                    state.answer(ticket, Err(refused), after);
+                }
+                return;
+            }
             Err(error) => {
-                tracing::warn!(partition = %self.partition.name, %error, "group records refused; loading anew");
+                tracing::warn!(partition = %self.partition.name, %error, "a coordinator's records are refused; loading anew");
                 state.fail(as_coordinator_error(&error), after);
                 state.phase = Phase::Loading;
                 after.reload = true;
                 return;
             }
         }
-        for record in &output.records {
-            if let Err(error) = machine.apply(&record.key, record.value.as_deref()) {
+        let producer = effects.transaction.map(|(id, _)| id);
+        for record in &effects.records {
+            if let Err(error) = machine.apply(producer, &record.key, record.value.as_deref()) {
                 tracing::error!(partition = %self.partition.name, %error, "a record of ours cannot be read");
             }
         }
-        self.take_over(state, output, now, after);
+        self.take_over(state, effects, now, after);
     }
 
-    fn take_over(&self, state: &mut State, output: Output, now: Timestamp, after: &mut After) {
+    fn take_over(&self, state: &mut State<M>, effects: Effects<M>, now: Timestamp, after: &mut After<M>) {
         let steady = self.env.clock.steady_ms();
-        for (key, at) in output.timers {
+        for (key, at) in effects.timers {
             match at {
                 Some(at) => state.deadlines.set(key, steady.saturating_add(at.0.saturating_sub(now.0))),
                 None => state.deadlines.cancel(key),
             }
         }
-        if !output.replies.is_empty() {
-            state.parking.park(state.written, output.replies);
+        let Effects { replies, orders, .. } = effects;
+        if !replies.is_empty() || !orders.is_empty() {
+            state.parking.park(state.written, Parked { replies, orders });
         }
         state.free(self.partition.high_watermark(), after);
     }
 
     /// Frees the lock, then wakes whoever has something to do.
-    fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>, after: After) {
+    fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State<M>>, after: After<M>) {
         let drain = !state.parking.is_empty() && !state.draining;
         state.draining |= drain;
         drop(state);
@@ -240,6 +287,9 @@ impl Slot {
         for (sender, answer) in after.answers {
             // Nobody listens any more if the client is gone.
             let _ = sender.send(answer);
+        }
+        for order in after.orders {
+            (self.env.carry_out)(self, order);
         }
         if drain {
             tokio::spawn(self.clone().drain());
@@ -255,7 +305,7 @@ impl Slot {
             let Some(end) = self.next_parked() else { return };
             let mut late = false;
             if let Some(moved) = self.partition.park(end) {
-                late = tokio::time::timeout(self.env.config.commit_timeout, moved.notified()).await.is_err();
+                late = tokio::time::timeout(self.env.pace.commit_timeout, moved.notified()).await.is_err();
             }
             let mut state = self.state.lock();
             let mut after = After::default();
@@ -281,21 +331,24 @@ impl Slot {
     }
 }
 
-impl State {
-    fn answer(&mut self, ticket: Ticket, answer: Answer, after: &mut After) {
+impl<M: Machine> State<M> {
+    fn answer(&mut self, ticket: Ticket, answer: Answer<M>, after: &mut After<M>) {
         if let Some(sender) = self.tickets.remove(&ticket) {
             after.answers.push((sender, answer));
         }
     }
 
-    fn free(&mut self, high_watermark: Offset, after: &mut After) {
-        for (ticket, reply) in self.parking.release(high_watermark) {
-            self.answer(ticket, Ok(reply), after);
+    fn free(&mut self, high_watermark: Offset, after: &mut After<M>) {
+        for parked in self.parking.release(high_watermark) {
+            for (ticket, reply) in parked.replies {
+                self.answer(ticket, Ok(reply), after);
+            }
+            after.orders.extend(parked.orders);
         }
     }
 
     /// Tells everybody that the machine they wait for is no more.
-    fn fail(&mut self, error: ResponseError, after: &mut After) {
+    fn fail(&mut self, error: ResponseError, after: &mut After<M>) {
         self.parking.clear();
         self.deadlines.clear();
         after.answers.extend(self.tickets.drain().map(|(_, sender)| (sender, Err(error))));

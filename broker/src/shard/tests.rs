@@ -128,13 +128,14 @@ async fn state_of(broker: &Arc<BrokerState>) -> String {
 
 /// The same partitions under new shards, as after a restart.
 fn restarted(broker: &Arc<BrokerState>) -> Arc<Shards> {
-    let tuning = broker.shards.env.config.clone();
+    let env = &broker.shards.env;
+    let tuning = Tuning { group: env.settings.clone(), pace: env.pace.clone() };
     let shards = Shards::new(broker.id, broker.clock.clone(), broker.partitions.clone(), tuning);
     shards.follow(&broker.image.load());
     shards
 }
 
-fn slot_of(shards: &Shards, broker: &Arc<BrokerState>) -> Arc<Slot> {
+fn slot_of(shards: &Shards, broker: &Arc<BrokerState>) -> Arc<Slot<GroupShard>> {
     shards.slot(&broker.image.load(), "g").unwrap()
 }
 

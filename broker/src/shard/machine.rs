@@ -1,0 +1,114 @@
+//! What a machine of an internal topic is to the runtime that drives it.
+//!
+//! It must never show what a machine decides, only what is to be done for it.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use milena_coordinator::group::records::WireError;
+use milena_coordinator::group::{
+    DeletedTopic, GroupConfig, GroupShard, Input, Record, Reply, Ticket, TimerKey,
+};
+use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
+
+/// A state machine whose state lies in one partition of an internal topic.
+pub trait Machine: Debug + Send + Sized + 'static {
+    /// What a machine is made of.
+    type Settings: Debug + Send + Sync;
+    type Input: Send + Debug;
+    type Reply: Send + Debug;
+    type Timer: Clone + Ord + Hash + Send + Debug;
+    /// What is to be carried out, beside answers, once the records of a step are committed.
+    type Order: Send + Debug;
+
+    /// An empty machine, to be loaded.
+    fn fresh(settings: &Self::Settings) -> Self;
+
+    /// Decides; changes nothing durable.
+    fn step(&mut self, now: Timestamp, input: Self::Input) -> Effects<Self>;
+
+    /// Takes over a record that is in the log; with a producer, one of an open transaction.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    fn apply(
+        &mut self,
+        producer: Option<ProducerId>,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), WireError>;
+
+    /// Takes over the end of a transaction whose marker is in the log.
+    fn end_transaction(&mut self, producer: ProducerId, commit: bool);
+
+    fn fired(timer: Self::Timer) -> Self::Input;
+
+    fn loaded() -> Self::Input;
+
+    /// What the machine is to hear of topics that are gone, if it wants to.
+    fn topics_deleted(_deleted: &[DeletedTopic]) -> Option<Self::Input> {
+        None
+    }
+}
+
+/// What a step wants done. All records belong into one batch.
+#[derive(Debug)]
+pub struct Effects<M: Machine> {
+    pub records: Vec<Record>,
+    /// The transaction that the records belong to, if they do.
+    pub transaction: Option<(ProducerId, ProducerEpoch)>,
+    pub replies: Vec<(Ticket, M::Reply)>,
+    pub orders: Vec<M::Order>,
+    pub timers: Vec<(M::Timer, Option<Timestamp>)>,
+}
+
+impl Machine for GroupShard {
+    type Settings = GroupConfig;
+    type Input = Input;
+    type Reply = Reply;
+    type Timer = TimerKey;
+    type Order = std::convert::Infallible;
+
+    fn fresh(settings: &GroupConfig) -> Self {
+        Self::new(settings.clone())
+    }
+
+    fn step(&mut self, now: Timestamp, input: Input) -> Effects<Self> {
+        let output = Self::step(self, now, input);
+        Effects {
+            records: output.records,
+            transaction: output.transaction,
+            replies: output.replies,
+            orders: Vec::new(),
+            timers: output.timers,
+        }
+    }
+
+    fn apply(
+        &mut self,
+        producer: Option<ProducerId>,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), WireError> {
+        match producer {
+            None => Self::apply(self, key, value),
+            Some(producer) => self.apply_in_transaction(producer, key, value),
+        }
+    }
+
+    fn end_transaction(&mut self, producer: ProducerId, commit: bool) {
+        Self::end_transaction(self, producer, commit);
+    }
+
+    fn fired(timer: TimerKey) -> Input {
+        Input::Timer(timer)
+    }
+
+    fn loaded() -> Input {
+        Input::Loaded
+    }
+
+    fn topics_deleted(deleted: &[DeletedTopic]) -> Option<Input> {
+        Some(Input::TopicsDeleted(deleted.to_vec()))
+    }
+}
