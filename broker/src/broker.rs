@@ -29,11 +29,13 @@ use crate::partition::housekeeping;
 use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{
-    Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TreeWatcher,
+    Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TransactionsTopic,
+    TreeWatcher,
 };
 use crate::settings::{Listener, Settings, SettingsError, ZooKeeperSettings};
 use crate::shard::{ShardFollower, Shards, Tuning};
 use crate::state::BrokerState;
+use crate::transactions::{Means, Transactions};
 use crate::zookeeper::{self, Hub, ZooKeeper};
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
@@ -48,7 +50,7 @@ const ENSEMBLE_DIR_BEFORE: &str = ".milena-ensemble";
 const ZOOKEEPER: &str = "ZOOKEEPER";
 
 /// Levels that a new cluster begins with (KIP-584). Features that the broker does not serve yet stay out.
-const FEATURES: &[(&str, i16)] = &[("metadata.version", 30)];
+const FEATURES: &[(&str, i16)] = &[("metadata.version", 30), ("transaction.version", 2)];
 
 /// Why a broker did not start.
 #[derive(Debug, Error)]
@@ -121,6 +123,7 @@ impl Broker {
             stop,
         ));
         tokio::spawn(state.shards.clone().run_deadlines());
+        tokio::spawn(state.transactions.shards.clone().run_deadlines());
         let (dying, dead) = watch::channel(false);
         tokio::spawn(watch_dirs(state.partitions.clone(), settings.storage().metadata_dir, dying));
         let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
@@ -185,6 +188,7 @@ impl Broker {
         if let Some(zookeeper) = &self.zookeeper {
             zookeeper.stop();
         }
+        self.state.transactions.shards.stop();
         self.net.stop(STOP_GRACE).await;
         let _ = self.housekeeping.send(true);
         let epoch = self.state.image.load().broker(self.state.id).map_or(-1, |broker| broker.epoch);
@@ -225,6 +229,7 @@ async fn compose(
     watched: bool,
 ) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
+    let transaction_settings = settings.transactions();
     let cluster_id = disk.cluster_id.clone();
     let clock = Arc::new(Clock::new());
     let hub = Arc::new(Hub::new(clock.clone()));
@@ -233,6 +238,16 @@ async fn compose(
     let partitions = Arc::new(Partitions::new(node.id, disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), Tuning::from_settings(&groups));
+    let producer_ids = Arc::new(ProducerIds::default());
+    let means = Means {
+        broker: node.id,
+        clock: clock.clone(),
+        partitions: partitions.clone(),
+        image: image.clone(),
+        groups: shards.clone(),
+        producer_ids: producer_ids.clone(),
+    };
+    let transactions = Transactions::new(means, &transaction_settings);
     let followers: Vec<Box<dyn Follower>> = vec![
         Box::new(FollowSettings::new(node.id, settings.clone())),
         Box::new(FollowPartitions {
@@ -241,6 +256,7 @@ async fn compose(
             clock: clock.clone(),
         }),
         Box::new(ShardFollower(shards.clone())),
+        Box::new(ShardFollower(transactions.shards.clone())),
     ];
     let quorum = Quorum::start(QuorumConfig {
         node: node.id,
@@ -251,12 +267,9 @@ async fn compose(
         rules: settings.load_full(),
         followers,
         seed: Uuid::new_v4().as_u64_pair().0,
-        offsets_topic: OffsetsTopic {
-            partitions: groups.offsets.topic_partitions,
-            replication_factor: groups.offsets.topic_replication_factor,
-            segment_bytes: groups.offsets.topic_segment_bytes,
-        },
+        offsets_topic: OffsetsTopic::from(&groups.offsets),
         watcher: watched.then(|| hub.clone() as Arc<dyn TreeWatcher>),
+        transactions_topic: TransactionsTopic::from(&transaction_settings),
     })
     .await?;
     let seen = quorum.adopted();
@@ -264,6 +277,7 @@ async fn compose(
     if let Some(adopted) = adopted.map_err(DiskError::from)? {
         quorum.adopt(adopted).await?;
     }
+    transactions.connect(quorum.clone());
     quorum.bootstrap(first_content(&settings.load(), cluster_id)).await?;
     let state = BrokerState {
         id: node.id,
@@ -273,7 +287,8 @@ async fn compose(
         partitions,
         shards,
         fetch_sessions: SessionCache::new(slots, Uuid::new_v4().as_fields().0),
-        producer_ids: ProducerIds::default(),
+        producer_ids,
+        transactions,
         quorum: OnceLock::from(quorum.clone()),
         encoded_versions: EncodedVersions::default(),
     };

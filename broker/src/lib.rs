@@ -20,6 +20,7 @@ mod refused_records;
 pub mod settings;
 pub mod shard;
 pub mod state;
+pub mod transactions;
 pub mod zookeeper;
 
 pub use broker::Broker;

@@ -18,6 +18,7 @@ use crate::producer_ids::ProducerIds;
 use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::shard::Shards;
+use crate::transactions::Transactions;
 
 /// Handles of one running broker.
 #[derive(Debug)]
@@ -34,7 +35,9 @@ pub struct BrokerState {
     /// The group coordinators of this broker.
     pub shards: Arc<Shards>,
     pub fetch_sessions: SessionCache,
-    pub producer_ids: ProducerIds,
+    pub producer_ids: Arc<ProducerIds>,
+    /// The transaction coordinators of this broker.
+    pub transactions: Arc<Transactions>,
     /// Answers to ApiVersions, encoded once per version and feature epoch.
     pub encoded_versions: EncodedVersions,
 }
@@ -57,16 +60,28 @@ impl BrokerState {
         let clock = Arc::new(Clock::new());
         let partitions = Arc::new(Partitions::new(BrokerId(1), disk));
         let tuning = crate::shard::Tuning::from_settings(&settings.groups());
+        let shards = Shards::new(BrokerId(1), clock.clone(), partitions.clone(), tuning);
+        let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
+        let producer_ids = Arc::new(ProducerIds::default());
+        let means = crate::transactions::Means {
+            broker: BrokerId(1),
+            clock: clock.clone(),
+            partitions: partitions.clone(),
+            image: image.clone(),
+            groups: shards.clone(),
+            producer_ids: producer_ids.clone(),
+        };
         Arc::new(Self {
             id: BrokerId(1),
-            shards: Shards::new(BrokerId(1), clock.clone(), partitions.clone(), tuning),
+            shards,
+            transactions: Transactions::new(means, &settings.transactions()),
             clock,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
-            image: Arc::default(),
+            image,
             partitions,
             quorum: OnceLock::new(),
             fetch_sessions: SessionCache::new(1000, 0),
-            producer_ids: ProducerIds::default(),
+            producer_ids,
             encoded_versions: EncodedVersions::default(),
         })
     }

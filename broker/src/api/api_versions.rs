@@ -27,8 +27,9 @@ const LEVEL_ZERO: i16 = 4;
 const PRODUCE: i16 = 0;
 
 /// Features of Kafka 4.3 that work here, with the levels that may be finalized. Those that other APIs stand for
-/// (transactions, consumer, share and streams groups) come with these APIs.
-pub const SUPPORTED_FEATURES: &[(&str, RangeInclusive<i16>)] = &[("metadata.version", 7..=30)];
+/// (consumer, share and streams groups) come with these APIs.
+pub const SUPPORTED_FEATURES: &[(&str, RangeInclusive<i16>)] =
+    &[("metadata.version", 7..=30), ("transaction.version", 0..=2)];
 
 /// Encoded answers, one per version, made again when the finalized features change.
 #[derive(Debug, Default)]

@@ -10,8 +10,8 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
-use milena_coordinator::group;
 use milena_coordinator::image::MetadataImage;
+use milena_coordinator::{group, transaction};
 use milena_storage::ids::PartitionIndex;
 
 use super::{Cx, Outcome};
@@ -30,14 +30,19 @@ const SHARE: i8 = 2;
 pub fn handle(cx: &Cx<'_>, request: FindCoordinatorRequest) -> Outcome<FindCoordinatorResponse> {
     let version = cx.version;
     let listener = cx.caller.listener.clone();
-    if request.key_type != GROUP || cx.image.topic(group::TOPIC).is_some() {
+    let needed = match request.key_type {
+        GROUP => group::TOPIC,
+        TRANSACTION => transaction::TOPIC,
+        _ => return Outcome::Now(answer(&cx.image, &listener, version, request)),
+    };
+    if cx.image.topic(needed).is_some() {
         return Outcome::Now(answer(&cx.image, &listener, version, request));
     }
     let broker = cx.broker.clone();
     Outcome::later(async move {
         // Whoever is not told of a coordinator asks again; the reason is in the log.
         if let Ok(quorum) = broker.quorum() {
-            let _ = quorum.ensure_topic(group::TOPIC).await;
+            let _ = quorum.ensure_topic(needed).await;
         }
         answer(&broker.image.load_full(), &listener, version, request)
     })
@@ -93,8 +98,8 @@ fn find(
 ) -> Result<Node, ResponseError> {
     let topic = match key_type {
         GROUP => image.topic(group::TOPIC),
-        // Their topics are not created yet, so nobody coordinates them.
-        TRANSACTION => None,
+        TRANSACTION => image.topic(transaction::TOPIC),
+        // Their topic is not created yet, so nobody coordinates them.
         SHARE if version >= SHARE_GROUPS => None,
         _ => return Err(ResponseError::InvalidRequest),
     };

@@ -1,37 +1,48 @@
-//! InitProducerId: 22, v0–5. An id for an idempotent producer (KIP-98).
+//! InitProducerId: 22, v0–5. An id for an idempotent producer (KIP-98), or the next epoch of a transactional one.
 //!
 //! Behaviour: without a transactional id every request gets a fresh id with epoch 0, whatever it had before. An id
-//! without an epoch, or the reverse, is INVALID_REQUEST. With a transactional id: UNSUPPORTED_VERSION, which clients
-//! show as fatal, until there is a transaction coordinator.
+//! without an epoch, or the reverse, is INVALID_REQUEST. With one, whoever had it is fenced; while its transaction is
+//! ended for it, CONCURRENT_TRANSACTIONS.
 //! Versions: 2 flexible, 3 producer id and epoch (KIP-360), 4 PRODUCER_FENCED, 5 TRANSACTION_ABORTABLE.
 
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
+use milena_coordinator::transaction::{Init, Initialized, Reply, Request};
+use milena_storage::ids::{ProducerEpoch, ProducerId as Id};
 
 use super::{Cx, Outcome};
+use crate::transactions::fenced_as;
 
 pub const VERSIONS: RangeInclusive<i16> = 0..=5;
 
+/// Clients before this version do not know PRODUCER_FENCED.
+const PRODUCER_FENCED: i16 = 4;
 const NONE: i64 = -1;
 
 pub fn handle(cx: &Cx<'_>, request: InitProducerIdRequest) -> Outcome<InitProducerIdResponse> {
     if let Some(error) = fault(&request) {
         return refuse(&request, error.code()).into();
     }
-    if let Some(id) = cx.broker.producer_ids.next() {
-        return granted(id.0).into();
-    }
-    let broker = cx.broker.clone();
-    Outcome::later(async move {
-        let taken = match broker.quorum() {
-            Ok(quorum) => broker.producer_ids.refill(quorum).await,
-            Err(refusal) => Err(refusal),
+    let (broker, image, version) = (cx.broker.clone(), cx.image.clone(), cx.version);
+    let ask = move |fresh: Id| {
+        let Some(request) = transactional(&request, fresh) else { return Err(granted(fresh)) };
+        Ok(broker.transactions.ask(&image, &request.id.clone(), Request::Init(request)))
+    };
+    let told = move |reply: Result<Reply, ResponseError>| answer(version, reply);
+    if let Some(fresh) = cx.broker.producer_ids.next() {
+        return match ask(fresh) {
+            Ok(asked) => asked.then(told),
+            Err(granted) => granted.into(),
         };
-        match taken {
-            Ok(id) => granted(id.0),
-            Err(refusal) => refused(refusal.code.code()),
+    }
+    let transactions = cx.broker.transactions.clone();
+    Outcome::later(async move {
+        match transactions.fresh_producer_id().await.map(ask) {
+            Ok(Ok(asked)) => told(asked.wait().await),
+            Ok(Err(granted)) => granted,
+            Err(error) => refused(error.code()),
         }
     })
 }
@@ -43,16 +54,36 @@ pub fn refuse(_request: &InitProducerIdRequest, code: i16) -> InitProducerIdResp
 fn fault(request: &InitProducerIdRequest) -> Option<ResponseError> {
     let has_id = request.producer_id.0 != NONE;
     let has_epoch = request.producer_epoch != -1;
-    match &request.transactional_id {
-        _ if has_id != has_epoch => Some(ResponseError::InvalidRequest),
-        None => None,
-        Some(id) if id.is_empty() => Some(ResponseError::InvalidRequest),
-        Some(_) => Some(ResponseError::UnsupportedVersion),
+    (has_id != has_epoch).then_some(ResponseError::InvalidRequest)
+}
+
+/// What the coordinator is asked; `None` for a producer without a transactional id.
+fn transactional(request: &InitProducerIdRequest, fresh: Id) -> Option<Init> {
+    let id = request.transactional_id.as_ref()?;
+    let known = (Id(request.producer_id.0), ProducerEpoch(request.producer_epoch));
+    Some(Init {
+        id: id.as_str().into(),
+        timeout_ms: request.transaction_timeout_ms,
+        two_phase_commit: request.enable_2_pc,
+        keep_prepared: request.keep_prepared_txn,
+        expected: (request.producer_id.0 != NONE).then_some(known),
+        fresh,
+    })
+}
+
+fn answer(version: i16, reply: Result<Reply, ResponseError>) -> InitProducerIdResponse {
+    let initialized = reply.and_then(|reply| match reply {
+        Reply::Init(initialized) => initialized,
+        _ => unreachable!("a reply is of its request's kind"),
+    });
+    match initialized {
+        Ok(Initialized { producer_id, epoch }) => granted(producer_id).with_producer_epoch(epoch.0),
+        Err(error) => refused(fenced_as(error, version >= PRODUCER_FENCED).code()),
     }
 }
 
-fn granted(id: i64) -> InitProducerIdResponse {
-    InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0)
+fn granted(id: Id) -> InitProducerIdResponse {
+    InitProducerIdResponse::default().with_producer_id(ProducerId(id.0)).with_producer_epoch(0)
 }
 
 fn refused(code: i16) -> InitProducerIdResponse {

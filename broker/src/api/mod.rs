@@ -2,6 +2,8 @@
 //!
 //! Adding an API is one file and one row. Must never hold behaviour of a particular API.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
@@ -22,9 +24,11 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
 mod dispatch;
 pub mod elect_leaders;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod get_telemetry_subscriptions;
@@ -37,6 +41,7 @@ pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod message;
 pub mod metadata;
 pub mod offset_commit;
@@ -50,6 +55,8 @@ pub mod push_telemetry;
 pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod txn_offset_commit;
+pub mod write_txn_markers;
 
 use std::ops::RangeInclusive;
 
@@ -132,6 +139,17 @@ pub static TABLE: &[Row] = &[
         OffsetForLeaderEpochRequest,
         OffsetForLeaderEpochResponse
     ),
+    row!(
+        24,
+        "AddPartitionsToTxn",
+        add_partitions_to_txn,
+        AddPartitionsToTxnRequest,
+        AddPartitionsToTxnResponse
+    ),
+    row!(25, "AddOffsetsToTxn", add_offsets_to_txn, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse),
+    row!(26, "EndTxn", end_txn, EndTxnRequest, EndTxnResponse),
+    row!(27, "WriteTxnMarkers", write_txn_markers, WriteTxnMarkersRequest, WriteTxnMarkersResponse),
+    row!(28, "TxnOffsetCommit", txn_offset_commit, TxnOffsetCommitRequest, TxnOffsetCommitResponse),
     row!(29, "DescribeAcls", describe_acls, DescribeAclsRequest, DescribeAclsResponse),
     row!(30, "CreateAcls", create_acls, CreateAclsRequest, CreateAclsResponse),
     row!(31, "DeleteAcls", delete_acls, DeleteAclsRequest, DeleteAclsResponse),
@@ -180,6 +198,14 @@ pub static TABLE: &[Row] = &[
     row!(55, "DescribeQuorum", describe_quorum, DescribeQuorumRequest, DescribeQuorumResponse),
     row!(60, "DescribeCluster", describe_cluster, DescribeClusterRequest, DescribeClusterResponse),
     row!(61, "DescribeProducers", describe_producers, DescribeProducersRequest, DescribeProducersResponse),
+    row!(
+        65,
+        "DescribeTransactions",
+        describe_transactions,
+        DescribeTransactionsRequest,
+        DescribeTransactionsResponse
+    ),
+    row!(66, "ListTransactions", list_transactions, ListTransactionsRequest, ListTransactionsResponse),
     row!(
         71,
         "GetTelemetrySubscriptions",

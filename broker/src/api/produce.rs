@@ -4,8 +4,8 @@
 //! with its first offsets. acks=0 has no answer; if anything failed the connection is closed so that the client
 //! looks for new metadata (KafkaApis.handleProduceRequest). Internal topics take records only from the admin client.
 //! Versions: 5 log start offset, 7 zstd, 8 record errors (KIP-467), 9 flexible, 10 leader hints (KIP-951), 11 transaction
-//! errors, 12 implicit transaction partitions (KIP-890), 13 topic ids (KIP-516). Transactional batches are refused
-//! until there is a transaction coordinator.
+//! errors, 12 implicit transaction partitions (KIP-890), 13 topic ids (KIP-516). The first batch of a transaction in a
+//! partition waits for the coordinator's word; see `crate::transactions::verify`.
 
 use std::ops::RangeInclusive;
 
@@ -14,8 +14,10 @@ use milena_coordinator::image::{TopicImage, is_internal_topic};
 use milena_storage::batch;
 use milena_storage::ids::{BrokerId, Offset, PartitionIndex};
 use milena_storage::log::{AppendError, Appended};
-use milena_storage::validate::{InvalidKind, Origin};
+use milena_storage::validate::InvalidKind;
 use std::sync::Arc;
+
+mod transaction;
 
 use super::{Cx, Outcome};
 use crate::codec::Node;
@@ -24,6 +26,8 @@ use crate::codec::produce_response::{PartitionAnswer, ProduceAnswer, TopicAnswer
 use crate::partition::waiters::Wakes;
 use crate::partition::{AppendAs, Partition, PartitionError};
 use crate::refused_records;
+use crate::shard::Asked;
+use transaction::Known;
 
 pub const VERSIONS: RangeInclusive<i16> = 3..=13;
 
@@ -35,18 +39,47 @@ const LEADER_HINTS: i16 = 10;
 const ADMIN_CLIENT: &str = "__admin_client";
 
 pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
-    let acks = request.acks;
     let gate = Gate::of(cx, &request);
     if let Gate::Refused(error, message) = &gate {
         return refuse_all(&request, *error, message.as_deref());
     }
+    let Some(question) = gate.is_open().then(|| transaction::question(cx, &request)).flatten() else {
+        return append_all(cx, request, &gate, &Known::default());
+    };
+    let transaction::Question { client, guards, asked } = question;
+    let known = |verdicts| Known { guards: guards.clone(), verdicts, client: Some(client.clone()) };
+    match asked {
+        Asked::Now(verdicts) => append_all(cx, request, &gate, &known(verdicts)),
+        // Nobody writes in a transaction without waiting for the answer.
+        Asked::Later(_) if request.acks == 0 => Outcome::Close,
+        Asked::Later(verdicts) => {
+            let (version, image, now) = (cx.version, cx.image.clone(), cx.now);
+            let (caller, broker) = (cx.caller.clone(), cx.broker.clone());
+            Outcome::later(async move {
+                let known = Known { guards, verdicts: verdicts.await, client: Some(client) };
+                let outcome = {
+                    let cx = Cx { version, image, caller: &caller, now, broker: &broker };
+                    append_all(&cx, request, &gate, &known)
+                };
+                match outcome {
+                    Outcome::Now(answer) => answer,
+                    Outcome::Later(answer) => answer.await,
+                    Outcome::Nothing | Outcome::Close => unreachable!("acks is not 0"),
+                }
+            })
+        }
+    }
+}
+
+fn append_all(cx: &Cx<'_>, request: ProduceRequest, gate: &Gate, known: &Known) -> Outcome<ProduceAnswer> {
+    let acks = request.acks;
     let mut wakes = Wakes::default();
     let mut response = ProduceAnswer::default();
     let mut failed = None;
     let mut unsynced = Vec::new();
     for topic in request.topics {
-        let mut work = Work { acks, wakes: &mut wakes, unsynced: &mut unsynced };
-        let answer = produce_topic(cx, topic, &gate, &mut work, &mut response.nodes);
+        let mut work = Work { acks, known, wakes: &mut wakes, unsynced: &mut unsynced };
+        let answer = produce_topic(cx, topic, gate, &mut work, &mut response.nodes);
         failed =
             failed.or_else(|| answer.partitions.iter().map(|each| each.error_code).find(|code| *code != 0));
         response.topics.push(answer);
@@ -75,6 +108,7 @@ pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
 /// What a request does besides answering.
 struct Work<'a> {
     acks: i16,
+    known: &'a Known,
     wakes: &'a mut Wakes,
     /// Appends that `flush.messages` wants on disk before they are answered.
     unsynced: &'a mut Vec<Unsynced>,
@@ -148,18 +182,24 @@ impl Gate {
             if let Some(message) = first.err().and_then(|error| refused_records::unmeasurable(&error)) {
                 return Self::Refused(ResponseError::CorruptMessage, Some(message));
             }
-            if !batch::Header::parse(records).is_ok_and(|header| header.is_transactional()) {
-                continue;
-            }
-            if request.transactional_id.is_none() {
-                return Self::Refused(ResponseError::TransactionalIdAuthorizationFailed, None);
-            }
-            return Self::Shut(ResponseError::InvalidTxnState);
+        }
+        let mut producers =
+            transaction::batches(request).map(|(_, header)| (header.producer_id, header.producer_epoch));
+        let first = producers.next();
+        if first.is_some() && request.transactional_id.is_none() {
+            return Self::Refused(ResponseError::TransactionalIdAuthorizationFailed, None);
+        }
+        if producers.any(|other| Some(other) != first) {
+            return Self::Shut(ResponseError::InvalidProducerIdMapping);
         }
         if !matches!(request.acks, -1..=1) {
             return Self::Shut(ResponseError::InvalidRequiredAcks);
         }
         Self::Open { internal: cx.caller.client_id.as_ref().is_some_and(|id| id.as_str() == ADMIN_CLIENT) }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
     }
 }
 
@@ -224,11 +264,8 @@ fn append(
     if partition.topic_id != topic.id {
         return Err(PartitionError::InconsistentTopicId);
     }
-    let how = AppendAs {
-        origin: Origin::Client { produce_version: cx.version },
-        all_replicas: work.acks == -1,
-        now: cx.now,
-    };
+    let origin = work.known.origin(cx.version, &partition.name)?;
+    let how = AppendAs { origin, all_replicas: work.acks == -1, now: cx.now };
     let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes)?;
     let log_start = partition.log_start_offset();
     if appended.flush_due {

@@ -15,7 +15,7 @@ use milena_coordinator::image::{Endpoint, SecurityProtocol};
 use super::{Caller, Cx, Dispatch, Outcome, Principal};
 use crate::net::frame::Chunk;
 use crate::net::{Closing, Served, Service};
-use crate::quorum::{Listeners, OffsetsTopic, Quorum, QuorumConfig};
+use crate::quorum::{Listeners, OffsetsTopic, Quorum, QuorumConfig, TransactionsTopic};
 use crate::settings::Settings;
 use crate::state::BrokerState;
 
@@ -54,17 +54,24 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
         seed: 1,
         offsets_topic: OffsetsTopic { partitions: 2, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
+        transactions_topic: TransactionsTopic {
+            partitions: 2,
+            replication_factor: 1,
+            min_isr: 1,
+            ..TransactionsTopic::default()
+        },
     });
     let quorum = quorum.await.unwrap();
     let first = FirstContent {
         cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
-        features: vec![("metadata.version".into(), 30)],
+        features: vec![("metadata.version".into(), 30), ("transaction.version".into(), 2)],
         ..FirstContent::default()
     };
     quorum.bootstrap(first).await.unwrap();
     let protocol = SecurityProtocol::Plaintext;
     let endpoint = Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092, protocol };
     quorum.register(Listeners { endpoints: vec![endpoint], rack: None }, true).await.unwrap();
+    broker.transactions.connect(quorum.clone());
     broker.quorum.set(quorum).unwrap();
     broker
 }

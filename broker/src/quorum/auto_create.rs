@@ -10,15 +10,15 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::{Refusal, check_topic_name};
+use milena_coordinator::{group, transaction};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::Quorum;
+use crate::settings::{OffsetsSettings, TransactionSettings};
 
 /// Topics under way at a time; asked for more, Metadata answers as for the others and the client asks again.
 const MAX_IN_FLIGHT: usize = 1000;
-/// The topic of group metadata and committed offsets.
-const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// How `__consumer_offsets` is created (`offsets.topic.*`).
 #[derive(Clone, Debug)]
@@ -34,16 +34,53 @@ impl Default for OffsetsTopic {
     }
 }
 
+impl From<&OffsetsSettings> for OffsetsTopic {
+    fn from(settings: &OffsetsSettings) -> Self {
+        Self {
+            partitions: settings.topic_partitions,
+            replication_factor: settings.topic_replication_factor,
+            segment_bytes: settings.topic_segment_bytes,
+        }
+    }
+}
+
+/// How `__transaction_state` is created (`transaction.state.log.*`).
+#[derive(Clone, Debug)]
+pub struct TransactionsTopic {
+    pub partitions: i32,
+    pub replication_factor: i16,
+    pub min_isr: i32,
+    pub segment_bytes: i32,
+}
+
+impl Default for TransactionsTopic {
+    fn default() -> Self {
+        Self { partitions: 50, replication_factor: 3, min_isr: 2, segment_bytes: 104_857_600 }
+    }
+}
+
+impl From<&TransactionSettings> for TransactionsTopic {
+    fn from(settings: &TransactionSettings) -> Self {
+        Self {
+            partitions: settings.topic_partitions,
+            replication_factor: settings.topic_replication_factor,
+            min_isr: settings.topic_min_isr,
+            segment_bytes: settings.topic_segment_bytes,
+        }
+    }
+}
+
 /// Which topics are being created.
 #[derive(Debug)]
 pub struct AutoCreate {
     offsets: OffsetsTopic,
+    transactions: TransactionsTopic,
     in_flight: Mutex<BTreeSet<String>>,
 }
 
 impl AutoCreate {
-    pub(super) fn new(offsets: OffsetsTopic) -> Self {
-        Self { offsets, in_flight: Mutex::default() }
+    pub(super) fn new(offsets: OffsetsTopic, transactions: TransactionsTopic) -> Self {
+        Self { offsets, transactions, in_flight: Mutex::default() }
     }
 
     /// Claims the name; `false` while another request is under way.
@@ -62,21 +99,36 @@ impl AutoCreate {
     /// −1 leaves partitions and replicas to the controller's defaults.
     fn topic(&self, name: &str) -> CreatableTopic {
         let topic = CreatableTopic::default().with_name(text(name).into());
-        if name != OFFSETS_TOPIC {
-            return topic.with_num_partitions(-1).with_replication_factor(-1);
+        match name {
+            group::TOPIC => topic
+                .with_num_partitions(self.offsets.partitions)
+                .with_replication_factor(self.offsets.replication_factor)
+                .with_configs(configs(&[
+                    ("cleanup.policy", "compact"),
+                    ("compression.type", "producer"),
+                    ("segment.bytes", &self.offsets.segment_bytes.to_string()),
+                ])),
+            // TransactionStateManager.transactionTopicConfigs
+            transaction::TOPIC => topic
+                .with_num_partitions(self.transactions.partitions)
+                .with_replication_factor(self.transactions.replication_factor)
+                .with_configs(configs(&[
+                    ("unclean.leader.election.enable", "false"),
+                    ("compression.type", "uncompressed"),
+                    ("cleanup.policy", "compact"),
+                    ("min.insync.replicas", &self.transactions.min_isr.to_string()),
+                    ("segment.bytes", &self.transactions.segment_bytes.to_string()),
+                ])),
+            _ => topic.with_num_partitions(-1).with_replication_factor(-1),
         }
-        let config = |key: &str, value: &str| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
-        };
-        topic
-            .with_num_partitions(self.offsets.partitions)
-            .with_replication_factor(self.offsets.replication_factor)
-            .with_configs(vec![
-                config("cleanup.policy", "compact"),
-                config("compression.type", "producer"),
-                config("segment.bytes", &self.offsets.segment_bytes.to_string()),
-            ])
     }
+}
+
+fn configs(pairs: &[(&str, &str)]) -> Vec<CreatableTopicConfig> {
+    let config = |(name, value): &(&str, &str)| {
+        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+    };
+    pairs.iter().map(config).collect()
 }
 
 impl Quorum {

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 
-pub use auto_create::{AutoCreate, OffsetsTopic};
+pub use auto_create::{AutoCreate, OffsetsTopic, TransactionsTopic};
 pub use publish::{Follower, ImageChange, TreeWatcher};
 pub use register::Listeners;
 
@@ -52,6 +52,7 @@ pub struct QuorumConfig {
     pub offsets_topic: OffsetsTopic,
     /// Told of every change of the tree; none while nobody watches it.
     pub watcher: Option<Arc<dyn TreeWatcher>>,
+    pub transactions_topic: TransactionsTopic,
 }
 
 /// A handle; clones are the same service.
@@ -120,7 +121,7 @@ impl Quorum {
             new_followers,
             jobs,
             rules: config.rules,
-            auto_create: AutoCreate::new(config.offsets_topic),
+            auto_create: AutoCreate::new(config.offsets_topic, config.transactions_topic),
             session: Mutex::new(None),
         };
         let quorum = Self { shared: Arc::new(shared) };

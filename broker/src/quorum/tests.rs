@@ -91,6 +91,12 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
         seed: 1,
         offsets_topic: OffsetsTopic { partitions: 4, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
+        transactions_topic: TransactionsTopic {
+            partitions: 4,
+            replication_factor: 1,
+            min_isr: 1,
+            ..TransactionsTopic::default()
+        },
     })
     .await
     .unwrap();

@@ -8,6 +8,7 @@ mod data;
 mod groups;
 mod shape;
 mod topics;
+mod transactions;
 mod walk;
 
 use bytes::Bytes;
@@ -38,6 +39,11 @@ static SHAPES: &[&Shape] = &[
     &data::DELETE_RECORDS,
     &data::INIT_PRODUCER_ID,
     &data::OFFSET_FOR_LEADER_EPOCH,
+    &transactions::ADD_PARTITIONS_TO_TXN,
+    &transactions::ADD_OFFSETS_TO_TXN,
+    &transactions::END_TXN,
+    &transactions::WRITE_TXN_MARKERS,
+    &transactions::TXN_OFFSET_COMMIT,
     &cluster::DESCRIBE_ACLS,
     &cluster::CREATE_ACLS,
     &cluster::DELETE_ACLS,
@@ -57,6 +63,8 @@ static SHAPES: &[&Shape] = &[
     &cluster::UPDATE_FEATURES,
     &cluster::DESCRIBE_CLUSTER,
     &data::DESCRIBE_PRODUCERS,
+    &transactions::DESCRIBE_TRANSACTIONS,
+    &transactions::LIST_TRANSACTIONS,
     &cluster::GET_TELEMETRY_SUBSCRIPTIONS,
     &cluster::PUSH_TELEMETRY,
     &cluster::LIST_CONFIG_RESOURCES,

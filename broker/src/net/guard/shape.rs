@@ -86,6 +86,7 @@ impl Field {
 
 pub(super) const INT8: Kind = Kind::Fixed(1);
 pub(super) const INT32: Kind = Kind::Fixed(4);
+pub(super) const INT64: Kind = Kind::Fixed(8);
 pub(super) const STRING: Kind = Kind::String;
 
 pub(super) const fn boolean(name: &'static str) -> Field {

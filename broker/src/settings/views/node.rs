@@ -41,6 +41,8 @@ pub struct TransactionSettings {
     pub topic_replication_factor: i16,
     pub topic_min_isr: i32,
     pub topic_segment_bytes: i32,
+    /// `request.timeout.ms`: how long an answer waits for its records to be committed.
+    pub commit_timeout: Duration,
     pub max_timeout: Duration,
     pub id_expiration: Duration,
     pub abort_check_interval: Duration,
@@ -89,6 +91,7 @@ impl Settings {
             topic_replication_factor: self.short("transaction.state.log.replication.factor"),
             topic_min_isr: self.int("transaction.state.log.min.isr"),
             topic_segment_bytes: self.int("transaction.state.log.segment.bytes"),
+            commit_timeout: self.millis("request.timeout.ms"),
             max_timeout: self.millis("transaction.max.timeout.ms"),
             id_expiration: self.millis("transactional.id.expiration.ms"),
             abort_check_interval: self.millis("transaction.abort.timed.out.transaction.cleanup.interval.ms"),

@@ -1,0 +1,84 @@
+//! WriteTxnMarkers: 27, v1. Ends transactions in the partitions of this broker.
+//!
+//! Behaviour: meant for coordinators of other brokers, and sent by `kafka-transactions abort`. Answered when the
+//! markers are committed. Version 2 (4.2, with the transaction's version) is not served: senders then use 1.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
+use kafka_protocol::messages::write_txn_markers_response::{
+    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+};
+use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use milena_storage::batch::EndTransaction;
+use milena_storage::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
+
+use super::{Cx, Outcome};
+use crate::partition::Partition;
+use crate::partition::marker::Marker;
+use crate::partition::waiters::Wakes;
+
+pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+
+pub fn handle(cx: &Cx<'_>, request: WriteTxnMarkersRequest) -> Outcome<WriteTxnMarkersResponse> {
+    let mut wakes = Wakes::default();
+    let mut written = Vec::new();
+    let results = request.markers.iter().map(|marker| end(cx, marker, &mut wakes, &mut written)).collect();
+    wakes.fire();
+    let response = WriteTxnMarkersResponse::default().with_markers(results);
+    written.retain(|(partition, end): &(Arc<Partition>, Offset)| partition.high_watermark() < *end);
+    if written.is_empty() {
+        return response.into();
+    }
+    Outcome::later(async move {
+        for (partition, end) in written {
+            if let Some(moved) = partition.park(end) {
+                moved.notified().await;
+            }
+        }
+        response
+    })
+}
+
+pub fn refuse(request: &WriteTxnMarkersRequest, code: i16) -> WriteTxnMarkersResponse {
+    let results = request.markers.iter().map(|marker| result(marker, |_, _| code));
+    WriteTxnMarkersResponse::default().with_markers(results.collect())
+}
+
+fn end(
+    cx: &Cx<'_>,
+    asked: &WritableTxnMarker,
+    wakes: &mut Wakes,
+    written: &mut Vec<(Arc<Partition>, Offset)>,
+) -> WritableTxnMarkerResult {
+    let marker = Marker {
+        producer_id: ProducerId(asked.producer_id.0),
+        epoch: ProducerEpoch(asked.producer_epoch),
+        end: EndTransaction { commit: asked.transaction_result, coordinator_epoch: asked.coordinator_epoch },
+        transaction_version: 0,
+    };
+    result(asked, |topic, index| {
+        match cx.broker.transactions.write_marker(&TopicPartition::new(topic, index), &marker, wakes) {
+            Ok(done) => {
+                written.push(done);
+                0
+            }
+            Err(error) => error.code(),
+        }
+    })
+}
+
+fn result(marker: &WritableTxnMarker, mut code: impl FnMut(&str, i32) -> i16) -> WritableTxnMarkerResult {
+    let topics = marker.topics.iter().map(|topic| {
+        let partitions = topic.partition_indexes.iter().map(|&index| {
+            WritableTxnMarkerPartitionResult::default()
+                .with_partition_index(index)
+                .with_error_code(code(&topic.name, index))
+        });
+        WritableTxnMarkerTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
+    });
+    WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics.collect())
+}
