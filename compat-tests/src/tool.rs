@@ -51,6 +51,7 @@ const TOOLS: &[(&str, &str, bool)] = &[
     ("kafka-verifiable-consumer", "org.apache.kafka.tools.VerifiableConsumer", true),
     ("kafka-verifiable-producer", "org.apache.kafka.tools.VerifiableProducer", true),
     ("client-compatibility-test", "org.apache.kafka.tools.ClientCompatibilityTest", false),
+    ("transactional-message-copier", "org.apache.kafka.tools.TransactionalMessageCopier", true),
     ("log-compaction-tester", "org.apache.kafka.tools.LogCompactionTester", false),
 ];
 

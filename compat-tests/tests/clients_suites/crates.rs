@@ -35,6 +35,7 @@ pub(crate) fn rdkafka(tests: &[&str]) -> Said {
             "test_low_consumers",
             "test_low_producers",
             "test_metadata",
+            "test_transactions",
         ],
         renewed: None,
     };
