@@ -96,6 +96,7 @@ impl Quorum {
             fs: config.fs,
             now: Arc::new(move || clock.now()),
             observer: Box::new(publish::ImageBuilder::new(Arc::clone(&slot), config.watcher)),
+            cluster: None,
         })
         .await?;
         let (zxid, published) = watch::channel(Zxid::default());

@@ -78,6 +78,17 @@ fn encode_one(entry: &Entry, marks: Marks) -> Vec<u8> {
     out
 }
 
+/// An entry as it travels between nodes; nobody there asks for marks.
+pub(super) fn encode_plain(entry: &Entry) -> Vec<u8> {
+    encode_one(entry, Marks::default())
+}
+
+/// Reads what [`encode_plain`] wrote.
+pub(super) fn decode_plain(index: u64, value: Bytes) -> Result<Entry, EntryError> {
+    let index = i64::try_from(index).map_err(|_| EntryError::Foreign { index: -1 })?;
+    decode_one(index, value).map(|stored| stored.entry)
+}
+
 /// The entry in a batch whose checksum was checked.
 pub(super) fn decode(batch: &BatchView<'_>) -> Result<Stored, EntryError> {
     let index = batch.base_offset.0;

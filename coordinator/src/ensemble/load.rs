@@ -33,15 +33,37 @@ pub(super) struct Loaded {
     pub(super) state: State,
 }
 
+/// How a log begins that has no entry yet.
+#[derive(Clone, Debug)]
+pub(super) struct First {
+    /// The voters with their addresses; none for a node that is to be given the log by others.
+    pub(super) voters: BTreeMap<i32, String>,
+}
+
+impl First {
+    #[cfg(test)]
+    pub(super) fn alone(node_id: i32) -> Self {
+        Self { voters: BTreeMap::from([(node_id, String::new())]) }
+    }
+}
+
 /// Reads the ensemble's directory, which is created if it is missing. Blocking.
 pub(super) fn load(
     fs: Arc<dyn Fs>,
     dir: &Path,
     node_id: i32,
+    first: &First,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 ) -> Result<Loaded, StartError> {
     fs.create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
-    let mut promises = Promises::load(&*fs, dir)?.unwrap_or(Promises::none(node_id));
+    let kept = Promises::load(&*fs, dir)?;
+    if kept.is_none() {
+        // Whoever made the directories: an earlier start may have been killed before it could sync their names.
+        for name in dir.parent().into_iter().chain([dir]) {
+            fs.sync_dir(name).map_err(|source| StorageError::io("sync", name, source))?;
+        }
+    }
+    let mut promises = kept.unwrap_or(Promises::none(node_id));
     if promises.node_id != node_id {
         return Err(StartError::NodeId {
             path: vote_file::path(dir),
@@ -58,8 +80,8 @@ pub(super) fn load(
         |stored: &Stored| promises.purged.is_none_or(|purged| stored.entry.log_id.index > purged.index);
     let mut entries: VecDeque<Entry> =
         scan.entries.into_iter().filter(kept).map(|stored| stored.entry).collect();
-    if entries.is_empty() && state.applied.is_none() {
-        entries = begin(&*fs, dir, &mut log, &mut promises)?.into();
+    if entries.is_empty() && state.applied.is_none() && first.voters.contains_key(&node_id) {
+        entries = begin(&mut log, &mut promises, first)?.into();
     }
     Ok(Loaded { held: Held { promises, entries }, log, state })
 }
@@ -111,29 +133,22 @@ fn committed(promises: &Promises, scan: &Scan, snapshot: Option<LogId>) -> Optio
     [promises.committed, snapshot, marked].into_iter().flatten().max_by_key(|id| id.index)
 }
 
-/// The first entries of a lone voter: the membership and, as the leader that it makes itself, a blank entry.
-///
-/// The names of the directories are synced here whoever made them: an earlier start may have been killed before it
-/// could.
-fn begin(
-    fs: &dyn Fs,
-    dir: &Path,
-    log: &mut EntryLog,
-    promises: &mut Promises,
-) -> Result<Vec<Entry>, StorageError> {
-    for name in dir.parent().into_iter().chain([dir]) {
-        fs.sync_dir(name).map_err(|source| StorageError::io("sync", name, source))?;
-    }
+/// The first entries: the membership, which is the same for each of the first voters (what openraft's `initialize`
+/// writes); and, if there is but one voter, a blank entry of the leader that it makes itself.
+fn begin(log: &mut EntryLog, promises: &mut Promises, first: &First) -> Result<Vec<Entry>, StorageError> {
     let me = promises.node_id;
-    let nodes = BTreeMap::from([(me, BasicNode { addr: String::new() })]);
-    let membership =
-        Membership::new(vec![BTreeSet::from([me])], nodes).expect("one voter, and it has a node");
+    let nodes: BTreeMap<i32, BasicNode> =
+        first.voters.iter().map(|(id, addr)| (*id, BasicNode { addr: addr.clone() })).collect();
+    let voters: BTreeSet<i32> = nodes.keys().copied().collect();
+    let is_alone = voters.len() == 1;
+    let membership = Membership::new(vec![voters], nodes).expect("each voter has a node");
     let mut entries = vec![Entry { log_id: log_id(0, 0), payload: Payload::Membership(membership) }];
-    if promises.vote.is_none() {
+    if promises.vote.is_none() && is_alone {
         promises.vote = Some(Vote { leader_id: LeaderId::new(1, me), committed: true });
         log.promise(promises)?;
     }
-    if let Some(vote) = promises.vote.filter(|vote| vote.committed && vote.leader_id.voted_for == me) {
+    let led = promises.vote.filter(|vote| is_alone && vote.committed && vote.leader_id.voted_for == me);
+    if let Some(vote) = led {
         entries.push(Entry { log_id: log_id(vote.leader_id.term, 1), payload: Payload::Blank });
     }
     log.append(&entries, 0)?;

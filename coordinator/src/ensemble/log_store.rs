@@ -13,9 +13,14 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 
-use super::raft_types::{Entry, LogId, TreeRaft, Vote};
+use super::raft_types::{Entry, LogId, Payload, StoredMembership, TreeRaft, Vote};
 use super::vote_file::Promises;
 use super::writer::Writer;
+
+/// Entries in one message to another node: it comes between two heartbeats, so it has to be short.
+const MESSAGE_BYTES: usize = 1 << 20;
+/// What an entry takes besides its command.
+const ENTRY_BYTES: usize = 64;
 
 /// A handle; clones are the same log.
 #[derive(Clone)]
@@ -43,12 +48,33 @@ impl LogStore {
         self.writer.close(promises).await
     }
 
+    /// Where a log begins that holds, of what `covered` and the entries before it are, no more than so many bytes.
+    pub(super) fn start_within(&self, covered: u64, bytes: usize) -> Option<u64> {
+        let held = self.held.lock();
+        let end = held.place(covered + 1);
+        let mut sum = 0;
+        let beyond = held.entries.range(..end).rev().find(|entry| {
+            sum += weight(entry);
+            sum > bytes
+        });
+        beyond.map(|entry| entry.log_id.index)
+    }
+
     pub(super) fn syncs(&self) -> u64 {
         self.writer.syncs()
     }
 }
 
 impl Held {
+    /// Whether this node is the only voter of the last membership that it knows.
+    pub(super) fn is_alone(&self, node_id: i32, applied: &StoredMembership) -> bool {
+        let newest = self.entries.iter().rev().find_map(|entry| match &entry.payload {
+            Payload::Membership(membership) => Some(membership),
+            _ => None,
+        });
+        newest.unwrap_or(applied.membership()).voter_ids().eq([node_id])
+    }
+
     fn last(&self) -> Option<LogId> {
         self.entries.back().map(|entry| entry.log_id).or(self.promises.purged)
     }
@@ -85,6 +111,25 @@ impl RaftLogReader<TreeRaft> for LogStore {
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
         Ok(self.held.lock().promises.vote)
+    }
+
+    /// For other nodes: as many as go into one message.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
+        let held = self.held.lock();
+        let (from, to) = (held.place(start), held.place(end));
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += weight(entry);
+            bytes <= MESSAGE_BYTES || bytes == weight(entry)
+        };
+        Ok(held.entries.range(from..to.max(from)).take_while(fits).cloned().collect())
+    }
+}
+
+fn weight(entry: &Entry) -> usize {
+    match &entry.payload {
+        Payload::Normal(proposal) => ENTRY_BYTES + proposal.bytes.len(),
+        Payload::Blank | Payload::Membership(_) => ENTRY_BYTES,
     }
 }
 
@@ -163,17 +208,20 @@ mod tests {
     use openraft::storage::RaftLogStorageExt;
     use openraft::vote::RaftLeaderId;
 
-    use super::super::load::load;
-    use super::super::raft_types::{LeaderId, Payload, SnapshotMeta, StoredMembership, log_id};
+    use super::super::load::{First, load};
+    use super::super::raft_types::{LeaderId, SnapshotMeta, log_id};
     use super::super::snapshot_file::{self, Kept};
+    use super::super::writer::Work;
     use super::*;
     use crate::tree::Tree;
 
     const DIR: &str = "/data/ensemble";
 
     fn open(fs: &SimFs) -> LogStore {
-        let loaded = load(Arc::new(fs.clone()), Path::new(DIR), 1, Arc::new(|| Timestamp(0))).unwrap();
-        LogStore::new(loaded.held, Writer::start(loaded.log).unwrap())
+        let loaded =
+            load(Arc::new(fs.clone()), Path::new(DIR), 1, &First::alone(1), Arc::new(|| Timestamp(0)))
+                .unwrap();
+        LogStore::new(loaded.held, Writer::start(loaded.log, Work::Threads).unwrap())
     }
 
     fn blanks(term: u64, indexes: std::ops::Range<u64>) -> Vec<Entry> {

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use super::local::{Local, State};
 use super::raft_types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TreeRaft};
 use super::snapshot_file::{self, Kept};
+use super::writer::Work;
 use crate::tree::Tree;
 
 /// Entries applied under one lock and told to the observer together.
@@ -33,6 +34,7 @@ pub(super) struct Machine {
     pub(super) fs: Arc<dyn Fs>,
     pub(super) dir: PathBuf,
     pub(super) snapshot_bytes: u64,
+    pub(super) work: Work,
     /// Held while the snapshot file is written: by one builder at a time, and by a stop that waits for it.
     pub(super) writing: Arc<Mutex<()>>,
 }
@@ -41,7 +43,7 @@ impl Machine {
     async fn keep(&self, kept: Kept) -> io::Result<()> {
         let (fs, dir) = (Arc::clone(&self.fs), self.dir.clone());
         let save = move || snapshot_file::save(&*fs, &dir, &kept).map_err(io::Error::other);
-        tokio::task::spawn_blocking(save).await.map_err(io::Error::other)?
+        self.work.run(save).await.map_err(io::Error::other)?
     }
 }
 
@@ -99,7 +101,7 @@ impl RaftStateMachine<TreeRaft> for Machine {
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
         let (fs, dir) = (Arc::clone(&self.fs), self.dir.clone());
         let load = move || snapshot_file::load(&*fs, &dir).map_err(io::Error::other);
-        let kept = tokio::task::spawn_blocking(load).await.map_err(io::Error::other)??;
+        let kept = self.work.run(load).await.map_err(io::Error::other)??;
         Ok(kept.map(|kept| Snapshot { meta: kept.meta, snapshot: kept.tree }))
     }
 }
@@ -119,7 +121,7 @@ impl RaftSnapshotBuilder<TreeRaft> for Machine {
             local.snapshot_taken(kept.tree.len() as u64);
             kept
         };
-        let kept = tokio::task::spawn_blocking(encode).await.map_err(io::Error::other)?;
+        let kept = self.work.run(encode).await.map_err(io::Error::other)?;
         let snapshot = Snapshot { meta: kept.meta.clone(), snapshot: kept.tree.clone() };
         tracing::info!(bytes = kept.tree.len(), upto = ?kept.meta.last_log_id, "the tree's snapshot is taken");
         self.keep(kept).await?;

@@ -22,29 +22,52 @@
 //!
 //! Raft runs as tasks of the runtime that called `start`, which may have one thread. One thread of its own writes and
 //! syncs the log. A lone voter has no timer: it sleeps until somebody proposes something.
+//!
+//! # Several nodes
+//!
+//! With a [`Cluster`] nodes find each other over authenticated links (`link`). One, three or five are voters; any other is
+//! an observer that asks to be let in and holds the whole tree. Whoever does not lead sends proposals to the leader,
+//! once each: an answer that is lost makes the outcome unknown, and nothing is proposed twice. A node that starts serves
+//! nothing before it has applied what was committed before (`ready`), so nobody sees an older tree on it than before.
 
 mod entry_bytes;
 mod entry_log;
+mod link;
 mod load;
 mod local;
 mod log_store;
 mod machine;
+mod message;
 mod network;
+mod node;
 mod raft;
 mod raft_types;
 mod scan;
+mod serve;
+mod sessions;
 mod snapshot_file;
+mod tending;
 mod vote_file;
 mod writer;
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use milena_storage::StorageError;
 use milena_storage::fs::Fs;
 use milena_storage::ids::Timestamp;
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
 
+pub use self::link::{ClusterSecret, Dialer, Dialled, MAGIC, Stream, TcpDialer};
+use self::message::{MemberChange, Refused};
 use self::raft::Node;
 use crate::tree::{
     ClientRequest, Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, Secret, SessionId,
@@ -56,6 +79,9 @@ pub const DIRECTORY: &str = ".milena-ensemble";
 
 /// Largest command: a multi that touches thousands of partitions, well below what a segment holds.
 pub const MAX_COMMAND_BYTES: usize = 8 << 20;
+
+/// How long a barrier waits for a leader: several elections.
+const BARRIER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Proposals under way at once; further ones wait. Bounds the memory of everything behind them.
 const MAX_IN_FLIGHT: usize = 1024;
@@ -82,6 +108,48 @@ pub struct EnsembleConfig {
     /// Milliseconds since 1970: the proposer's clock, stamped on every command.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub observer: Box<dyn Observer>,
+    /// How to find the others; none for a node that is and stays on its own.
+    pub cluster: Option<Cluster>,
+}
+
+/// A node of an ensemble, with the address under which the others reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub id: i32,
+    /// `host:port`; empty for a node that only dials.
+    pub address: String,
+}
+
+/// How a node finds the others of its ensemble, and they it.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The first voters (`controller.quorum.voters`): they begin the log if it is not there yet. The same on each of
+    /// them. What the log says later counts more.
+    pub voters: Vec<Member>,
+    /// Where somebody is who knows the ensemble (`controller.quorum.bootstrap.servers`).
+    pub bootstrap: Vec<String>,
+    pub dialer: Arc<dyn Dialer>,
+    pub secret: ClusterSecret,
+    /// Of this node's metadata log directory.
+    pub directory: Uuid,
+    /// The cluster's id; empty if it is not known yet.
+    pub id: String,
+    /// How often the leader is told which sessions of this node live.
+    pub heartbeat: Duration,
+}
+
+/// Answers what other nodes ask the embedding program.
+pub trait Answerer: Send + Sync {
+    fn answer(&self, from: i32, question: Bytes) -> Pin<Box<dyn Future<Output = Bytes> + Send>>;
+}
+
+/// Who leads, as far as this node knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    pub term: u64,
+    pub leader: Option<i32>,
+    /// This node does.
+    pub leads: bool,
 }
 
 /// A handle; clones are the same ensemble.
@@ -94,6 +162,8 @@ struct Shared {
     node: Node,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     in_flight: Semaphore,
+    /// Until this node is ready.
+    observer: Mutex<Option<Box<dyn Observer>>>,
 }
 
 /// A proposal that was applied.
@@ -155,23 +225,158 @@ pub struct Replica {
     pub id: i32,
     /// One past the last entry that this replica is known to have; none if the leader has not heard.
     pub log_end: Option<u64>,
+    /// How long ago the leader heard it; none for the leader itself, and on other nodes.
+    pub heard: Option<Duration>,
+    /// Of its metadata log directory; zero if this node has no link to it.
+    pub directory: Uuid,
+    /// `host:port`; empty for a node that only dials.
+    pub address: String,
+    pub is_linked: bool,
+}
+
+/// Why a change of members did not happen, or is not known to have.
+#[derive(Debug, thiserror::Error)]
+pub enum MembersError {
+    #[error("this node does not lead the ensemble; the leader is {leader:?}")]
+    NotLeader { leader: Option<i32> },
+    #[error("the leader changed meanwhile; the change may or may not take effect")]
+    Unknown,
+    #[error("{0}")]
+    Refused(String),
+    /// Another change is under way, or the node does not take the log.
+    #[error("{0}")]
+    Later(String),
+}
+
+/// Why the leader did not answer a question.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody has looked at the question.
+    #[error("there is no leader that can be reached: {0}")]
+    NoLeader(String),
+    #[error("the leader may have looked at the question, and its answer is lost")]
+    Unknown,
 }
 
 impl Ensemble {
-    /// Loads what is on disk, tells the observer, and returns when this node can take proposals (a lone voter) or
-    /// follows a leader.
+    /// Loads what is on disk. A node whose quorum is itself tells the observer and is ready; any other needs
+    /// [`Ensemble::accept`] to be called for those who dial it, and [`Ensemble::ready`] to be waited for.
     pub async fn start(config: EnsembleConfig) -> Result<Self, StartError> {
-        let EnsembleConfig { node_id, dir, fs, now, observer } = config;
+        let EnsembleConfig { node_id, dir, fs, now, observer, cluster } = config;
+        let now_too = Arc::clone(&now);
         let settings =
-            raft::Settings { node_id, dir, fs, now: Arc::clone(&now), ..raft::Settings::default() };
+            raft::Settings { node_id, dir, fs, now: now_too, cluster, ..raft::Settings::default() };
         Self::start_with(settings, observer).await
     }
 
     async fn start_with(settings: raft::Settings, observer: Box<dyn Observer>) -> Result<Self, StartError> {
         let now = Arc::clone(&settings.now);
         let node = Node::start(settings).await?;
-        node.go_live(observer);
-        Ok(Self { shared: Arc::new(Shared { node, now, in_flight: Semaphore::new(MAX_IN_FLIGHT) }) })
+        let mut waiting = Some(observer);
+        if node.is_alone()
+            && let Some(observer) = waiting.take()
+        {
+            node.go_live(observer);
+        }
+        let in_flight = Semaphore::new(MAX_IN_FLIGHT);
+        Ok(Self { shared: Arc::new(Shared { node, now, in_flight, observer: Mutex::new(waiting) }) })
+    }
+
+    /// Returns when this node has applied all that was committed before it started, so that nobody sees an older
+    /// tree here than before, and when its observer knows. Waits for a quorum as long as it takes.
+    pub async fn ready(&self) -> Result<(), ProposeError> {
+        let shared = &self.shared;
+        let observer = shared.observer.lock().take();
+        let Some(observer) = observer else { return Ok(()) };
+        shared.node.wait_ready().await?;
+        shared.node.go_live(observer);
+        Ok(())
+    }
+
+    /// Takes a stream from whoever dialled this node; returns when it is connected, or refused.
+    pub async fn accept(&self, stream: Box<dyn Stream>) -> io::Result<()> {
+        match &self.shared.node.core.links {
+            Some(links) => links.accept(stream).await,
+            None => Err(io::Error::other("this node is on its own")),
+        }
+    }
+
+    /// Says who answers [`Ensemble::ask_leader`] while this node leads.
+    pub fn answer_with(&self, answerer: Arc<dyn Answerer>) {
+        *self.shared.node.answerer.write() = Some(answerer);
+    }
+
+    /// Asks the embedding program of the leader, once. On the leader itself that is the caller's own.
+    pub async fn ask_leader(&self, question: Bytes) -> Result<Bytes, AskError> {
+        let core = &self.shared.node.core;
+        let Some(leader) = self.leadership().leader.filter(|leader| *leader != core.node_id) else {
+            return Err(AskError::NoLeader("this node knows of none".to_owned()));
+        };
+        core.ask_node(leader, message::kind::ASK, question).await.map_err(|refused| match refused {
+            Refused::Unknown => AskError::Unknown,
+            Refused::NotLeader { .. } => AskError::NoLeader("it has just changed".to_owned()),
+            Refused::Never(why) | Refused::Later(why) => AskError::NoLeader(why),
+        })
+    }
+
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.shared.node.core.leadership()
+    }
+
+    /// Tells of every change of leadership.
+    #[must_use]
+    pub fn watch_leadership(&self) -> watch::Receiver<Leadership> {
+        self.shared.node.core.leadership.subscribe()
+    }
+
+    /// Learns the cluster's id, so that links to nodes of another are refused.
+    pub fn set_cluster_id(&self, id: &str) {
+        if let Some(links) = &self.shared.node.core.links {
+            links.me().set_cluster(id);
+        }
+    }
+
+    /// Returns when this node has applied everything that was acknowledged anywhere before the call.
+    pub async fn barrier(&self) -> Result<(), ProposeError> {
+        self.shared.node.core.barrier(Instant::now() + BARRIER_PATIENCE).await
+    }
+
+    /// Gives a node a vote once it has the log; it has to be running. On the leader only.
+    pub async fn add_voter(&self, member: Member) -> Result<(), MembersError> {
+        let Member { id, address } = member;
+        self.change_members(MemberChange::AddVoter { id, address }).await
+    }
+
+    /// Takes a node's vote away; it goes on as an observer. On the leader only, which may remove itself.
+    pub async fn remove_voter(&self, id: i32) -> Result<(), MembersError> {
+        self.change_members(MemberChange::RemoveVoter { id }).await
+    }
+
+    async fn change_members(&self, change: MemberChange) -> Result<(), MembersError> {
+        let core = &self.shared.node.core;
+        core.change_members(core.node_id, change).await.map_err(|refused| match refused {
+            Refused::NotLeader { leader } => MembersError::NotLeader { leader },
+            Refused::Unknown => MembersError::Unknown,
+            Refused::Never(why) => MembersError::Refused(why),
+            Refused::Later(why) => MembersError::Later(why),
+        })
+    }
+
+    /// If this node leads, another voter takes over, if there is one that can. Call it before [`Ensemble::stop`].
+    pub async fn hand_over(&self) {
+        self.shared.node.hand_over().await;
+    }
+
+    /// The session lives as long as this node does, and is known to be silent when this node is.
+    pub fn keep_session(&self, id: SessionId) {
+        self.shared.node.core.sessions.keep(id);
+    }
+
+    /// Sessions whose node's connection is closed though their time is not over; only the leader knows any.
+    #[must_use]
+    pub fn suspects(&self) -> watch::Receiver<BTreeSet<SessionId>> {
+        self.shared.node.core.sessions.suspects()
     }
 
     /// Proposes operations on behalf of no session; returns after this node has applied them and its observer knows.
@@ -187,7 +392,7 @@ impl Ensemble {
         }
     }
 
-    /// Opens a session. Its end is the caller's to propose; nothing expires it by itself.
+    /// Opens a session. The leader ends it when it was not heard for so long, unless it is kept.
     pub async fn open_session(&self, timeout_millis: i32) -> Result<SessionId, ProposeError> {
         match self.command(SessionId::NONE, CommandKind::OpenSession { timeout_millis }).await? {
             (_, Outcome::SessionOpened(id)) => Ok(id),
@@ -197,6 +402,7 @@ impl Ensemble {
 
     /// Ends a session and removes its ephemeral nodes, in one step.
     pub async fn close_session(&self, id: SessionId) -> Result<(), ProposeError> {
+        self.shared.node.core.sessions.let_go(id);
         match self.command(SessionId::NONE, CommandKind::CloseSession { id }).await? {
             (_, Outcome::SessionClosed(_)) => Ok(()),
             (_, other) => Err(refusal(&other)),
@@ -249,7 +455,7 @@ impl Ensemble {
     async fn command(&self, session: SessionId, kind: CommandKind) -> Result<(Zxid, Outcome), ProposeError> {
         let _permit = self.shared.in_flight.acquire().await.map_err(|_| ProposeError::Stopped)?;
         let command = Command { session, time: (self.shared.now)(), kind };
-        self.shared.node.propose(command).await
+        self.shared.node.core.propose(command).await
     }
 }
 

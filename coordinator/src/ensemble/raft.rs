@@ -1,6 +1,6 @@
-//! openraft behind our own handle: its configuration, its start and stop, its errors as ours.
+//! openraft behind our own handle: its configuration, its start and stop.
 //!
-//! Must never let one of openraft's types out, nor one of its transient refusals: those are retried here.
+//! Must never let one of openraft's types out.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,28 +9,32 @@ use std::time::Duration;
 use milena_storage::fs::{Fs, RealFs};
 use milena_storage::ids::Timestamp;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, ForwardReason, RaftError};
-use openraft::{Config, Raft, SnapshotPolicy};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use openraft::{Config, Instant as _, Raft, SnapshotPolicy};
+use parking_lot::RwLock;
+use tokio::sync::{Mutex, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
 
-use super::load::{Loaded, load};
+use super::link::{Identity, Links};
+use super::load::{First, Loaded, load};
 use super::local::Local;
 use super::log_store::LogStore;
 use super::machine::{Machine, SNAPSHOT_BYTES};
-use super::network::NoLinks;
-use super::raft_types::{Proposal, Reply, TreeRaft};
-use super::writer::Writer;
-use super::{MAX_COMMAND_BYTES, Observer, ProposeError, Quorum, Replica, StartError};
-use crate::tree::{Command, Outcome, Tree, Zxid};
+use super::network::Network;
+use super::node::Core;
+use super::raft_types::spawn;
+use super::serve::Service;
+use super::sessions::Sessions;
+use super::writer::{Work, Writer};
+use super::{Answerer, Cluster, Leadership, Observer, Quorum, Replica, StartError, tending};
+use crate::tree::Tree;
 
 /// openraft asks for a snapshot every so many entries; the machine refuses while little was applied.
 const SNAPSHOT_ASK_ENTRIES: u64 = 64;
-
-/// After an election, and after a disk stall longer than the lease, a leader refuses writes until a quorum has
-/// answered it: a round trip, or a heartbeat.
-const LEASE_RETRY: Duration = Duration::from_millis(5);
-const LEASE_PATIENCE: Duration = Duration::from_secs(10);
+/// Entries that are kept though the snapshot has them, so that a node that was away for a moment needs no snapshot.
+const KEPT_ENTRIES: u64 = 10_000;
+/// How long a transfer of leadership may take: the other needs what it lacks, and two round trips.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a node starts with.
 pub(super) struct Settings {
@@ -39,6 +43,8 @@ pub(super) struct Settings {
     pub(super) fs: Arc<dyn Fs>,
     pub(super) now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub(super) snapshot_bytes: u64,
+    pub(super) cluster: Option<Cluster>,
+    pub(super) work: Work,
 }
 
 impl Default for Settings {
@@ -49,16 +55,19 @@ impl Default for Settings {
             fs: Arc::new(RealFs),
             now: Arc::new(|| Timestamp::NONE),
             snapshot_bytes: SNAPSHOT_BYTES,
+            cluster: None,
+            work: Work::Threads,
         }
     }
 }
 
 /// A running node of the ensemble.
 pub(super) struct Node {
-    node_id: i32,
-    raft: Raft<TreeRaft, Machine>,
-    local: Arc<Local>,
-    store: LogStore,
+    pub(super) core: Arc<Core>,
+    pub(super) answerer: Arc<RwLock<Option<Arc<dyn Answerer>>>>,
+    /// Nobody else votes: there is nobody to wait for.
+    is_alone: bool,
+    tasks: Vec<AbortHandle>,
     /// True once stopped.
     stopped: Mutex<bool>,
     writing_snapshot: Arc<Mutex<()>>,
@@ -66,69 +75,117 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { node_id, dir, fs, now, snapshot_bytes } = settings;
+        let Settings { node_id, dir, fs, now, snapshot_bytes, cluster, work } = settings;
+        let first = first_voters(node_id, cluster.as_ref());
         let loading = {
-            let (fs, dir) = (Arc::clone(&fs), dir.clone());
-            tokio::task::spawn_blocking(move || load(fs, &dir, node_id, now))
+            let (fs, dir, now) = (Arc::clone(&fs), dir.clone(), Arc::clone(&now));
+            work.run(move || load(fs, &dir, node_id, &first, now))
         };
         let Loaded { held, log, state } = loading.await.map_err(|error| failed(&error))??;
         let leads =
             held.promises.vote.is_some_and(|vote| vote.committed && vote.leader_id.voted_for == node_id);
-        let writer = Writer::start(log).map_err(|error| failed(&error))?;
+        let is_alone = held.is_alone(node_id, &state.membership);
+        let writer = Writer::start(log, work).map_err(|error| failed(&error))?;
         let store = LogStore::new(held, writer);
-        let local = Arc::new(Local::new(state));
+        let sessions = Arc::new(Sessions::default());
+        let local = Arc::new(Local::new(state, Arc::clone(&sessions), cluster.is_some()));
         let writing_snapshot = Arc::new(Mutex::new(()));
         let writing = Arc::clone(&writing_snapshot);
-        let machine = Machine { local: Arc::clone(&local), fs, dir, snapshot_bytes, writing };
-        let raft = Raft::build(node_id, config()?, NoLinks, store.clone(), machine).await;
+        let machine = Machine { local: Arc::clone(&local), fs, dir, snapshot_bytes, work, writing };
+        let links = cluster.as_ref().map(|cluster| {
+            let me = Identity::new(node_id, cluster.directory);
+            me.set_cluster(&cluster.id);
+            Links::new(Arc::new(me), Arc::clone(&cluster.dialer), cluster.secret.clone())
+        });
+        let network = Network::new(links.clone());
+        let raft = Raft::build(node_id, config(is_alone)?, network, store.clone(), machine).await;
         let raft = raft.map_err(|error| failed(&error))?;
-        raft.run();
-        if !leads {
-            // A lone voter has no clock to wait for; openraft takes it at its word.
-            raft.trigger().elect(false).await.map_err(|error| failed(&error))?;
+        let (leadership, _) = watch::channel(Leadership::default());
+        let core = Arc::new(Core { node_id, raft, local, store, sessions, links, leadership });
+        let mut node = Self {
+            core,
+            answerer: Arc::default(),
+            is_alone,
+            tasks: Vec::new(),
+            stopped: Mutex::new(false),
+            writing_snapshot,
+        };
+        node.run(leads, cluster, now).await?;
+        Ok(node)
+    }
+
+    /// Lets Raft and everything around it run.
+    async fn run(
+        &mut self,
+        leads: bool,
+        cluster: Option<Cluster>,
+        now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Result<(), StartError> {
+        let core = &self.core;
+        if let Some(links) = &core.links {
+            let answerer = Arc::clone(&self.answerer);
+            links.serve(Arc::new(Service { core: Arc::clone(core), answerer }));
         }
-        raft.wait_for_recovery(None).await.map_err(|error| failed(&error))?;
-        Ok(Self { node_id, raft, local, store, stopped: Mutex::new(false), writing_snapshot })
+        core.raft.run();
+        if self.is_alone {
+            if !leads {
+                // A lone voter has no clock to wait for; openraft takes it at its word.
+                core.raft.trigger().elect(false).await.map_err(|error| failed(&error))?;
+            }
+            core.raft.wait_for_recovery(None).await.map_err(|error| failed(&error))?;
+        }
+        core.refresh_leadership();
+        let mut tend = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+            self.tasks.push(spawn(task).abort_handle());
+        };
+        tend(Box::pin(tending::follow_raft(Arc::clone(core))));
+        tend(Box::pin(tending::expire(Arc::clone(core), now)));
+        if let (Some(cluster), Some(links)) = (cluster, core.links.clone()) {
+            tend(Box::pin(tending::bound_log(Arc::clone(core))));
+            let Cluster { voters, bootstrap, heartbeat, .. } = cluster;
+            let others = voters.iter().any(|voter| voter.id != core.node_id) || !bootstrap.is_empty();
+            if others || !self.is_alone {
+                tend(Box::pin(tending::keep_links(Arc::clone(core), links.clone(), voters, bootstrap)));
+            }
+            tend(Box::pin(tending::tell_sessions(Arc::clone(core), links, heartbeat)));
+        }
+        Ok(())
+    }
+
+    /// Whether this node is ready as soon as it has started.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     pub(super) fn go_live(&self, observer: Box<dyn Observer>) {
-        self.local.go_live(observer);
-    }
-
-    pub(super) async fn propose(&self, command: Command) -> Result<(Zxid, Outcome), ProposeError> {
-        let proposal = Proposal::new(command);
-        let bytes = proposal.bytes.len();
-        if bytes > MAX_COMMAND_BYTES {
-            return Err(ProposeError::TooLarge { bytes, limit: MAX_COMMAND_BYTES });
-        }
-        let patience = Instant::now() + LEASE_PATIENCE;
-        loop {
-            match self.raft.client_write(proposal.clone()).await {
-                Ok(answer) => {
-                    let Reply(reply) = answer.data;
-                    return reply.ok_or_else(|| ProposeError::Failed {
-                        reason: "a command was answered like an entry without one".to_owned(),
-                    });
-                }
-                Err(error) if is_lease_lost(&error) && Instant::now() < patience => sleep(LEASE_RETRY).await,
-                Err(error) => return Err(refusal(error)),
-            }
-        }
+        self.core.local.go_live(observer);
     }
 
     pub(super) fn with_tree<R>(&self, read: impl FnOnce(&Tree) -> R) -> R {
-        self.local.read(|state| read(&state.tree))
+        self.core.local.read(|state| read(&state.tree))
     }
 
     pub(super) fn quorum(&self) -> Quorum {
-        let metrics = self.raft.metrics().borrow_watched().clone();
+        let core = &self.core;
+        let metrics = core.raft.metrics().borrow_watched().clone();
         let own_end = metrics.last_log_index.map(|index| index + 1);
+        let connected = core.links.as_ref().map(Links::connected).unwrap_or_default();
+        let membership = metrics.membership_config.membership();
         let replica = |id: i32| {
             let known = metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
-            let log_end = if id == self.node_id { own_end } else { known.map(|id| id.index + 1) };
-            Replica { id, log_end }
+            let heard = metrics.heartbeat.as_ref().and_then(|all| all.get(&id).copied().flatten());
+            let link = connected.iter().find(|each| each.peer == id);
+            let is_me = id == core.node_id;
+            let own_directory = core.links.as_ref().map(|links| links.me().directory).filter(|_| is_me);
+            Replica {
+                id,
+                log_end: if is_me { own_end } else { known.map(|id| id.index + 1) },
+                heard: heard.map(|at| at.elapsed()),
+                directory: own_directory.or_else(|| link.map(|link| link.directory)).unwrap_or_default(),
+                address: membership.get_node(&id).map(|node| node.addr.clone()).unwrap_or_default(),
+                is_linked: is_me || link.is_some(),
+            }
         };
-        let membership = metrics.membership_config.membership();
         Quorum {
             leader: metrics.current_leader,
             term: metrics.current_term,
@@ -139,7 +196,46 @@ impl Node {
     }
 
     pub(super) fn log_syncs(&self) -> u64 {
-        self.store.syncs()
+        self.core.store.syncs()
+    }
+
+    /// Gives leadership to the voter that has most of the log, if there is another and this node leads.
+    pub(super) async fn hand_over(&self) {
+        let core = &self.core;
+        let metrics = core.raft.metrics().borrow_watched().clone();
+        let others = metrics.membership_config.membership().voter_ids().filter(|id| *id != core.node_id);
+        let log_end = |id: i32| metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
+        let linked = |id: &i32| core.links.as_ref().is_some_and(|links| links.current(*id).is_some());
+        let best = others.filter(linked).max_by_key(|id| log_end(*id));
+        let Some(best) = best.filter(|_| core.leadership().leads) else { return };
+        let mut leadership = core.leadership.subscribe();
+        if core.raft.trigger().transfer_leader(best).await.is_err() {
+            return;
+        }
+        let another_leads = leadership.wait_for(|now| !now.leads && now.leader.is_some());
+        match timeout(TRANSFER_PATIENCE, another_leads).await {
+            Ok(_) => tracing::info!(to = best, "leadership of the ensemble is handed over"),
+            Err(_) => tracing::warn!(to = best, "leadership was not taken over; the others will elect"),
+        }
+    }
+
+    /// Returns when this node serves what was acknowledged anywhere before it started.
+    pub(super) async fn wait_ready(&self) -> Result<(), super::ProposeError> {
+        let mut told = Instant::now();
+        loop {
+            match self.core.barrier(Instant::now() + Duration::from_secs(1)).await {
+                Err(super::ProposeError::NotLeader { .. }) => {
+                    if told.elapsed() > Duration::from_secs(5) {
+                        told = Instant::now();
+                        let quorum = self.quorum();
+                        let missing: Vec<i32> =
+                            quorum.voters.iter().filter(|each| !each.is_linked).map(|each| each.id).collect();
+                        tracing::warn!(?missing, "waiting for a quorum of the ensemble");
+                    }
+                }
+                other => return other,
+            }
+        }
     }
 
     pub(super) async fn stop(&self) -> Result<(), StartError> {
@@ -148,24 +244,41 @@ impl Node {
             return Ok(());
         }
         *stopped = true;
-        self.raft.shutdown().await.map_err(|error| failed(&error))?;
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.core.raft.shutdown().await.map_err(|error| failed(&error))?;
+        if let Some(links) = &self.core.links {
+            links.stop();
+        }
         let _written = self.writing_snapshot.lock().await;
-        self.store.close().await.map_err(|error| failed(&error))
+        self.core.store.close().await.map_err(|error| failed(&error))
     }
+}
+
+/// Who begins a log that is not there yet: the configured voters, or a node on its own.
+fn first_voters(node_id: i32, cluster: Option<&Cluster>) -> First {
+    let voters = match cluster {
+        None => [(node_id, String::new())].into(),
+        Some(cluster) => cluster.voters.iter().map(|each| (each.id, each.address.clone())).collect(),
+    };
+    First { voters }
 }
 
 /// One voter needs no ticks: nobody is to be heard, and it leads from the start. With more, ticks, pre-vote and the
 /// time-outs matter: an expected fail-over of one to one and a half seconds.
-fn config() -> Result<Arc<Config>, StartError> {
+fn config(is_alone: bool) -> Result<Arc<Config>, StartError> {
     let config = Config {
         cluster_name: "milena".to_owned(),
         heartbeat_interval: 150,
         election_timeout_min: 500,
         election_timeout_max: 800,
-        enable_tick: false,
+        enable_tick: !is_alone,
         enable_pre_vote: Some(true),
+        // A leader that comes back must not go on from an older tree than others have seen.
+        enable_leader_restore: Some(is_alone),
+        // A node whose disk is new is given the log again; what a quorum had accepted stays accepted.
+        allow_log_reversion: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ASK_ENTRIES),
-        max_in_snapshot_log_to_keep: 0,
+        max_in_snapshot_log_to_keep: if is_alone { 0 } else { KEPT_ENTRIES },
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| failed(&error))
@@ -173,25 +286,4 @@ fn config() -> Result<Arc<Config>, StartError> {
 
 fn failed(error: &dyn std::error::Error) -> StartError {
     StartError::Raft { reason: error.to_string() }
-}
-
-type WriteError = RaftError<TreeRaft, ClientWriteError<TreeRaft>>;
-
-fn is_lease_lost(error: &WriteError) -> bool {
-    matches!(
-        error,
-        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) if to.reason == ForwardReason::LeaseExpired
-    )
-}
-
-fn refusal(error: WriteError) -> ProposeError {
-    match error {
-        RaftError::Fatal(Fatal::Stopped) => ProposeError::Stopped,
-        RaftError::Fatal(error) => ProposeError::Failed { reason: error.to_string() },
-        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
-            ProposeError::NotLeader { leader: to.leader_id }
-        }
-        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => ProposeError::Unknown,
-        RaftError::APIError(other) => ProposeError::Failed { reason: other.to_string() },
-    }
 }

@@ -10,6 +10,21 @@ use openraft::vote::RaftLeaderId;
 
 use crate::tree::{Command, Malformed, Outcome, Zxid};
 
+/// In tests the random time-outs follow from a seed.
+#[cfg(not(test))]
+pub(super) type Runtime = openraft::TokioRuntime;
+#[cfg(test)]
+pub(super) type Runtime = openraft_rt::deterministic_rng::DeterministicRng<openraft::TokioRuntime>;
+
+/// Starts a task; in tests with random numbers of its own that follow from the seed.
+pub(super) fn spawn<T>(task: T) -> tokio::task::JoinHandle<T::Output>
+where
+    T: Future + Send + 'static,
+    T::Output: Send + 'static,
+{
+    <Runtime as openraft::AsyncRuntime>::spawn(task)
+}
+
 openraft::declare_raft_types!(
     /// Standard Raft leader ids: one leader per term, and a log id is a term and an index.
     pub(super) TreeRaft:
@@ -18,6 +33,7 @@ openraft::declare_raft_types!(
         NodeId = i32,
         Node = openraft::BasicNode,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, i32>,
+        AsyncRuntime = Runtime,
 );
 
 pub(super) type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, i32>;

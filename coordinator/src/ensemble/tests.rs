@@ -1,5 +1,7 @@
 //! The ensemble from its handle: restarts, group commit, crashes at every step, damage.
 
+mod sim;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -24,7 +26,20 @@ impl Observer for Ear {
     }
 }
 
-fn runtime() -> Runtime {
+fn runtime() -> Rt {
+    Rt(tokio_runtime())
+}
+
+/// A runtime in which openraft's random numbers follow from a seed.
+struct Rt(Runtime);
+
+impl Rt {
+    fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.0.block_on(raft_types::Runtime::scope(1, work))
+    }
+}
+
+fn tokio_runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
@@ -149,7 +164,7 @@ fn proposals_made_together_share_syncs() {
         let mut tasks = Vec::new();
         for client in 0..64 {
             let ensemble = ensemble.clone();
-            tasks.push(tokio::spawn(async move {
+            tasks.push(raft_types::spawn(async move {
                 for item in 0..10 {
                     ensemble.propose(vec![Op::create(format!("/{client}-{item}"), "")]).await.unwrap();
                 }

@@ -7,14 +7,16 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use milena_storage::StorageError;
 use openraft::storage::IOFlushed;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::entry_log::EntryLog;
+use super::raft_types::spawn;
 use super::raft_types::{Entry, TreeRaft};
 use super::vote_file::Promises;
 
@@ -31,27 +33,58 @@ enum Job {
     Close { promises: Promises, done: Done },
 }
 
+/// Where the disk's work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// By a thread of its own, and by the runtime's blocking pool.
+    Threads,
+    /// By tasks of the runtime, each sync taking so long: for simulations, which have one thread and their own time.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only simulations have no threads"))]
+    Tasks { sync: Duration },
+}
+
+impl Work {
+    /// Runs what may block.
+    pub(super) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        match self {
+            Self::Threads => tokio::task::spawn_blocking(work).await,
+            Self::Tasks { .. } => Ok(work()),
+        }
+    }
+}
+
 /// The way to the writer thread; it ends when the last clone is gone. What can wait in it is bounded by the
 /// proposals under way, each of which has a waiting caller.
 #[derive(Clone)]
 pub(super) struct Writer {
-    jobs: Sender<Job>,
+    jobs: UnboundedSender<Job>,
     committed: Arc<AtomicU64>,
     syncs: Arc<AtomicU64>,
 }
 
 impl Writer {
-    pub(super) fn start(log: EntryLog) -> io::Result<Self> {
-        let (jobs, queue) = channel();
+    pub(super) fn start(log: EntryLog, how: Work) -> io::Result<Self> {
+        let (jobs, mut queue) = unbounded_channel();
         let committed = Arc::new(AtomicU64::new(0));
         let syncs = Arc::new(AtomicU64::new(0));
-        let mut work = Work {
+        let mut work = Writing {
             log: Some(log),
             failed: None,
             committed: Arc::clone(&committed),
             syncs: Arc::clone(&syncs),
         };
-        thread::Builder::new().name("ensemble-log".to_owned()).spawn(move || work.run(&queue))?;
+        match how {
+            Work::Threads => {
+                let run = move || work.run(&mut queue);
+                thread::Builder::new().name("ensemble-log".to_owned()).spawn(run)?;
+            }
+            Work::Tasks { sync } => {
+                spawn(async move { work.run_slowly(&mut queue, sync).await });
+            }
+        }
         Ok(Self { jobs, committed, syncs })
     }
 
@@ -106,35 +139,52 @@ fn closed() -> io::Error {
 }
 
 /// The thread's side.
-struct Work {
+struct Writing {
     log: Option<EntryLog>,
     failed: Option<String>,
     committed: Arc<AtomicU64>,
     syncs: Arc<AtomicU64>,
 }
 
-impl Work {
-    fn run(&mut self, queue: &Receiver<Job>) {
+impl Writing {
+    fn run(&mut self, queue: &mut UnboundedReceiver<Job>) {
         let mut held = None;
-        while let Some(job) = held.take().or_else(|| queue.recv().ok()) {
-            match job {
-                Job::Append { entries, done } => held = self.append(entries, done, queue),
-                Job::Promise { promises, done } => answer(done, self.with_log(|log| log.promise(&promises))),
-                Job::Truncate { from, done } => answer(done, self.with_log(|log| log.truncate_from(from))),
-                Job::Purge { promises } => {
-                    if let Err(error) = self.with_log(|log| log.purge(&promises)) {
-                        tracing::error!(%error, "cannot drop the start of the ensemble's log");
-                    }
-                }
-                Job::Close { promises, done } => {
-                    let result = match (self.log.take(), &self.failed) {
-                        (Some(log), None) => log.close(&promises).map_err(io::Error::other),
-                        _ => Err(self.why_not()),
-                    };
-                    answer(done, result);
-                }
+        while let Some(job) = held.take().or_else(|| queue.blocking_recv()) {
+            held = self.job(job, queue);
+        }
+    }
+
+    /// As `run`, in a task; what comes during the time of a sync shares it.
+    async fn run_slowly(&mut self, queue: &mut UnboundedReceiver<Job>, sync: Duration) {
+        while let Some(job) = queue.recv().await {
+            tokio::time::sleep(sync).await;
+            let mut held = Some(job);
+            while let Some(job) = held {
+                held = self.job(job, queue);
             }
         }
+    }
+
+    /// Returns a job that was taken from the queue and is still to be done.
+    fn job(&mut self, job: Job, queue: &mut UnboundedReceiver<Job>) -> Option<Job> {
+        match job {
+            Job::Append { entries, done } => return self.append(entries, done, queue),
+            Job::Promise { promises, done } => answer(done, self.with_log(|log| log.promise(&promises))),
+            Job::Truncate { from, done } => answer(done, self.with_log(|log| log.truncate_from(from))),
+            Job::Purge { promises } => {
+                if let Err(error) = self.with_log(|log| log.purge(&promises)) {
+                    tracing::error!(%error, "cannot drop the start of the ensemble's log");
+                }
+            }
+            Job::Close { promises, done } => {
+                let result = match (self.log.take(), &self.failed) {
+                    (Some(log), None) => log.close(&promises).map_err(io::Error::other),
+                    _ => Err(self.why_not()),
+                };
+                answer(done, result);
+            }
+        }
+        None
     }
 
     /// Writes these entries and all that wait behind them, syncs once, answers in order. Returns the first job
@@ -143,7 +193,7 @@ impl Work {
         &mut self,
         mut entries: Vec<Entry>,
         done: IOFlushed<TreeRaft>,
-        queue: &Receiver<Job>,
+        queue: &mut UnboundedReceiver<Job>,
     ) -> Option<Job> {
         let mut waiting = vec![done];
         let mut held = None;

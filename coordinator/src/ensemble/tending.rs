@@ -1,0 +1,182 @@
+//! What a node of an ensemble does by itself: keeps links to the voters, asks to be let in, tells the leader which of its
+//! sessions live, ends those that have expired, ticks only while it is not alone.
+//!
+//! Must never end a session unless this node leads.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Member;
+use super::link::{Connection, Links};
+use super::message::{self, MemberChange, kind};
+use super::node::Core;
+use super::raft_types::spawn;
+use super::serve::put_session_ids;
+use crate::tree::{Command, CommandKind, SessionId};
+
+/// How often links that are gone are made again, and an observer that is not let in asks again.
+const RELINK: Duration = Duration::from_millis(100);
+/// Turns of that between two pings.
+const PING_EVERY: u32 = 20;
+/// How long a question to another node may take here: all of them are asked again.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of entries that are kept though the snapshot has them, for nodes that were away for a moment.
+const KEPT_BYTES: usize = 16 << 20;
+
+/// Follows what Raft says about itself: leadership, members, snapshots.
+pub(super) async fn follow_raft(core: Arc<Core>) {
+    let mut metrics = core.raft.server_metrics();
+    loop {
+        core.refresh_leadership();
+        if core.links.is_some() {
+            let now = metrics.borrow_watched().clone();
+            let members = now.membership_config.membership().nodes().count();
+            let is_alone = members <= 1 && now.state == ServerState::Leader;
+            core.raft.runtime_config().tick(!is_alone);
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Drops entries that a snapshot holds and that are too many to keep for others.
+pub(super) async fn bound_log(core: Arc<Core>) {
+    let mut metrics = core.raft.data_metrics();
+    let mut seen = None;
+    loop {
+        let snapshot = metrics.borrow_watched().snapshot;
+        if let Some(covered) = snapshot.filter(|_| snapshot != seen) {
+            seen = snapshot;
+            if let Some(upto) = core.store.start_within(covered.index, KEPT_BYTES)
+                && core.raft.trigger().purge_log(upto).await.is_err()
+            {
+                return;
+            }
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends sessions whose time is over.
+pub(super) async fn expire(
+    core: Arc<Core>,
+    now: Arc<dyn Fn() -> milena_storage::ids::Timestamp + Send + Sync>,
+) {
+    loop {
+        match core.sessions.next_deadline() {
+            None => core.sessions.changed().await,
+            Some(deadline) => tokio::select! {
+                biased;
+                () = core.sessions.changed() => {}
+                () = sleep_until(deadline) => {}
+            },
+        }
+        for id in core.sessions.expired(Instant::now()) {
+            tracing::info!(session = %id, "a session has expired");
+            let command =
+                Command { session: SessionId::NONE, time: now(), kind: CommandKind::CloseSession { id } };
+            let core = Arc::clone(&core);
+            spawn(async move {
+                if let Err(error) = core.propose(command).await {
+                    tracing::warn!(session = %id, %error, "an expired session could not be ended yet");
+                }
+            });
+        }
+    }
+}
+
+/// Keeps a link to every voter, and asks the leader to be let in until it has been.
+pub(super) async fn keep_links(core: Arc<Core>, links: Links, voters: Vec<Member>, bootstrap: Vec<String>) {
+    for turn in 0u32.. {
+        if turn.is_multiple_of(PING_EVERY) {
+            links.connected().into_iter().for_each(|connection| {
+                spawn(ping(connection));
+            });
+        }
+        let known = known_voters(&core, &voters);
+        for Member { id, address } in &known {
+            if links.current(*id).is_none() && !address.is_empty() {
+                let (links, id, address) = (links.clone(), *id, address.clone());
+                spawn(async move { links.reach(id, &address).await.map(|_| ()) });
+            }
+        }
+        if !core.is_member(core.node_id) {
+            for address in bootstrap.iter().filter(|_| known.is_empty()) {
+                if let Err(error) = links.dial(address, None).await {
+                    tracing::debug!(address, %error, "a bootstrap server cannot be reached");
+                }
+            }
+            for connection in links.connected() {
+                if join(&connection).await.is_ok() {
+                    break;
+                }
+            }
+        }
+        sleep(RELINK).await;
+    }
+}
+
+/// Finds out whether the other end is still there, though nothing may have to be said.
+async fn ping(connection: Arc<Connection>) {
+    let ask = connection.ask(kind::TOUCH, put_session_ids(&[]));
+    if timeout(PATIENCE, ask).await.is_err() {
+        connection.doubt();
+    }
+}
+
+/// The other voters: those of the membership, or before there is one, those that were configured.
+fn known_voters(core: &Core, configured: &[Member]) -> Vec<Member> {
+    let metrics = core.raft.server_metrics().borrow_watched().clone();
+    let membership = metrics.membership_config.membership();
+    let address = |id: i32| {
+        let known = membership.get_node(&id).map(|node| node.addr.clone()).filter(|addr| !addr.is_empty());
+        known.or_else(|| configured.iter().find(|each| each.id == id).map(|each| each.address.clone()))
+    };
+    let mut ids: Vec<i32> = membership.voter_ids().collect();
+    if ids.is_empty() {
+        ids = configured.iter().map(|each| each.id).collect();
+    }
+    ids.retain(|id| *id != core.node_id);
+    ids.into_iter().map(|id| Member { id, address: address(id).unwrap_or_default() }).collect()
+}
+
+/// Asks a node to be let in; only the leader can.
+async fn join(connection: &Connection) -> io::Result<()> {
+    let ask = connection.ask(kind::MEMBERS, MemberChange::Join.encode());
+    let answer = timeout(PATIENCE, ask).await?.map_err(io::Error::other)?;
+    let answer = message::decode_result(answer).map_err(io::Error::other)?;
+    answer.map(|_| ()).map_err(|refused| io::Error::other(format!("{refused:?}")))
+}
+
+/// Tells the leader, every so often, which sessions of this node live.
+pub(super) async fn tell_sessions(core: Arc<Core>, links: Links, interval: Duration) {
+    let mut leadership = core.leadership.subscribe();
+    loop {
+        let now = *leadership.borrow_and_update();
+        if let Some(leader) = now.leader.filter(|_| !now.leads) {
+            let ids = core.sessions.to_tell();
+            if !ids.is_empty()
+                && let Ok(connection) = links.reach(leader, &core.address_of(leader)).await
+            {
+                let ask = connection.ask(kind::TOUCH, put_session_ids(&ids));
+                if timeout(PATIENCE, ask).await.is_err() {
+                    connection.doubt();
+                }
+            }
+        }
+        tokio::select! {
+            biased;
+            // A new leader gave everybody the full time, but it shall know soon who speaks for whom.
+            changed = leadership.changed() => if changed.is_err() { return },
+            () = sleep(interval) => {}
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The runs: what clients do, what goes wrong meanwhile, and what must hold at the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::super::super::{Ensemble, ProposeError};
+use super::history::{self, Event, What};
+use super::net::Chance;
+use super::{Member, World, pass, simulate, spawn};
+use crate::tree::{ANY_VERSION, Op, OpResult};
+
+#[test]
+fn three_voters_elect_one_leader_and_all_apply_what_any_of_them_is_asked() {
+    simulate(1, async {
+        let mut world = World::new(1, &[1, 2, 3]);
+        world.start_all(&[1, 2, 3, 4]).await;
+        world.settle().await;
+        for id in 1..=4 {
+            let applied = world.node(id).propose(vec![Op::create(format!("/{id}"), "x")]).await.unwrap();
+            assert!(world.node(id).with_tree(|tree| tree.zxid()) >= applied.zxid);
+        }
+        world.settle().await;
+        let quorum = world.node(world.leader().unwrap()).quorum();
+        assert_eq!((quorum.voters.len(), quorum.learners.len()), (3, 1));
+        assert!(
+            world.node(4).with_tree(|tree| tree.stat("/1").is_some()),
+            "an observer holds the whole tree"
+        );
+        world.check("quiet");
+    });
+}
+
+type History = Arc<Mutex<Vec<Event>>>;
+
+const PATHS: [&str; 3] = ["/x", "/y", "/z"];
+
+/// A client of one node after the other: writes values of its own, reads behind a barrier.
+async fn client(
+    nodes: Arc<Mutex<BTreeMap<i32, Ensemble>>>,
+    history: History,
+    mut chance: Chance,
+    number: u64,
+) {
+    for turn in 0.. {
+        let node = {
+            let nodes = nodes.lock();
+            let at = chance.below(nodes.len().max(1) as u64);
+            nodes.values().nth(usize::try_from(at).unwrap()).cloned()
+        };
+        pass(Duration::from_millis(1 + chance.below(40))).await;
+        let Some(node) = node else { continue };
+        let path = PATHS[usize::try_from(chance.below(3)).unwrap()];
+        if chance.below(3) == 0 {
+            read(&node, path, &history).await
+        } else {
+            write(&node, path, number << 32 | turn, &history).await;
+        }
+    }
+}
+
+async fn write(node: &Ensemble, path: &str, value: u64, history: &History) {
+    // Noted before it is known how it ends: a client that goes away may have written.
+    let place = {
+        let mut history = history.lock();
+        let what = What::Wrote { value, version: None };
+        history.push(Event { path: path.to_owned(), began: Instant::now(), ended: None, what });
+        history.len() - 1
+    };
+    let ops = vec![Op::set(path, value.to_string(), ANY_VERSION)];
+    let outcome = timeout(Duration::from_secs(20), node.propose(ops)).await;
+    let event = &mut history.lock()[place];
+    match outcome {
+        Ok(Ok(applied)) => {
+            let OpResult::DataSet(stat) = applied.results[0] else { panic!("{applied:?}") };
+            event.ended = Some(Instant::now());
+            event.what = What::Wrote { value, version: Some(stat.version) };
+        }
+        // Surely not done: a value that is seen all the same is one from nowhere.
+        Ok(Err(ProposeError::NotLeader { .. } | ProposeError::Multi(_) | ProposeError::Stopped)) => {
+            event.what = What::Saw(None);
+            event.began = Instant::now();
+        }
+        _ => {}
+    }
+}
+
+async fn read(node: &Ensemble, path: &str, history: &History) {
+    let began = Instant::now();
+    if !matches!(timeout(Duration::from_secs(20), node.barrier()).await, Ok(Ok(()))) {
+        return;
+    }
+    let saw = value_at(node, path);
+    history.lock().push(Event {
+        path: path.to_owned(),
+        began,
+        ended: Some(Instant::now()),
+        what: What::Saw(saw),
+    });
+}
+
+fn value_at(node: &Ensemble, path: &str) -> Option<(u64, i32)> {
+    node.with_tree(|tree| {
+        let (data, stat) = tree.get(path)?;
+        Some((std::str::from_utf8(data).unwrap().parse().unwrap(), stat.version))
+    })
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Network,
+    Crashes,
+    Members,
+    All,
+}
+
+/// Runs clients under faults and checks everything that must hold; returns a trace that depends on the seed alone.
+fn run(seed: u64, voters: i32, trouble: Trouble) -> Vec<String> {
+    simulate(seed, async move {
+        let ids: Vec<i32> = (1..=voters).collect();
+        let mut world = World::new(seed, &ids);
+        let mut chance = Chance(seed.rotate_left(32) ^ 0x5eed);
+        let all: Vec<i32> = (1..=voters + 2).collect();
+        world.start_all(&all).await;
+        world.settle().await;
+        let first = PATHS.iter().map(|path| Op::create(*path, "0")).collect();
+        world.node(1).propose(first).await.unwrap();
+        let (nodes, history): (Arc<Mutex<BTreeMap<_, _>>>, History) = Default::default();
+        let mut trace = Vec::new();
+        nodes.lock().clone_from(&world.running);
+        let start = Instant::now();
+        history.lock().extend(PATHS.map(|path| {
+            let what = What::Wrote { value: 0, version: Some(0) };
+            Event { path: path.to_owned(), began: start, ended: Some(start), what }
+        }));
+        let clients: Vec<_> = (1..=6)
+            .map(|number| {
+                let chance = Chance(seed ^ (number << 56));
+                spawn(client(Arc::clone(&nodes), Arc::clone(&history), chance, number))
+            })
+            .collect();
+        for _ in 0..8 {
+            trace.push(disturb(&mut world, &mut chance, &all, trouble).await);
+            nodes.lock().clone_from(&world.running);
+            pass(Duration::from_millis(300 + chance.below(1500))).await;
+        }
+        world.net.heal();
+        for id in &all {
+            if !world.running.contains_key(id) {
+                world.start(*id).await;
+            }
+        }
+        nodes.lock().clone_from(&world.running);
+        pass(Duration::from_secs(3)).await;
+        clients.iter().for_each(|client| client.abort());
+        world.settle().await;
+        let context = format!("seed {seed}, {voters} voters, {trouble:?}: {trace:?}");
+        world.check(&context);
+        let node = world.running.values().next().unwrap();
+        let last =
+            PATHS.iter().filter_map(|path| Some(((*path).to_owned(), value_at(node, path)?))).collect();
+        let history = history.lock().clone();
+        history::check(&history, &last).unwrap_or_else(|fault| panic!("{context}: {fault}"));
+        let done = history.iter().filter(|event| event.ended.is_some()).count();
+        assert!(done > 50, "{context}: only {done} operations went through");
+        trace.push(format!("{} operations, {done} answered, {last:?}", history.len()));
+        for id in all {
+            world.kill(id, false).await;
+        }
+        trace
+    })
+}
+
+/// One fault, chosen by chance; what it was.
+async fn disturb(world: &mut World, chance: &mut Chance, all: &[i32], trouble: Trouble) -> String {
+    let any = |chance: &mut Chance| all[usize::try_from(chance.below(all.len() as u64)).unwrap()];
+    // Half of the faults hit the leader, where they hurt most.
+    let victim = match world.leader() {
+        Some(leader) if chance.below(2) == 0 => leader,
+        _ => any(chance),
+    };
+    let network = |world: &World, chance: &mut Chance| match chance.below(4) {
+        0 => {
+            world.net.heal();
+            "heal".to_owned()
+        }
+        1 => {
+            let other = any(chance);
+            world.net.cut(victim, other);
+            format!("cut {victim} to {other}")
+        }
+        2 => {
+            for other in all.iter().filter(|other| **other != victim) {
+                world.net.cut(victim, *other);
+                world.net.cut(*other, victim);
+            }
+            format!("isolate {victim}")
+        }
+        _ => {
+            world.net.reset(victim);
+            format!("reset {victim}")
+        }
+    };
+    let kind = match trouble {
+        Trouble::Network => 0,
+        Trouble::Crashes => 1,
+        Trouble::Members => 2 + chance.below(2) * 10,
+        Trouble::All => chance.below(3),
+    };
+    match kind {
+        0 => network(world, chance),
+        1 => {
+            let down: Vec<i32> = all.iter().copied().filter(|id| !world.running.contains_key(id)).collect();
+            if down.len() > 1 || (!down.is_empty() && chance.below(2) == 0) {
+                world.start(down[0]).await;
+                return format!("start {}", down[0]);
+            }
+            let power = chance.below(2) == 0;
+            world.kill(victim, power).await;
+            format!("kill {victim}, power lost: {power}")
+        }
+        2 => change_voters(world, chance, all).await,
+        _ => {
+            world.net.heal();
+            "heal".to_owned()
+        }
+    }
+}
+
+async fn change_voters(world: &World, chance: &mut Chance, all: &[i32]) -> String {
+    let Some(leader) = world.leader() else { return "no leader".to_owned() };
+    let node = world.node(leader);
+    let voters: Vec<i32> = node.quorum().voters.iter().map(|each| each.id).collect();
+    let id = all[usize::try_from(chance.below(all.len() as u64)).unwrap()];
+    let patience = Duration::from_secs(3);
+    if voters.contains(&id) {
+        if voters.len() <= 3 {
+            return format!("{id} has to stay a voter");
+        }
+        let done = timeout(patience, node.remove_voter(id)).await;
+        return format!("remove {id}: {}", matches!(done, Ok(Ok(()))));
+    }
+    let done = timeout(patience, node.add_voter(Member { id, address: format!("sim:{id}") })).await;
+    format!("add {id}: {}", matches!(done, Ok(Ok(()))))
+}
+
+/// How many seeds each run takes; `MILENA_SIM_SEEDS` for more.
+fn seeds() -> u64 {
+    std::env::var("MILENA_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+fn run_seeds(voters: i32, trouble: Trouble) {
+    let only = std::env::var("MILENA_SIM_SEED").ok().and_then(|text| text.parse().ok());
+    for seed in only.map_or(0..seeds(), |seed| seed..seed + 1) {
+        run(seed, voters, trouble);
+    }
+}
+
+/// Only with `--cfg tokio_unstable` can tokio's own choices (which waiter is woken first) be made to follow from a seed.
+#[cfg(tokio_unstable)]
+#[test]
+fn a_seed_is_a_run() {
+    assert_eq!(run(7, 3, Trouble::All), run(7, 3, Trouble::All));
+}
+
+#[test]
+fn three_voters_stay_one_copy_while_the_network_fails() {
+    run_seeds(3, Trouble::Network);
+}
+
+#[test]
+fn three_voters_stay_one_copy_over_crashes_and_losses_of_power() {
+    run_seeds(3, Trouble::Crashes);
+}
+
+#[test]
+fn five_voters_stay_one_copy_while_everything_fails() {
+    run_seeds(5, Trouble::All);
+}
+
+#[test]
+fn voters_come_and_go_under_load() {
+    run_seeds(3, Trouble::Members);
+}
