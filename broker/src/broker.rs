@@ -14,11 +14,13 @@ use milena_coordinator::image::{Configs, Endpoint, MetadataImage};
 use milena_storage::fs::RealFs;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::adopt;
 use crate::api::Dispatch;
 use crate::api::api_versions::EncodedVersions;
+use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
 use crate::live_settings::{FollowSettings, LiveSettings};
@@ -76,6 +78,7 @@ pub struct Broker {
     zookeeper: Option<ZooKeeper>,
     housekeeping: watch::Sender<bool>,
     dead: watch::Receiver<bool>,
+    cleaner: JoinHandle<()>,
     listening: Vec<Listening>,
     _workers: Workers,
 }
@@ -120,8 +123,9 @@ impl Broker {
             state.partitions.clone(),
             state.clock.clone(),
             settings.clone(),
-            stop,
+            stop.clone(),
         ));
+        let cleaner = tokio::spawn(state.cleaner.clone().run(stop));
         tokio::spawn(state.shards.clone().run_deadlines());
         tokio::spawn(state.transactions.shards.clone().run_deadlines());
         let (dying, dead) = watch::channel(false);
@@ -149,7 +153,7 @@ impl Broker {
             }
             None => None,
         };
-        Ok(Self { state, net, zookeeper, housekeeping, dead, listening, _workers: workers })
+        Ok(Self { state, net, zookeeper, housekeeping, dead, cleaner, listening, _workers: workers })
     }
 
     /// Resolves when no log directory is left, or the one of the metadata failed: then the process must end
@@ -191,6 +195,9 @@ impl Broker {
         self.state.transactions.shards.stop();
         self.net.stop(STOP_GRACE).await;
         let _ = self.housekeeping.send(true);
+        if let Err(error) = self.cleaner.await {
+            tracing::error!(%error, "the log cleaner failed");
+        }
         let epoch = self.state.image.load().broker(self.state.id).map_or(-1, |broker| broker.epoch);
         if let Ok(quorum) = self.state.quorum() {
             quorum.stop().await;
@@ -238,6 +245,8 @@ async fn compose(
     let partitions = Arc::new(Partitions::new(node.id, disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), Tuning::from_settings(&groups));
+    let cleaner =
+        Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), Uuid::new_v4().as_u64_pair());
     let producer_ids = Arc::new(ProducerIds::default());
     let means = Means {
         broker: node.id,
@@ -285,6 +294,7 @@ async fn compose(
         settings,
         image,
         partitions,
+        cleaner,
         shards,
         fetch_sessions: SessionCache::new(slots, Uuid::new_v4().as_fields().0),
         producer_ids,

@@ -5,6 +5,7 @@
 pub mod adopt;
 pub mod api;
 pub mod broker;
+pub mod cleaner;
 pub mod cli;
 pub mod clock;
 pub mod codec;

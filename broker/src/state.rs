@@ -11,6 +11,7 @@ pub use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::BrokerId;
 
 use crate::api::api_versions::EncodedVersions;
+use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
 use crate::partition::set::Partitions;
@@ -30,6 +31,7 @@ pub struct BrokerState {
     /// The newest metadata image; taken once per request by the dispatch.
     pub image: Arc<ArcSwap<MetadataImage>>,
     pub partitions: Arc<Partitions>,
+    pub cleaner: Arc<Cleaner>,
     /// Set once the coordination service runs; its followers may hold this state.
     pub quorum: OnceLock<Quorum>,
     /// The group coordinators of this broker.
@@ -59,7 +61,9 @@ impl BrokerState {
         let disk = Disk::open(fs, &settings.storage(), &who).expect("the disk is empty");
         let clock = Arc::new(Clock::new());
         let partitions = Arc::new(Partitions::new(BrokerId(1), disk));
-        let tuning = crate::shard::Tuning::from_settings(&settings.groups());
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), (1, 2));
+        let tuning = crate::shard::Tuning::from_settings(&settings.load().groups());
         let shards = Shards::new(BrokerId(1), clock.clone(), partitions.clone(), tuning);
         let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
         let producer_ids = Arc::new(ProducerIds::default());
@@ -74,9 +78,10 @@ impl BrokerState {
         Arc::new(Self {
             id: BrokerId(1),
             shards,
-            transactions: Transactions::new(means, &settings.transactions()),
+            transactions: Transactions::new(means, &settings.load().transactions()),
             clock,
-            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            settings,
+            cleaner,
             image,
             partitions,
             quorum: OnceLock::new(),

@@ -76,6 +76,8 @@ fn run_task(task: Task, partitions: &Partitions, clock: &Clock) {
     for partition in partitions.all() {
         let high_watermark = partition.high_watermark();
         let done = match task {
+            // The cleaner deletes from compacted logs, so that it does not meet itself there.
+            Task::Retain if partition.is_compacted() => Ok(()),
             Task::Retain => partition.tend(|log| log.retain(now, high_watermark).map(drop)),
             Task::Remove => partition.tend(|log| log.remove_deleted(now).map(drop)),
             Task::Flush => {

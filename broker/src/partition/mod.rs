@@ -52,11 +52,13 @@ pub struct AppendAs {
     pub now: Timestamp,
 }
 
-/// The log directory that holds a partition: its index and its state.
+/// The log directory that holds a partition: its index and its state; and who cleans there.
 #[derive(Debug)]
 pub struct Place {
     pub dir: usize,
     pub health: Arc<DirHealth>,
+    /// Told when there may be something to compact.
+    pub cleaner_wake: Arc<Notify>,
 }
 
 /// One partition that this broker hosts.
@@ -77,6 +79,8 @@ pub struct Partition {
     leads: AtomicBool,
     offline: AtomicBool,
     waiters: Mutex<Waiters>,
+    /// Told when a segment of a compacted log is closed.
+    cleaner_wake: Arc<Notify>,
     /// Held while the log is synced, so that many appends share one sync.
     syncing: tokio::sync::Mutex<()>,
 }
@@ -90,6 +94,7 @@ impl Partition {
             topic_id,
             dir: at.dir,
             health: at.health,
+            cleaner_wake: at.cleaner_wake,
             log: Mutex::new(Some(log)),
             rules: ArcSwap::from_pointee(rules),
             // With this broker as the only replica, everything in the log is committed.
@@ -164,6 +169,9 @@ impl Partition {
         let appended = self.noted(appended.map_err(PartitionError::from))?;
         if !appended.duplicate {
             self.advance(end, appended.bytes, wakes);
+        }
+        if appended.rolled && rules.validation.compact {
+            self.cleaner_wake.notify_one();
         }
         Ok(appended)
     }
@@ -248,6 +256,12 @@ impl Partition {
     pub fn max_timestamp(&self) -> Result<Option<FoundOffset>, PartitionError> {
         let found = { self.lock()?.max_timestamp() };
         self.noted(found.map_err(PartitionError::Storage))
+    }
+
+    /// `cleanup.policy` holds compact.
+    #[must_use]
+    pub fn is_compacted(&self) -> bool {
+        self.rules.load().validation.compact
     }
 
     #[must_use]

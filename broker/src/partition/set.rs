@@ -10,6 +10,7 @@ use milena_coordinator::image::{ConfigKind, MetadataImage, PartitionImage, Topic
 use milena_storage::ids::{BrokerId, PartitionIndex, Timestamp, TopicPartition};
 use milena_storage::log::LogConfig;
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::config::{log_config, topic_rules};
@@ -22,6 +23,8 @@ use crate::settings::Settings;
 pub struct Partitions {
     broker: BrokerId,
     pub disk: Disk,
+    /// Wakes the cleaner: a log was opened, closed, rolled or got other settings.
+    pub cleaner_wake: Arc<Notify>,
     topics: RwLock<HashMap<Arc<str>, Hosted>>,
 }
 
@@ -38,7 +41,7 @@ struct Hosted {
 impl Partitions {
     #[must_use]
     pub fn new(broker: BrokerId, disk: Disk) -> Self {
-        Self { broker, disk, topics: RwLock::default() }
+        Self { broker, disk, cleaner_wake: Arc::default(), topics: RwLock::default() }
     }
 
     /// The partition, or the error that Kafka gives for it (ReplicaManager.getPartitionOrError).
@@ -121,6 +124,9 @@ impl Partitions {
                 .filter(|topic| !is_current(topics.get(&topic.name), image, topic, settings))
                 .collect()
         };
+        if !changed.is_empty() {
+            self.cleaner_wake.notify_one();
+        }
         let threads = self.disk.recovery_threads(changed.len());
         if threads <= 1 || self.disk.is_settled() {
             changed.iter().for_each(|topic| self.follow_topic(image, topic, settings, now));
@@ -207,6 +213,9 @@ impl Partitions {
                 .collect();
             names.iter().filter_map(|name| topics.remove(name)).collect()
         };
+        if !gone.is_empty() {
+            self.cleaner_wake.notify_one();
+        }
         for partition in gone.into_iter().flat_map(|hosted| hosted.partitions).flatten() {
             if let Err(error) = partition.retire(&self.disk, now) {
                 tracing::error!(partition = %partition.name, %error, "cannot delete a partition");
@@ -272,7 +281,8 @@ impl Partitions {
                 if report.cut_bytes > 0 {
                     tracing::warn!(partition = %name, bytes = report.cut_bytes, "cut an incomplete end of the log");
                 }
-                let at = Place { dir, health: self.disk.dirs[dir].health.clone() };
+                let health = self.disk.dirs[dir].health.clone();
+                let at = Place { dir, health, cleaner_wake: self.cleaner_wake.clone() };
                 Some(Partition::new(name, plan.topic.id, at, log, plan.rules.clone()))
             }
             Err(error) => {

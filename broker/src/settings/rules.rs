@@ -209,7 +209,18 @@ fn check_thread_counts(current: &Settings, changed: &Settings) -> Result<(), Ref
              failed for {pool}={new}, {why} for configuration Invalid dynamic configuration"
         )));
     }
-    Ok(())
+    // `LogCleaner.validateReconfiguration`
+    let (old, new) = (current.long("log.cleaner.threads"), changed.long("log.cleaner.threads"));
+    let why = match new {
+        _ if new < 1 => "should be at least 1".to_owned(),
+        _ if new < old / 2 => format!("cannot be reduced to less than half the current value {old}"),
+        _ if new > old * 2 => format!("cannot be increased to more than double the current value {old}"),
+        _ => return Ok(()),
+    };
+    Err(invalid_request(format!(
+        "Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads {why} for configuration \
+         Invalid dynamic configuration"
+    )))
 }
 
 /// No listener can be shut by a limit of zero while it runs (`ListenerConnectionQuota.validateReconfiguration`).

@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("The codec in which batches are kept: one of the codecs, uncompressed, or producer to keep what the producer chose."),
     Row::int("compression.zstd.level", "3").between(-131072.0, 22.0).synonym("compression.zstd.level").kip(390)
         .doc("The zstd level where compression.type is zstd."),
-    Row::long("delete.retention.ms", "86400000").at_least(0.0).synonym("log.cleaner.delete.retention.ms").accepted()
+    Row::long("delete.retention.ms", "86400000").at_least(0.0).synonym("log.cleaner.delete.retention.ms")
         .doc("How long the markers of deleted keys stay in a compacted topic. A reader from the start must finish within this time to see them all."),
     Row::long("file.delete.delay.ms", "60000").at_least(0.0).synonym("log.segment.delete.delay.ms")
         .doc("How long a deleted file stays on disk under another name."),
@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Bytes of a partition that stay local when the rest is tiered; -2 is retention.bytes."),
     Row::long("local.retention.ms", "-2").at_least(-2.0).synonym("log.local.retention.ms").accepted().kip(405)
         .doc("How long records stay local when they are tiered; -2 is retention.ms."),
-    Row::long("max.compaction.lag.ms", "9223372036854775807").at_least(1.0).synonym("log.cleaner.max.compaction.lag.ms").accepted().kip(354)
+    Row::long("max.compaction.lag.ms", "9223372036854775807").at_least(1.0).synonym("log.cleaner.max.compaction.lag.ms").kip(354)
         .doc("The longest that a record may stay uncompacted."),
     Row::int("max.message.bytes", "1048588").at_least(0.0).synonym("message.max.bytes")
         .doc("The largest batch that is accepted, as it is compressed."),
@@ -46,9 +46,9 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How far a record's timestamp may lie before the broker's clock. Not looked at where the time of arrival counts."),
     Row::text("message.timestamp.type", "CreateTime").one_of(&["CreateTime", "LogAppendTime"]).synonym("log.message.timestamp.type")
         .doc("Whether records bear the time of their creation or of their arrival."),
-    Row::double("min.cleanable.dirty.ratio", "0.5").between(0.0, 1.0).synonym("log.cleaner.min.cleanable.ratio").accepted()
+    Row::double("min.cleanable.dirty.ratio", "0.5").between(0.0, 1.0).synonym("log.cleaner.min.cleanable.ratio")
         .doc("The share of uncompacted bytes from which a log is compacted."),
-    Row::long("min.compaction.lag.ms", "0").at_least(0.0).synonym("log.cleaner.min.compaction.lag.ms").accepted()
+    Row::long("min.compaction.lag.ms", "0").at_least(0.0).synonym("log.cleaner.min.compaction.lag.ms")
         .doc("The shortest time that a record stays uncompacted."),
     Row::int("min.insync.replicas", "1").at_least(1.0).synonym("min.insync.replicas").kip(966)
         .doc("How many replicas must be in sync for a write with acks=all."),
