@@ -133,6 +133,59 @@ fn a_full_disk_refuses_what_is_new_and_keeps_what_is_there() {
     assert!(kept.iter().zip(0..).all(|((offset, _), expected)| *offset == expected), "no offset was lost");
 }
 
+/// Numbers that spread over their range (SplitMix64).
+fn chance(seed: &mut u64, below: u64) -> u64 {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (mixed ^ (mixed >> 27)) % below
+}
+
+#[test]
+fn segments_cut_at_random_places_leave_a_consistent_prefix() {
+    let mut seed = std::env::var("MILENA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_125);
+    let mut server = Setup::of(Target::Milena).start();
+    server.tool("kafka-topics").line("--create --topic t --partitions 4 --config segment.bytes=1048576").ok();
+    for round in 0..3 {
+        println!("round {round}, seed {seed}");
+        let mut kept: Vec<Vec<(i64, u8)>> = (0..4).map(|partition| read(&server, "t", partition).1).collect();
+        for number in 0..120 {
+            for partition in 0..4 {
+                let tag = u8::try_from(chance(&mut seed, 251)).expect("below 251");
+                let (code, offset) = produce(&server, "t", partition, vec![tag; 40_000]);
+                assert_eq!(code, 0, "record {number} of {partition}");
+                kept[usize::try_from(partition).expect("small")].push((offset, tag));
+            }
+        }
+        server.kill();
+        // Nothing was flushed yet, so that every byte is past the recovery point.
+        let mut cut = 0;
+        for partition in 0..4 {
+            for path in server.partition_files("t", partition, ".log") {
+                let len = fs::metadata(&path).expect("a segment").len();
+                if len > 0 && chance(&mut seed, 2) == 0 {
+                    let file = fs::File::options().write(true).open(&path).expect("a segment");
+                    file.set_len(chance(&mut seed, len)).expect("a segment");
+                    cut += 1;
+                }
+            }
+        }
+        assert!(cut > 0);
+        let before = server.output().len();
+        server.start();
+        let said = server.output()[before..].to_owned();
+        assert!(
+            !said.contains("panicked") && said.contains("recovering logs after an unclean stop"),
+            "{said}"
+        );
+        for (partition, kept) in (0..4).zip(&kept) {
+            let (code, left) = read(&server, "t", partition);
+            assert_eq!(code, 0);
+            assert_eq!(left[..], kept[..left.len()], "a prefix of {partition}, seed {seed}");
+            assert_eq!(produce(&server, "t", partition, vec![1]), (0, left.len() as i64), "it goes on there");
+        }
+    }
+}
+
 /// A broker with two log directories and its metadata elsewhere.
 fn two_dirs(own: &Path, target: Target) -> Server {
     let dirs = [own.join("one"), own.join("two")].map(|dir| dir.display().to_string());

@@ -7,6 +7,7 @@ pub mod compress;
 pub mod dirs;
 mod error;
 pub mod fs;
+pub mod hostile;
 pub mod ids;
 pub mod log;
 pub mod validate;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use milena_storage::StorageError;
 use milena_storage::batch::{BatchBuilder, Record, walk};
 use milena_storage::compress::Codec;
-use milena_storage::fs::{Fs, SimFault, SimFs};
+use milena_storage::fs::{Fs, Open, SimFault, SimFs, SimLie};
 use milena_storage::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use milena_storage::log::{AppendError, Log, LogConfig, OpenHow};
 use milena_storage::validate::ValidBatch;
@@ -221,8 +221,44 @@ impl Run {
         tags
     }
 
+    /// Indexes and producers must be those that the records alone give.
+    fn check_against_rebuilt(&mut self) {
+        let bare = SimFs::new();
+        bare.create_dir_all(Path::new(DIR)).expect("no fault");
+        for entry in self.fs.list(Path::new(DIR)).expect("no fault") {
+            if entry.name.ends_with(".log") {
+                let path = Path::new(DIR).join(&entry.name);
+                let bytes = self.fs.read(&path, 1 << 30).expect("no fault");
+                bare.open(&path, Open::Create).and_then(|file| file.write_at(&bytes, 0)).expect("no fault");
+            }
+        }
+        let how = OpenHow::default();
+        let rebuilt = Log::open(Arc::new(bare), Path::new(DIR), config(), how, Timestamp(0));
+        let (rebuilt, _) = rebuilt.expect("no fault");
+        let log = self.log();
+        let end = log.log_end_offset();
+        assert_eq!(rebuilt.log_end_offset(), end);
+        let producers = |log: &Log| {
+            let entries = log.producers();
+            entries.iter().map(|entry| (entry.producer_id, entry.last_sequence)).collect::<Vec<_>>()
+        };
+        assert_eq!(producers(log), producers(&rebuilt), "producers");
+        for offset in 0..end.0 {
+            let place = |log: &Log| {
+                let slice = log.read(Offset(offset), 1, end, true).expect("in range");
+                (slice.position, slice.len, slice.first)
+            };
+            assert_eq!(place(log), place(&rebuilt), "the place of {offset}");
+        }
+        for time in -1..self.model.next_tag + 1 {
+            let found = |log: &Log| log.offset_for_timestamp(Timestamp(time), end).expect("readable");
+            assert_eq!(found(self.log.as_ref().expect("open")), found(&rebuilt), "time {time}");
+        }
+    }
+
     /// What the log says of itself must agree with its records.
     fn check_consistency(&mut self) {
+        self.check_against_rebuilt();
         let tags = self.contents();
         let largest = tags.iter().max().copied();
         let log = self.log();
@@ -328,4 +364,78 @@ proptest! {
         prop_assert_eq!(&left[..], &longer[..left.len()]);
         run.check_consistency();
     }
+}
+
+/// Plants a bug in runs of many seeds; the checks must notice it in one of them, and none without it.
+fn is_noticed(bug: Option<SimLie>, check: impl Fn(&SimFs, u64) + std::panic::RefUnwindSafe) -> bool {
+    (0..200).any(|seed| {
+        let fs = SimFs::new();
+        if let Some(lie) = bug {
+            fs.lie(lie);
+        }
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&fs, seed))).is_err()
+    })
+}
+
+fn run_on(fs: &SimFs) -> Run {
+    fs.create_dir_all(Path::new("/data")).expect("no fault");
+    fs.sync_dir(Path::new("/")).expect("no fault");
+    let mut run = Run { fs: fs.clone(), log: None, model: Model::default(), before: Vec::new() };
+    run.open(false).expect("no fault");
+    run
+}
+
+#[test]
+fn a_sync_that_is_left_out_is_noticed() {
+    let flushed_then_lost = |fs: &SimFs, seed| {
+        let mut run = run_on(fs);
+        for op in [Op::Append(4), Op::Append(4), Op::Flush, Op::Append(2)] {
+            run.apply(&op).expect("no fault");
+        }
+        fs.power_loss(seed);
+        run.open(false).expect("recovers");
+        assert!(run.contents().len() >= run.model.durable);
+    };
+    assert!(!is_noticed(None, flushed_then_lost));
+    assert!(is_noticed(Some(SimLie::Syncs), flushed_then_lost));
+}
+
+#[test]
+fn an_index_that_is_not_cut_is_noticed() {
+    let cut_and_written_again = |fs: &SimFs, seed: u64| {
+        let mut run = run_on(fs);
+        let size = |n: u64| 1 + u8::try_from((seed + n) % 5).expect("small");
+        for op in (0..8).map(|n| Op::Append(size(n))) {
+            run.apply(&op).expect("no fault");
+        }
+        run.apply(&Op::Truncate(9)).expect("no fault");
+        run.apply(&Op::Append(size(3))).expect("no fault");
+        run.apply(&Op::Restart).expect("no fault");
+        assert_eq!(run.contents(), run.model.tags);
+        run.check_consistency();
+    };
+    assert!(!is_noticed(None, cut_and_written_again));
+    assert!(is_noticed(Some(SimLie::Shortening("index")), cut_and_written_again));
+}
+
+#[test]
+fn a_snapshot_from_the_future_is_noticed_or_left_out() {
+    let snapshot = |end: i64| Path::new(DIR).join(format!("{end:020}.snapshot"));
+    let run_with_future = |plant: bool| {
+        let fs = SimFs::new();
+        let mut run = run_on(&fs);
+        for op in [Op::Append(3), Op::Append(3), Op::Append(3), Op::Restart] {
+            run.apply(&op).expect("no fault");
+        }
+        let future = fs.read(&snapshot(9), 1 << 20).expect("left by the clean stop");
+        run.apply(&Op::Truncate(3)).expect("no fault");
+        drop(run.log.take().map(Log::close_clean));
+        // One that reaches behind the end is left out; one that claims a smaller end lies, and only the check can tell.
+        fs.replace(&snapshot(if plant { 6 } else { 9 }), &future).expect("no fault");
+        run.open(true).expect("opens");
+        run
+    };
+    run_with_future(false).check_consistency();
+    let noticed = std::panic::catch_unwind(|| run_with_future(true).check_consistency());
+    assert!(noticed.is_err(), "producers of the future");
 }

@@ -128,12 +128,15 @@ impl Partitions {
             self.cleaner_wake.notify_one();
         }
         let threads = self.disk.recovery_threads(changed.len());
-        if threads <= 1 || self.disk.is_settled() {
+        let recovers = !self.disk.is_settled() && self.disk.dirs.iter().any(|dir| !dir.clean);
+        if recovers && !changed.is_empty() {
+            tracing::info!(topics = changed.len(), threads, "recovering logs after an unclean stop");
+        }
+        if threads <= 1 || !recovers {
             changed.iter().for_each(|topic| self.follow_topic(image, topic, settings, now));
             return;
         }
         // After an unclean stop each log is scanned; `num.recovery.threads.per.data.dir` says how many at a time.
-        tracing::info!(topics = changed.len(), threads, "recovering logs after an unclean stop");
         std::thread::scope(|scope| {
             for share in changed.chunks(changed.len().div_ceil(threads)) {
                 scope.spawn(move || {

@@ -309,6 +309,12 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     u32::try_from(crc).expect("a 32-bit checksum")
 }
 
+/// CRC-32 as zip has it, the checksum of message formats 0 and 1.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes);
+    u32::try_from(crc).expect("a 32-bit checksum")
+}
+
 /// CRC-32C of two pieces behind each other.
 pub(crate) fn crc32c_of_two(head: &[u8], body: &[u8]) -> u32 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);

@@ -6,7 +6,7 @@ mod real;
 mod sim;
 
 pub use real::RealFs;
-pub use sim::{SimFault, SimFs};
+pub use sim::{SimFault, SimFs, SimLie};
 
 use std::fmt::Debug;
 use std::io;

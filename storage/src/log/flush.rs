@@ -184,6 +184,10 @@ impl Log {
     /// Makes everything durable, trims what was reserved and leaves a producer snapshot, so that the next start
     /// need not scan. A log that nothing was written to costs nothing.
     pub fn close_clean(mut self) -> Result<Offset, StorageError> {
+        if self.log_end == Offset(0) && self.doomed.is_empty() {
+            // Nothing was ever written; names that a loss of power takes are made again.
+            return Ok(self.log_end);
+        }
         let place = self.place.clone();
         let untouched = !self.active().dirty && self.snapshots.contains(&self.log_end);
         if self.epochs.unsaved {

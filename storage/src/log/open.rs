@@ -94,6 +94,8 @@ impl Log {
         };
         let epochs_lost = log.epochs.latest().is_none();
         log.recover(how, &suspects, epochs_lost, now, &mut report)?;
+        // One that was never written to was closed without a sync of its name.
+        log.unsynced.new_dir |= log.log_end == Offset(0);
         log.segments.iter_mut().for_each(Segment::release);
         Ok((log, report))
     }
@@ -163,6 +165,10 @@ impl Log {
             let end = self.scan_segment(index)?;
             report.scanned_segments += 1;
             end_before = Some(end);
+            if end <= how.recovery_point {
+                // A roll makes this a segment that the next recovery trusts, before any checkpoint is written.
+                self.segments[index].sync_cut(&self.place)?;
+            }
             let cut = size_before - self.segments[index].size;
             if cut > 0 {
                 report.cut_bytes += cut;
@@ -243,7 +249,7 @@ impl Log {
                     scanner.skip(&header);
                 }
                 Err(super::scan::ScanError::Storage(error)) => return Err(error),
-                Err(error) if is_legacy(&error) => {
+                Err(error) if is_legacy(&error, &*file, &path, position, segment.size)? => {
                     let reason = "message formats 0 and 1 are not supported; let Kafka write the topic anew";
                     return Err(StorageError::corrupt(&path, position, reason));
                 }

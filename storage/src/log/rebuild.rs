@@ -10,6 +10,8 @@ use super::scan::{SWEEP_CHUNK, ScanError, Scanner};
 use super::{Log, snapshot};
 use crate::StorageError;
 use crate::batch::Header;
+use crate::error::At;
+use crate::fs::Open;
 use crate::ids::{Offset, Timestamp};
 
 impl Log {
@@ -22,10 +24,10 @@ impl Log {
         clean: bool,
         now: Timestamp,
     ) -> Result<(), StorageError> {
+        let had_none = self.snapshots.is_empty();
         for beyond in self.snapshots.split_off(&self.log_end.plus(1)) {
             remove_if_present(&self.place, &self.place.path(beyond, FileKind::Snapshot))?;
         }
-        let had_none = self.snapshots.is_empty();
         self.producers = self.load_snapshot(trusted)?;
         self.producers.expire(now, self.config.producer_expiration_ms);
         // A clean stop leaves a snapshot; without any there were no producers (`UnifiedLog.rebuildProducerState`).
@@ -90,9 +92,24 @@ impl Log {
                 }
                 scanner.skip(&header);
             }
+            if reindex {
+                self.sync_transaction_index(base)?;
+            }
         }
         self.producers.end = self.log_end;
         Ok(())
+    }
+
+    /// The next recovery may trust the index that was built anew, before any flush covers it.
+    fn sync_transaction_index(&self, base: Offset) -> Result<(), StorageError> {
+        let (fs, dir) = (&self.place.fs, &self.place.dir);
+        let path = self.place.path(base, FileKind::TransactionIndex);
+        if fs.meta(&path).at("look at", &path)?.is_none() {
+            return Ok(());
+        }
+        let file = fs.open(&path, Open::Write).at("open", &path)?;
+        file.sync_data().at("sync", &path)?;
+        fs.sync_dir(dir).at("sync", dir)
     }
 
     fn replay(

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use crate::StorageError;
-use crate::batch::{BatchError, BatchView, HEADER_LEN, Header, MAGIC_END, size_and_magic};
+use crate::batch::{
+    BatchError, BatchView, HEADER_LEN, Header, MAGIC_END, OVERHEAD_LEN, crc32, size_and_magic,
+};
 use crate::error::At;
 use crate::fs::File;
 
@@ -111,9 +113,41 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// True if these bytes begin a batch of the formats before magic 2, which Kafka 4 still reads.
-pub(super) fn is_legacy(error: &ScanError) -> bool {
-    matches!(error, ScanError::Bad(BatchError::Magic(0 | 1)))
+/// True if a whole message of the formats before magic 2 stands where the scan failed. Its magic alone would not tell it
+/// from a header whose second sector was lost with the power, which reads as zeros.
+pub(super) fn is_legacy(
+    error: &ScanError,
+    file: &dyn File,
+    path: &Path,
+    position: u64,
+    end: u64,
+) -> Result<bool, StorageError> {
+    if !matches!(error, ScanError::Bad(BatchError::Magic(0 | 1))) {
+        return Ok(false);
+    }
+    let read = |bytes: &mut [u8], at: u64| file.read_exact_at(bytes, at).at("read", path);
+    let mut head = [0; LEGACY_CHECKED_AT];
+    let left = end.saturating_sub(position);
+    if left < head.len() as u64 {
+        return Ok(false);
+    }
+    read(&mut head, position)?;
+    let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four bytes"));
+    let (size, crc) = (word(OVERHEAD_LEN - 4) as usize, word(OVERHEAD_LEN));
+    let Some(len) = size
+        .checked_sub(LEGACY_CHECKED_AT - OVERHEAD_LEN)
+        .filter(|_| size <= LEGACY_LEN_MAX && (OVERHEAD_LEN + size) as u64 <= left)
+    else {
+        return Ok(false);
+    };
+    let mut checked = vec![0; len];
+    read(&mut checked, position + head.len() as u64)?;
+    Ok(crc32(&checked) == crc)
 }
+
+/// A message's checksum, behind offset and size, covers all that follows it.
+const LEGACY_CHECKED_AT: usize = OVERHEAD_LEN + 4;
+/// Far above what brokers of that time took for one message.
+const LEGACY_LEN_MAX: usize = 256 << 20;
 
 const _: () = assert!(MAGIC_END <= HEADER_LEN);

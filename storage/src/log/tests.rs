@@ -218,12 +218,22 @@ fn old_message_formats_are_refused_and_not_cut() {
     append(&mut log, 0, 1, 0);
     let path = log.segments[0].path(&log.place);
     drop(log);
-    fs.open(&path, Open::Write).unwrap().write_at(&[1], 16).unwrap();
     let size = fs.meta(&path).unwrap().unwrap().len;
+    // A message of magic 1 without key: attributes, timestamp, null, value.
+    let checked = [&[1u8, 0][..], &[0; 8], &(-1i32).to_be_bytes(), &3i32.to_be_bytes(), b"old"].concat();
+    let len = i32::try_from(checked.len() + 4).unwrap();
+    let crc = crate::batch::crc32(&checked);
+    let message = [&1i64.to_be_bytes()[..], &len.to_be_bytes(), &crc.to_be_bytes(), &checked].concat();
+    fs.open(&path, Open::Write).unwrap().write_at(&message, size).unwrap();
+    let size = size + message.len() as u64;
     let error =
         Log::open(Arc::new(fs.clone()), Path::new(DIR), small(), OpenHow::default(), at(0)).unwrap_err();
     assert!(error.to_string().contains("formats 0 and 1"), "{error}");
     assert_eq!(fs.meta(&path).unwrap().unwrap().len, size);
+    // With a wrong checksum it is what a loss of power leaves.
+    fs.open(&path, Open::Write).unwrap().write_at(b"x", size - 1).unwrap();
+    let (log, report) = open_as(&fs, small(), OpenHow::default());
+    assert_eq!((report.cut_bytes, log.log_end_offset()), (message.len() as u64, Offset(1)));
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! Fuzzes the small files of a log directory: checkpoints and identities.
+//!
+//! Must never do more than hand the input on: what is done with it is in `milena_storage::hostile`, for the replay too.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| milena_storage::hostile::read_small_files(data));
