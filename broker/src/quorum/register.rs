@@ -93,6 +93,9 @@ impl Quorum {
         for session in old {
             ensemble.close_session(session).await?;
         }
-        Ok(ensemble.open_session(SESSION_TIMEOUT_MS).await?)
+        let session = ensemble.open_session(SESSION_TIMEOUT_MS).await?;
+        // It lives as long as this process: the ensemble speaks for it.
+        ensemble.keep_session(session);
+        Ok(session)
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
@@ -132,6 +133,19 @@ async fn a_registered_broker_is_in_the_image_and_controls() {
     assert_eq!(image.controller, Some(BrokerId(1)));
     assert_eq!(image.broker(BrokerId(1)).unwrap().endpoints[0].port, 9092);
     assert_eq!(image.features.levels["metadata.version"], 30);
+}
+
+#[tokio::test]
+async fn a_broker_that_nobody_asks_for_anything_stays_registered() {
+    let stage = stage().await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    tokio::time::resume();
+    // A session that has expired would be ended before this is decided.
+    tokio::task::yield_now().await;
+    stage.quorum.allocate_producer_ids().await.unwrap();
+    stage.quorum.allocate_producer_ids().await.unwrap();
+    assert!(stage.image.load().broker(BrokerId(1)).is_some());
 }
 
 #[tokio::test]
