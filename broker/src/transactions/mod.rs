@@ -87,6 +87,10 @@ impl Transactions {
         id: &str,
         request: Request,
     ) -> Asked<Result<Reply, ResponseError>> {
+        if id.is_empty() {
+            // Wherever its coordinator might be.
+            return Asked::Now(Err(ResponseError::InvalidRequest));
+        }
         self.shards.put(image, id, |ticket| Input::Request(ticket, request))
     }
 

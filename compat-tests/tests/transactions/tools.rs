@@ -37,7 +37,7 @@ fn an_open_transaction_is_listed_described_and_aborted() {
 fn a_transaction_is_forcibly_terminated() {
     let server = Server::shared();
     open_transaction(server, "tool-force", "tool-force");
-    transactions(server, "forceTerminateTransaction --transactional-id tool-force");
+    transactions(server, "forceTerminateTransaction --transactionalId tool-force");
     let listed = transactions(server, "list");
     assert_ne!(row(&listed, "tool-force")[3], "Ongoing", "{listed}");
 }
