@@ -20,6 +20,8 @@ pub enum Jars {
     Kafka,
     /// The Java client 2.8.
     Client28,
+    /// Kafka Streams 4.3.1 with its own test programs.
+    Streams,
 }
 
 impl Jars {
@@ -27,6 +29,7 @@ impl Jars {
         match self {
             Self::Kafka => "kafka",
             Self::Client28 => "client28",
+            Self::Streams => "streams",
         }
     }
 
@@ -38,9 +41,11 @@ impl Jars {
     pub fn class_path(self) -> String {
         static KAFKA: OnceLock<String> = OnceLock::new();
         static CLIENT28: OnceLock<String> = OnceLock::new();
+        static STREAMS: OnceLock<String> = OnceLock::new();
         let cell = match self {
             Self::Kafka => &KAFKA,
             Self::Client28 => &CLIENT28,
+            Self::Streams => &STREAMS,
         };
         cell.get_or_init(|| format!("{}/*", fetch(self).display())).clone()
     }
