@@ -1,0 +1,217 @@
+//! Transactions of Milena next to Apache Kafka 4.3.1, measured in one run on one machine, with the ratios.
+//!
+//! `cargo run --release -p milena-compat-tests --bin bench-transactions`. A producer of our own, which costs less than a broker: each
+//! transaction is one Produce 12 and one EndTxn 5 (KIP-890), and the next begins when it has ended. It must never print a
+//! number that it did not measure in this run, nor count a transaction that was not answered without an error.
+
+use std::io::{self, Write};
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest, ProduceRequest, ProducerId, TopicName,
+    TransactionalId,
+};
+use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::records::Record;
+use milena_compat_tests::server::Setup;
+use milena_compat_tests::wire::{Wire, batch, record};
+use milena_compat_tests::{Server, Target, wait};
+use uuid::Uuid;
+
+/// How long each rate is measured, after as long to warm up: a JVM needs it.
+const MEASURED: Duration = Duration::from_secs(8);
+/// Records of one transaction.
+const MESSAGES: [usize; 3] = [1, 10, 100];
+/// Producers at once, each with an id and a partition of its own.
+const PRODUCERS: [usize; 2] = [1, 16];
+const VALUE: &str =
+    "a hundred bytes or so: transactions are about small records which have to be there together, or not";
+
+/// One measured number.
+struct Row {
+    what: String,
+    larger_is_better: bool,
+    value: f64,
+}
+
+fn main() -> io::Result<()> {
+    let ours = measure(Target::Milena)?;
+    let theirs = measure(Target::Kafka)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "\n{:<52}{:>12}{:>14}   better by", "", "Milena", "Kafka 4.3.1")?;
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        let ratio = if ours.larger_is_better { ours.value / theirs.value } else { theirs.value / ours.value };
+        writeln!(out, "{:<52}{:>12.2}{:>14.2}   {ratio:.1}x", ours.what, ours.value, theirs.value)?;
+    }
+    Ok(())
+}
+
+fn measure(target: Target) -> io::Result<Vec<Row>> {
+    let server = Setup::of(target).at_full_speed().start();
+    let topic = "bench-transactions";
+    let partitions = PRODUCERS.iter().max().expect("a list of numbers").to_string();
+    server.tool("kafka-topics").args(["--create", "--topic", topic, "--partitions", &partitions]).ok();
+    let mut rows = Vec::new();
+    for producers in PRODUCERS {
+        for messages in MESSAGES {
+            writeln!(io::stderr(), "{target:?}: {producers} producers, {messages} messages")?;
+            let mut run = run(&server, topic, producers, messages);
+            let of = format!("{producers} x {messages} messages");
+            let mut note = |what: &str, larger_is_better, value| {
+                rows.push(Row { what: format!("{of}, {what}"), larger_is_better, value });
+            };
+            note("transactions/s", true, run.ends.len() as f64 / run.lasted.as_secs_f64());
+            note("commit p50 (ms)", false, percentile(&mut run.ends, 0.5));
+            note("commit p99 (ms)", false, percentile(&mut run.ends, 0.99));
+            let micros = run.processor.as_secs_f64() * 1e6 / run.ends.len() as f64;
+            note("broker's processor time each (us)", false, micros);
+        }
+    }
+    Ok(rows)
+}
+
+/// What a measured time gave: the milliseconds of every EndTxn, and what the broker used.
+struct Run {
+    ends: Vec<f64>,
+    lasted: Duration,
+    processor: Duration,
+}
+
+fn run(server: &Server, topic: &str, producers: usize, messages: usize) -> Run {
+    let warmed = Barrier::new(producers + 1);
+    let begun = Barrier::new(producers + 1);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..producers)
+            .map(|partition| {
+                let mut producer = Producer::start(server, topic, partition, messages);
+                let (warmed, begun) = (&warmed, &begun);
+                scope.spawn(move || {
+                    let _ = producer.transactions_for(MEASURED);
+                    warmed.wait();
+                    begun.wait();
+                    producer.transactions_for(MEASURED)
+                })
+            })
+            .collect();
+        warmed.wait();
+        let (processor, begin) = (server.processor_time(), Instant::now());
+        begun.wait();
+        let ends = threads.into_iter().flat_map(|thread| thread.join().expect("a producer's thread"));
+        let ends = ends.collect();
+        Run { ends, lasted: begin.elapsed(), processor: server.processor_time() - processor }
+    })
+}
+
+struct Producer {
+    wire: Wire,
+    id: TransactionalId,
+    topic: TopicName,
+    partition: i32,
+    messages: usize,
+    producer_id: i64,
+    epoch: i16,
+}
+
+impl Producer {
+    fn start(server: &Server, topic: &str, partition: usize, messages: usize) -> Self {
+        let mut wire = server.wire();
+        let id = StrBytes::from_string(format!("bench-{}", Uuid::new_v4()));
+        let find = FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![id.clone()]);
+        let id = TransactionalId(id);
+        let init = InitProducerIdRequest::default().with_transactional_id(Some(id.clone()));
+        let init = init.with_transaction_timeout_ms(60_000).with_producer_id(ProducerId(-1));
+        let init = init.with_producer_epoch(-1);
+        let answer = wait::until(wait::PATIENCE, "a transaction coordinator", || {
+            let found = wire.call(4, &find);
+            let answer = (found.coordinators[0].error_code == 0).then(|| wire.call(4, &init))?;
+            (answer.error_code == 0).then_some(answer)
+        });
+        Self {
+            wire,
+            id,
+            topic: TopicName(StrBytes::from_string(topic.to_owned())),
+            partition: i32::try_from(partition).expect("a small number"),
+            messages,
+            producer_id: answer.producer_id.0,
+            epoch: answer.producer_epoch,
+        }
+    }
+
+    /// Commits transaction after transaction; gives the milliseconds of each commit.
+    fn transactions_for(&mut self, time: Duration) -> Vec<f64> {
+        let begin = Instant::now();
+        let mut ends = Vec::new();
+        while begin.elapsed() < time {
+            self.produce();
+            let before = Instant::now();
+            self.commit();
+            ends.push(before.elapsed().as_secs_f64() * 1e3);
+        }
+        ends
+    }
+
+    fn produce(&mut self) {
+        let data =
+            PartitionProduceData::default().with_index(self.partition).with_records(Some(self.records()));
+        let topic = TopicProduceData::default().with_name(self.topic.clone()).with_partition_data(vec![data]);
+        let request = ProduceRequest::default()
+            .with_transactional_id(Some(self.id.clone()))
+            .with_acks(-1)
+            .with_timeout_ms(30_000)
+            .with_topic_data(vec![topic]);
+        self.until_not_busy("a produce", |wire| {
+            wire.call(12, &request).responses[0].partition_responses[0].error_code
+        });
+    }
+
+    /// The epoch goes up with each transaction, and its sequences begin at 0.
+    fn records(&self) -> Bytes {
+        let of = |sequence: usize| Record {
+            transactional: true,
+            producer_id: self.producer_id,
+            producer_epoch: self.epoch,
+            sequence: i32::try_from(sequence).expect("a small number"),
+            ..record(VALUE)
+        };
+        batch((0..self.messages).map(of))
+    }
+
+    fn commit(&mut self) {
+        let request = EndTxnRequest::default()
+            .with_transactional_id(self.id.clone())
+            .with_producer_id(ProducerId(self.producer_id))
+            .with_producer_epoch(self.epoch)
+            .with_committed(true);
+        let mut next = (self.producer_id, self.epoch);
+        self.until_not_busy("a commit", |wire| {
+            let answer = wire.call(5, &request);
+            next = (answer.producer_id.0, answer.producer_epoch);
+            answer.error_code
+        });
+        (self.producer_id, self.epoch) = next;
+    }
+
+    /// As a client does: the markers of the transaction before may still be under way.
+    fn until_not_busy(&mut self, what: &str, mut ask: impl FnMut(&mut Wire) -> i16) {
+        let begin = Instant::now();
+        loop {
+            let code = ask(&mut self.wire);
+            if code == 0 {
+                return;
+            }
+            let busy = ResponseError::try_from_code(code) == Some(ResponseError::ConcurrentTransactions);
+            assert!(busy && begin.elapsed() < wait::PATIENCE, "{what} was refused with {code}");
+        }
+    }
+}
+
+fn percentile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values[((last as f64) * part).round() as usize]
+}
