@@ -7,5 +7,6 @@ pub mod controller;
 pub mod ensemble;
 pub mod group;
 pub mod image;
+pub mod replica;
 pub mod transaction;
 pub mod tree;
