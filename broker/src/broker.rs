@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::adopt;
-use crate::api::Dispatch;
 use crate::api::api_versions::EncodedVersions;
+use crate::api::{Dispatch, EndpointKind};
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
@@ -30,11 +30,12 @@ use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
 use crate::partition::housekeeping;
 use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
+use crate::quorum::place::{ControllerListener, Place};
 use crate::quorum::{
     Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TransactionsTopic,
     TreeWatcher,
 };
-use crate::settings::{Listener, Settings, SettingsError, ZooKeeperSettings};
+use crate::settings::{Beginning, Listener, Settings, SettingsError, ZooKeeperSettings};
 use crate::shard::{ShardFollower, Shards, Tuning};
 use crate::state::BrokerState;
 use crate::transactions::{Means, Transactions};
@@ -67,6 +68,10 @@ pub enum StartError {
     Quorum(#[from] QuorumError),
     #[error(transparent)]
     ZooKeeper(#[from] zookeeper::StartError),
+    #[error(
+        "the log directories belong to cluster {expected}, but the nodes named in the settings are of cluster {found}"
+    )]
+    ClusterId { expected: String, found: String },
     #[error("cannot start a thread or listener: {0}")]
     Io(#[from] io::Error),
 }
@@ -108,13 +113,22 @@ impl Broker {
         let mut listening: Vec<_> =
             listeners.broker.iter().zip(&bound).map(|(each, bound)| told(each, bound)).collect();
 
+        let controllers = bind_controllers(listeners.controller, backlog)?;
+        listening.extend(controllers.iter().map(|each| untold(&each.listener.name, each.bound.address)));
+        let controller_name = controllers.first().map(|each| each.listener.name.as_str().into());
+        let directory = disk.directory_id(&settings.storage().metadata_dir);
+        let mut place = Place::of(&settings, controllers, directory, disk.cluster_id().unwrap_or_default());
+
         let zookeeper = bind_zookeeper(&settings, backlog)?;
         let watched = zookeeper.is_some();
 
-        let (state, quorum, hub) = compose(settings, disk, watched).await?;
+        let (state, quorum, hub) = compose(settings, disk, watched, &mut place).await?;
         let endpoints = listeners.broker.iter().zip(&bound).filter_map(|(each, bound)| endpoint(each, bound));
-        let rack = state.settings.load().node().rack;
-        quorum.register(Listeners { endpoints: endpoints.collect(), rack }, clean).await?;
+        enter(&state, &quorum, endpoints.collect(), clean).await?;
+        if place.beginning == Beginning::Guest && state.settings.load().quorum().auto_join {
+            let (quorum, address) = (quorum.clone(), place.address.clone());
+            tokio::spawn(async move { quorum.join_voters(address, directory).await });
+        }
         state.partitions.set_strays_aside(&state.image.load_full());
 
         let (housekeeping, stop) = watch::channel(false);
@@ -137,10 +151,13 @@ impl Broker {
         for bound in bound {
             net.serve(bound)?;
         }
+        if let Some(name) = controller_name {
+            place.deal_with(net.dealer(&name, EndpointKind::Controller));
+        }
         let zookeeper = match zookeeper {
             Some((settings, bound)) => {
                 let address = bound.address;
-                listening.push(Listening { name: ZOOKEEPER.to_owned(), bound: address, advertised: None });
+                listening.push(untold(ZOOKEEPER, address));
                 let config = zookeeper::Config {
                     node: state.id.0,
                     ensemble: quorum.ensemble().clone(),
@@ -210,6 +227,33 @@ impl Broker {
     }
 }
 
+fn bind_controllers(listeners: Vec<Listener>, backlog: i32) -> Result<Vec<ControllerListener>, BindError> {
+    let bind = |listener: Listener| {
+        let bound = listener::bind(&config_of(&listener), backlog)?;
+        let address = endpoint(&listener, &bound).map(|endpoint| host_and_port(&endpoint));
+        Ok(ControllerListener { listener, bound, address: address.unwrap_or_default() })
+    };
+    listeners.into_iter().map(bind).collect()
+}
+
+/// Registers a node that is a broker, and again whenever its registration is gone.
+async fn enter(
+    state: &BrokerState,
+    quorum: &Quorum,
+    endpoints: Vec<Endpoint>,
+    clean: bool,
+) -> Result<(), QuorumError> {
+    let node = state.settings.load().node();
+    if !node.is_broker {
+        return Ok(());
+    }
+    let told = Listeners { endpoints, rack: node.rack };
+    quorum.register(told.clone(), clean).await?;
+    let quorum = quorum.clone();
+    tokio::spawn(async move { quorum.stay_registered(told).await });
+    Ok(())
+}
+
 /// Takes partitions out of service when their directory fails.
 async fn watch_dirs(partitions: Arc<Partitions>, metadata_dir: PathBuf, dying: watch::Sender<bool>) {
     let mut failures = partitions.disk.failures.watch();
@@ -224,7 +268,10 @@ async fn watch_dirs(partitions: Arc<Partitions>, metadata_dir: PathBuf, dying: w
 /// Takes the log directories, so that nobody else writes there.
 fn open_disk(settings: &Settings) -> Result<Disk, DiskError> {
     let node = settings.node();
-    let fresh_cluster_id = uuid_text(Uuid::new_v4());
+    let quorum = settings.quorum();
+    // Where there are others, the cluster tells its id.
+    let is_alone = node.is_controller && quorum.voters.len() <= 1 && quorum.bootstrap.len() <= 1;
+    let fresh_cluster_id = is_alone.then(|| uuid_text(Uuid::new_v4()));
     let who = Identity { node_id: node.id, cluster_id: node.cluster_id, fresh_cluster_id };
     Disk::open(Arc::new(RealFs), &settings.storage(), &who)
 }
@@ -234,10 +281,11 @@ async fn compose(
     settings: Settings,
     disk: Disk,
     watched: bool,
+    place: &mut Place,
 ) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
     let transaction_settings = settings.transactions();
-    let cluster_id = disk.cluster_id.clone();
+    let registration_timeout = settings.quorum().registration_timeout;
     let clock = Arc::new(Clock::new());
     let hub = Arc::new(Hub::new(clock.clone()));
     let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
@@ -257,13 +305,11 @@ async fn compose(
         producer_ids: producer_ids.clone(),
     };
     let transactions = Transactions::new(means, &transaction_settings);
+    let of_partitions =
+        FollowPartitions { partitions: partitions.clone(), settings: settings.clone(), clock: clock.clone() };
     let followers: Vec<Box<dyn Follower>> = vec![
         Box::new(FollowSettings::new(node.id, settings.clone())),
-        Box::new(FollowPartitions {
-            partitions: partitions.clone(),
-            settings: settings.clone(),
-            clock: clock.clone(),
-        }),
+        Box::new(of_partitions),
         Box::new(ShardFollower(shards.clone())),
         Box::new(ShardFollower(transactions.shards.clone())),
     ];
@@ -279,15 +325,17 @@ async fn compose(
         offsets_topic: OffsetsTopic::from(&groups.offsets),
         watcher: watched.then(|| hub.clone() as Arc<dyn TreeWatcher>),
         transactions_topic: TransactionsTopic::from(&transaction_settings),
+        cluster: place.cluster.take(),
+        on_ensemble: place.opening(),
+        session_timeout: node.session_timeout,
+        registration_timeout,
     })
     .await?;
-    let seen = quorum.adopted();
-    let adopted = adopt::read(&partitions.disk, &storage.metadata_dir, node.id, seen.as_ref());
-    if let Some(adopted) = adopted.map_err(DiskError::from)? {
-        quorum.adopt(adopted).await?;
+    if place.beginning == Beginning::Founder {
+        adopt_older(&settings.load(), &partitions.disk, &quorum).await?;
     }
     transactions.connect(quorum.clone());
-    quorum.bootstrap(first_content(&settings.load(), cluster_id)).await?;
+    find_cluster(&settings.load(), &partitions.disk, &quorum).await?;
     let state = BrokerState {
         id: node.id,
         clock,
@@ -303,6 +351,33 @@ async fn compose(
         encoded_versions: EncodedVersions::default(),
     };
     Ok((Arc::new(state), quorum, hub))
+}
+
+/// Takes over what Apache Kafka left in the directories.
+async fn adopt_older(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Result<(), StartError> {
+    let (node, metadata_dir) = (settings.node().id, settings.storage().metadata_dir);
+    let adopted = adopt::read(disk, &metadata_dir, node, quorum.adopted().as_ref());
+    if let Some(adopted) = adopted.map_err(DiskError::from)? {
+        quorum.adopt(adopted).await?;
+    }
+    Ok(())
+}
+
+/// Returns when there is a cluster, which this node may have made, and its directories belong to it.
+async fn find_cluster(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Result<(), StartError> {
+    let expected = disk.cluster_id();
+    let known = expected.map_or_else(|| uuid_text(Uuid::new_v4()), str::to_owned);
+    quorum.bootstrap(first_content(settings, known)).await?;
+    let found = quorum.newest_image().cluster_id.to_string();
+    match expected {
+        Some(expected) if expected != found => {
+            Err(StartError::ClusterId { expected: expected.to_owned(), found })
+        }
+        _ => {
+            quorum.ensemble().set_cluster_id(&found);
+            Ok(disk.identify(&found)?)
+        }
+    }
 }
 
 /// Not to be guessed: two random UUIDs after each other, of which six bits each are fixed.
@@ -377,6 +452,10 @@ fn told(listener: &Listener, bound: &Bound) -> Listening {
         bound: bound.address,
         advertised: endpoint.map(|endpoint| host_and_port(&endpoint)),
     }
+}
+
+fn untold(name: &str, bound: SocketAddr) -> Listening {
+    Listening { name: name.to_owned(), bound, advertised: None }
 }
 
 /// What clients are told; the port that the system chose takes the place of 0.

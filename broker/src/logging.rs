@@ -32,7 +32,7 @@ pub fn start(form: Form, level: Option<&str>, environment: &[(String, String)]) 
         .filter(|asked| !asked.is_empty())
         .unwrap_or("info");
     // The consensus library tells its whole state at `info`; who wants that names it.
-    let filter = format!("openraft=warn,{asked}");
+    let filter = format!("openraft=error,openraft::raft::stream_append=off,{asked}");
     let filter = EnvFilter::builder().parse(filter).map_err(|error| {
         format!("log level {asked}: {error}; choose from error, warn, info, debug, trace")
     })?;

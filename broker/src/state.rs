@@ -56,7 +56,7 @@ impl BrokerState {
     pub fn idle() -> Arc<Self> {
         use crate::partition::disk::{Disk, Identity};
         let settings = Settings::from_pairs(&[]).expect("the defaults are valid");
-        let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: "test".into() };
+        let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: Some("test".into()) };
         let fs = Arc::new(milena_storage::fs::SimFs::new());
         let disk = Disk::open(fs, &settings.storage(), &who).expect("the disk is empty");
         let clock = Arc::new(Clock::new());

@@ -16,7 +16,7 @@ use kafka_protocol::protocol::{Encodable, StrBytes};
 use milena_coordinator::image::MetadataImage;
 use parking_lot::Mutex;
 
-use super::{Cx, Encoded, Outcome, Row, Software, TABLE};
+use super::{Cx, Encoded, EndpointKind, Outcome, Row, Software, TABLE};
 
 pub const VERSIONS: RangeInclusive<i16> = 0..=4;
 
@@ -31,21 +31,27 @@ const PRODUCE: i16 = 0;
 pub const SUPPORTED_FEATURES: &[(&str, RangeInclusive<i16>)] =
     &[("metadata.version", 7..=30), ("transaction.version", 0..=2)];
 
-/// Encoded answers, one per version, made again when the finalized features change.
+/// Encoded answers, one per version and kind of listener, made again when the finalized features change.
 #[derive(Debug, Default)]
 pub struct EncodedVersions {
-    slots: Mutex<[Option<(i64, Bytes)>; LEVEL_ZERO as usize + 1]>,
+    brokers: Mutex<Slots>,
+    controllers: Mutex<Slots>,
 }
 
+type Slots = [Option<(i64, Bytes)>; LEVEL_ZERO as usize + 1];
+
 impl EncodedVersions {
-    fn get(&self, version: i16, image: &MetadataImage) -> Bytes {
+    fn get(&self, version: i16, endpoint: EndpointKind, image: &MetadataImage) -> Bytes {
         let epoch = image.features.epoch;
-        let mut slots = self.slots.lock();
+        let mut slots = match endpoint {
+            EndpointKind::Broker => self.brokers.lock(),
+            EndpointKind::Controller => self.controllers.lock(),
+        };
         let slot = &mut slots[usize::try_from(version).expect("versions are in the range of the row")];
         match slot {
             Some((made_at, body)) if *made_at == epoch => body.clone(),
             _ => {
-                let body = encode(&response(version, image), version);
+                let body = encode(&response(version, endpoint, image), version);
                 *slot = Some((epoch, body.clone()));
                 body
             }
@@ -64,7 +70,7 @@ pub fn handle(cx: &Cx<'_>, request: ApiVersionsRequest) -> Outcome<Encoded> {
         // A client may ask twice on a connection; it is the same client.
         let _ = cx.caller.software.set(software);
     }
-    Encoded(cx.broker.encoded_versions.get(cx.version, &cx.image)).into()
+    Encoded(cx.broker.encoded_versions.get(cx.version, cx.caller.endpoint, &cx.image)).into()
 }
 
 pub fn refuse(_request: &ApiVersionsRequest, code: i16) -> ApiVersionsResponse {
@@ -82,8 +88,8 @@ pub fn unsupported_version() -> Encoded {
     Encoded(encode(&response.with_api_keys(vec![range]), 0))
 }
 
-fn response(version: i16, image: &MetadataImage) -> ApiVersionsResponse {
-    let keys = TABLE.iter().filter(|row| !row.hidden).map(listed).collect();
+fn response(version: i16, endpoint: EndpointKind, image: &MetadataImage) -> ApiVersionsResponse {
+    let keys = TABLE.iter().filter(|row| !row.hidden && row.is_at(endpoint)).map(listed).collect();
     let supported = SUPPORTED_FEATURES
         .iter()
         .filter(|(_, levels)| version >= LEVEL_ZERO || *levels.start() > 0)
@@ -157,7 +163,8 @@ mod tests {
     #[test]
     fn every_row_that_is_not_hidden_is_listed_in_the_order_of_keys() {
         for version in VERSIONS {
-            let response = answered(version, EncodedVersions::default().get(version, &image(4)));
+            let response =
+                answered(version, EncodedVersions::default().get(version, EndpointKind::Broker, &image(4)));
             let keys: Vec<i16> = response.api_keys.iter().map(|api| api.api_key).collect();
             let expected: Vec<i16> = TABLE.iter().filter(|row| !row.hidden).map(|row| row.key).collect();
             assert_eq!(keys, expected);
@@ -172,9 +179,9 @@ mod tests {
 
     #[test]
     fn features_travel_from_version_3_and_level_0_is_not_finalized() {
-        let old = answered(2, EncodedVersions::default().get(2, &image(4)));
+        let old = answered(2, EncodedVersions::default().get(2, EndpointKind::Broker, &image(4)));
         assert!(old.supported_features.is_empty() && old.finalized_features.is_empty());
-        let new = answered(3, EncodedVersions::default().get(3, &image(4)));
+        let new = answered(3, EncodedVersions::default().get(3, EndpointKind::Broker, &image(4)));
         assert_eq!(new.finalized_features_epoch, 4);
         let finalized: Vec<_> =
             new.finalized_features.iter().map(|f| (&*f.name, f.max_version_level)).collect();
@@ -188,7 +195,7 @@ mod tests {
     fn no_tag_holds_its_default() {
         let mut unknown = MetadataImage::default();
         unknown.features.epoch = -1;
-        let body = EncodedVersions::default().get(3, &unknown);
+        let body = EncodedVersions::default().get(3, EndpointKind::Broker, &unknown);
         // Error, keys of 7 bytes each, throttle time; then one tag only, the supported features.
         let keys = TABLE.iter().filter(|row| !row.hidden).count();
         let tags = 2 + 1 + 7 * keys + 4;
@@ -198,9 +205,9 @@ mod tests {
     #[test]
     fn an_answer_is_encoded_again_when_the_features_change() {
         let encoded = EncodedVersions::default();
-        let first = encoded.get(4, &image(1));
-        assert_eq!(first.as_ptr(), encoded.get(4, &image(1)).as_ptr());
-        assert_ne!(first, encoded.get(4, &image(2)));
+        let first = encoded.get(4, EndpointKind::Broker, &image(1));
+        assert_eq!(first.as_ptr(), encoded.get(4, EndpointKind::Broker, &image(1)).as_ptr());
+        assert_ne!(first, encoded.get(4, EndpointKind::Broker, &image(2)));
     }
 
     #[test]

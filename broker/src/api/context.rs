@@ -62,10 +62,20 @@ pub struct Caller {
     pub host: IpAddr,
     /// Name of the listener that accepted the connection.
     pub listener: Arc<str>,
+    pub endpoint: EndpointKind,
     /// Unique for the life of the broker.
     pub connection: u64,
     /// Set once by ApiVersions v3+ (KIP-511).
     pub software: Arc<OnceLock<Software>>,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndpointKind {
+    /// Clients and brokers.
+    Broker,
+    /// Tools that ask the quorum (`controller.listener.names`).
+    Controller,
 }
 
 /// Name and version of the client library, as it says itself.

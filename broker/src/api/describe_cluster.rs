@@ -1,7 +1,7 @@
 //! DescribeCluster: 60, v0–2. The brokers of the cluster and its controller (KIP-700).
 //!
-//! Behaviour: only brokers that have the caller's listener; a controller that is not among them is −1; asked for
-//! controllers (endpoint type 2) a broker says that it is none.
+//! Behaviour: only brokers that have the caller's listener; a controller that is not among them is −1. A listener of
+//! controllers tells of the quorum's voters and its leader instead; each kind of listener refuses to be taken for the other.
 //! Versions: 0 flexible, 1 endpoint type (KIP-919), 2 fenced brokers (KIP-1073).
 
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::operations;
 use super::partition_view::{controller, wire};
-use super::{Cx, Outcome};
+use super::{Cx, EndpointKind, Outcome};
 
 pub const VERSIONS: RangeInclusive<i16> = 0..=2;
 
@@ -21,23 +21,52 @@ const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
 pub fn handle(cx: &Cx<'_>, request: DescribeClusterRequest) -> Outcome<DescribeClusterResponse> {
-    match request.endpoint_type {
-        BROKERS => {}
-        CONTROLLERS => {
-            let message = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type \
-                           CONTROLLER";
-            return refuse(cx.version, ResponseError::MismatchedEndpointType, message.into()).into();
-        }
+    let wanted = match request.endpoint_type {
+        BROKERS => EndpointKind::Broker,
+        CONTROLLERS => EndpointKind::Controller,
         other => {
             let message = format!("Unsupported endpoint type {other}");
             return refuse(cx.version, ResponseError::UnsupportedEndpointType, message).into();
         }
+    };
+    if wanted != cx.caller.endpoint {
+        let message = format!(
+            "The request was sent to an endpoint of type {}, but we wanted an endpoint of type {}",
+            name(cx.caller.endpoint),
+            name(wanted)
+        );
+        return refuse(cx.version, ResponseError::MismatchedEndpointType, message).into();
     }
+    let (nodes, controller) = match wanted {
+        EndpointKind::Broker => brokers(cx, request.include_fenced_brokers),
+        EndpointKind::Controller => voters(cx),
+    };
+    DescribeClusterResponse::default()
+        .with_endpoint_type(request.endpoint_type)
+        .with_cluster_id(StrBytes::from_string(cx.image.cluster_id.to_string()))
+        .with_controller_id(controller)
+        .with_brokers(nodes)
+        .with_cluster_authorized_operations(if request.include_cluster_authorized_operations {
+            operations::CLUSTER
+        } else {
+            operations::NOT_ASKED
+        })
+        .into()
+}
+
+fn name(endpoint: EndpointKind) -> &'static str {
+    match endpoint {
+        EndpointKind::Broker => "BROKER",
+        EndpointKind::Controller => "CONTROLLER",
+    }
+}
+
+fn brokers(cx: &Cx<'_>, with_fenced: bool) -> (Vec<DescribeClusterBroker>, BrokerId) {
     let brokers: Vec<_> = cx
         .image
         .brokers
         .values()
-        .filter(|broker| !broker.fenced || request.include_fenced_brokers)
+        .filter(|broker| !broker.fenced || with_fenced)
         .filter_map(|broker| {
             let endpoint = broker.endpoint(&cx.caller.listener)?;
             Some(
@@ -52,16 +81,30 @@ pub fn handle(cx: &Cx<'_>, request: DescribeClusterRequest) -> Outcome<DescribeC
         .collect();
     let controller = controller(&cx.image);
     let is_listed = brokers.iter().any(|broker| broker.broker_id == controller);
-    DescribeClusterResponse::default()
-        .with_cluster_id(StrBytes::from_string(cx.image.cluster_id.to_string()))
-        .with_controller_id(if is_listed { controller } else { BrokerId(-1) })
-        .with_brokers(brokers)
-        .with_cluster_authorized_operations(if request.include_cluster_authorized_operations {
-            operations::CLUSTER
-        } else {
-            operations::NOT_ASKED
-        })
-        .into()
+    (brokers, if is_listed { controller } else { BrokerId(-1) })
+}
+
+/// The quorum as this node knows it.
+fn voters(cx: &Cx<'_>) -> (Vec<DescribeClusterBroker>, BrokerId) {
+    let Ok(quorum) = cx.broker.quorum() else { return (Vec::new(), BrokerId(-1)) };
+    let known = quorum.ensemble().quorum();
+    let voters = known.voters.iter().filter_map(|voter| {
+        let (host, port) = host_and_port(&voter.address)?;
+        let host = StrBytes::from_string(host.to_owned());
+        Some(
+            DescribeClusterBroker::default()
+                .with_broker_id(BrokerId(voter.id))
+                .with_host(host)
+                .with_port(i32::from(port)),
+        )
+    });
+    (voters.collect(), BrokerId(known.leader.unwrap_or(-1)))
+}
+
+/// The parts of a voter's address; an address of IPv6 without its brackets.
+pub(super) fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?))
 }
 
 /// The answer when the request as a whole is refused; v0 knows no endpoint types.

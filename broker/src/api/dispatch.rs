@@ -32,6 +32,9 @@ impl Dispatch {
 
     fn start(&self, caller: &Caller, frame: &Bytes) -> Result<Served, Closing> {
         let (row, header, body) = match open(frame)? {
+            Opened::Request { row, .. } if !row.is_at(caller.endpoint) => {
+                return Err(Closing::UnknownApi(row.key));
+            }
             Opened::Request { row, header, body } => (row, header, body),
             Opened::TooNew(head) => {
                 return frame_of(head, api_versions::unsupported_version(), 0).map(Served::Now);

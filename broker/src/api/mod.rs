@@ -4,6 +4,7 @@
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod add_raft_voter;
 pub mod alter_configs;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
@@ -52,6 +53,7 @@ pub mod operations;
 pub mod partition_view;
 pub mod produce;
 pub mod push_telemetry;
+pub mod remove_raft_voter;
 pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -63,7 +65,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use kafka_protocol::messages::*;
 
-pub use context::{BoxFuture, Caller, Cx, Outcome, Principal, Software};
+pub use context::{BoxFuture, Caller, Cx, EndpointKind, Outcome, Principal, Software};
 pub use dispatch::{Dispatch, probe};
 pub use message::{Answer, Ask, Encoded, MessageError};
 
@@ -111,6 +113,11 @@ macro_rules! row {
 
 /// Key of the API that tells a client what it may ask.
 const API_VERSIONS: i16 = 18;
+
+/// What Kafka serves on listeners of controllers too, as far as it is there ("listeners" in its schemas); its Fetch there is
+/// that of the quorum's log.
+const ON_CONTROLLERS: &[i16] =
+    &[18, 19, 20, 29, 30, 31, 32, 33, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 80, 81];
 
 /// Every API that is served, by key.
 pub static TABLE: &[Row] = &[
@@ -229,7 +236,17 @@ pub static TABLE: &[Row] = &[
         DescribeTopicPartitionsRequest,
         DescribeTopicPartitionsResponse
     ),
+    row!(80, "AddRaftVoter", add_raft_voter, AddRaftVoterRequest, AddRaftVoterResponse),
+    row!(81, "RemoveRaftVoter", remove_raft_voter, RemoveRaftVoterRequest, RemoveRaftVoterResponse),
 ];
+
+impl Row {
+    /// Whether a listener of this kind serves it.
+    #[must_use]
+    pub fn is_at(&self, endpoint: EndpointKind) -> bool {
+        endpoint == EndpointKind::Broker || ON_CONTROLLERS.contains(&self.key)
+    }
+}
 
 /// The row of an API key.
 #[must_use]

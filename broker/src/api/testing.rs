@@ -12,7 +12,7 @@ use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::FirstContent;
 use milena_coordinator::image::{Endpoint, SecurityProtocol};
 
-use super::{Caller, Cx, Dispatch, Outcome, Principal};
+use super::{Caller, Cx, Dispatch, EndpointKind, Outcome, Principal};
 use crate::net::frame::Chunk;
 use crate::net::{Closing, Served, Service};
 use crate::quorum::{Listeners, OffsetsTopic, Quorum, QuorumConfig, TransactionsTopic};
@@ -25,6 +25,7 @@ pub(crate) fn caller() -> Caller {
         principal: Principal::anonymous(),
         host: Ipv4Addr::LOCALHOST.into(),
         listener: "PLAINTEXT".into(),
+        endpoint: EndpointKind::Broker,
         connection: 1,
         software: Arc::default(),
     }
@@ -54,6 +55,10 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
         seed: 1,
         offsets_topic: OffsetsTopic { partitions: 2, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
+        cluster: None,
+        on_ensemble: Box::new(|_| {}),
+        session_timeout: std::time::Duration::from_secs(9),
+        registration_timeout: std::time::Duration::from_secs(60),
         transactions_topic: TransactionsTopic {
             partitions: 2,
             replication_factor: 1,

@@ -121,21 +121,13 @@ fn tell(notes: &[Note]) {
 struct Summary {
     node: i32,
     data: String,
-    controller_listeners: Vec<String>,
     ephemeral: bool,
 }
 
 impl Summary {
     fn of(settings: &Settings, ephemeral: bool) -> Self {
         let dirs: Vec<String> = settings.storage().dirs.iter().map(|dir| dir.display().to_string()).collect();
-        let controller =
-            settings.checked_listeners().map(|listeners| listeners.controller).unwrap_or_default();
-        Self {
-            node: settings.node().id.0,
-            data: dirs.join(", "),
-            controller_listeners: controller.into_iter().map(|listener| listener.name).collect(),
-            ephemeral,
-        }
+        Self { node: settings.node().id.0, data: dirs.join(", "), ephemeral }
     }
 
     fn tell(&self, broker: &Broker) {
@@ -144,9 +136,6 @@ impl Summary {
         for listening in broker.listening() {
             let advertised = listening.advertised.as_deref().unwrap_or("nobody");
             tracing::info!("{} listens on {}, advertised as {advertised}", listening.name, listening.bound);
-        }
-        for name in &self.controller_listeners {
-            tracing::info!("{name} is not served: the controller runs inside this process");
         }
         let fate = if self.ephemeral { ", gone at the end" } else { "" };
         tracing::info!("data in {}{fate}", self.data);

@@ -23,7 +23,7 @@ use super::inbox::Inbox;
 use super::limits::FrameMemory;
 use super::quiet::Gate;
 use super::workers::{Core, Workers};
-use crate::api::context::{Caller, Principal};
+use crate::api::context::{Caller, EndpointKind, Principal};
 use crate::settings::{ConnectionSettings, NetworkSettings};
 
 /// Memory for large requests when the settings do not limit it: five of the largest that Kafka allows.
@@ -138,6 +138,15 @@ impl Bound {
     }
 }
 
+/// Deals connections of one listener to the cores.
+#[derive(Clone)]
+pub struct Dealer {
+    name: Arc<str>,
+    endpoint: EndpointKind,
+    shared: Arc<Shared>,
+    cores: Vec<Core>,
+}
+
 impl Net {
     /// Nothing listens yet; bound listeners are added by [`Net::serve`].
     #[must_use]
@@ -167,16 +176,22 @@ impl Net {
             let core = &self.cores[0];
             let _inside = core.handle.enter();
             let listener = TcpListener::from_std(socket)?;
-            self.shared.connections.add_listener(&bound.name);
-            let acceptor = Acceptor {
-                listener,
-                name: Arc::clone(&bound.name),
-                shared: Arc::clone(&self.shared),
-                cores: self.cores.clone(),
-            };
-            core.handle.spawn(acceptor.run());
+            let dealer = self.dealer(&bound.name, EndpointKind::Broker);
+            core.handle.spawn(Acceptor { listener, dealer }.run());
         }
         Ok(())
+    }
+
+    /// For a listener whose connections somebody else accepts.
+    #[must_use]
+    pub fn dealer(&self, name: &Arc<str>, endpoint: EndpointKind) -> Dealer {
+        self.shared.connections.add_listener(name);
+        Dealer {
+            name: Arc::clone(name),
+            endpoint,
+            shared: Arc::clone(&self.shared),
+            cores: self.cores.clone(),
+        }
     }
 
     /// Open connections.
@@ -215,17 +230,15 @@ impl LiveLimits {
 
 struct Acceptor {
     listener: TcpListener,
-    name: Arc<str>,
-    shared: Arc<Shared>,
-    cores: Vec<Core>,
+    dealer: Dealer,
 }
 
 impl Acceptor {
     async fn run(self) {
-        let stop = self.shared.stop.notified();
+        let stop = self.dealer.shared.stop.notified();
         tokio::pin!(stop);
         stop.as_mut().enable();
-        if self.shared.is_stopping() {
+        if self.dealer.shared.is_stopping() {
             return;
         }
         tokio::select! {
@@ -238,17 +251,19 @@ impl Acceptor {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    self.wait_for_turn().await;
-                    self.deal(stream, peer.ip());
+                    self.dealer.wait_for_turn().await;
+                    self.dealer.deal(stream, peer.ip());
                 }
                 Err(error) => {
-                    warn!(listener = %self.name, %error, "cannot accept a connection");
+                    warn!(listener = %self.dealer.name, %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
+}
 
+impl Dealer {
     /// While one client waits for its turn the others wait in the backlog, as in Kafka.
     async fn wait_for_turn(&self) {
         let connections = &self.shared.connections;
@@ -260,7 +275,7 @@ impl Acceptor {
     }
 
     /// Hands a connection to the next core, where it stays.
-    fn deal(&self, stream: TcpStream, ip: IpAddr) {
+    pub fn deal(&self, stream: TcpStream, ip: IpAddr) {
         let ip = ip.to_canonical();
         let now = self.shared.service.uptime();
         let Some(counted) = self.shared.connections.admit(&self.name, ip, now) else {
@@ -281,6 +296,7 @@ impl Acceptor {
             principal: Principal::anonymous(),
             host: ip,
             listener: Arc::clone(&self.name),
+            endpoint: self.endpoint,
             connection: self.shared.next_connection.fetch_add(1, Ordering::Relaxed),
             software: Arc::default(),
         };

@@ -42,15 +42,18 @@ pub struct Identity {
     pub node_id: BrokerId,
     /// What the settings demand, if they do.
     pub cluster_id: Option<String>,
-    /// Used when neither the settings nor a directory name a cluster.
-    pub fresh_cluster_id: String,
+    /// Used when neither the settings nor a directory name a cluster; none where the cluster is still to tell.
+    pub fresh_cluster_id: Option<String>,
 }
 
 /// One log directory.
 #[derive(Debug)]
 pub struct LogDir {
     pub path: PathBuf,
-    pub id: Option<String>,
+    /// Empty in a directory whose file of Kafka's older version has none.
+    pub id: String,
+    /// Whether `meta.properties` is there, or cannot be written.
+    is_identified: AtomicBool,
     /// Its logs were closed cleanly, so none needs a scan.
     pub clean: bool,
     cordoned: AtomicBool,
@@ -66,7 +69,8 @@ pub struct Disk {
     pub fs: Arc<dyn Fs>,
     pub dirs: Vec<LogDir>,
     pub failures: Failures,
-    pub cluster_id: String,
+    node_id: BrokerId,
+    cluster_id: Option<String>,
     places: Mutex<HashMap<TopicPartition, usize>>,
     doomed: Mutex<Vec<Doomed>>,
     settled: AtomicBool,
@@ -107,11 +111,12 @@ impl Disk {
         if dirs.iter().all(|dir| dir.health.has_failed()) {
             return Err(DiskError::AllFailed);
         }
-        let cluster_id = cluster_id.unwrap_or_else(|| who.fresh_cluster_id.clone());
+        let cluster_id = cluster_id.or_else(|| who.fresh_cluster_id.clone());
         let disk = Self {
             fs,
             dirs,
             failures,
+            node_id: who.node_id,
             cluster_id,
             places: Mutex::new(places),
             doomed: Mutex::default(),
@@ -119,8 +124,24 @@ impl Disk {
             recovery_threads_per_dir: settings.recovery_threads_per_dir,
             written: Mutex::new(vec![Vec::new(); settings.dirs.len()]),
         };
-        disk.write_identities(who)?;
+        if let Some(cluster_id) = &disk.cluster_id {
+            disk.identify(cluster_id)?;
+        }
         Ok(disk)
+    }
+
+    /// The cluster that the settings or a directory name.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    /// The id of a directory, or of none.
+    #[must_use]
+    pub fn directory_id(&self, path: &Path) -> Uuid {
+        let id = self.dirs.iter().find(|dir| dir.path == path).map_or("", |dir| &dir.id);
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(id).unwrap_or_default();
+        Uuid::from_slice(&bytes).unwrap_or_default()
     }
 
     /// Opens the log of a partition where it lies, or makes it in the directory with the fewest partitions.
@@ -284,17 +305,16 @@ impl Disk {
         (open.min_by_key(|index| counts[*index]).unwrap_or(0), false)
     }
 
-    fn write_identities(&self, who: &Identity) -> Result<(), DiskError> {
-        for dir in &self.dirs {
-            if dir.id.is_some() || dir.health.has_failed() {
-                continue;
-            }
+    /// Writes what the directories belong to where it does not stand yet.
+    pub fn identify(&self, cluster_id: &str) -> Result<(), DiskError> {
+        for dir in self.dirs.iter().filter(|dir| !dir.is_identified.load(Ordering::Relaxed)) {
             let mine = MetaProperties {
-                cluster_id: Some(self.cluster_id.clone()),
-                node_id: Some(who.node_id),
-                directory_id: Some(uuid_text(Uuid::new_v4())),
+                cluster_id: Some(cluster_id.to_owned()),
+                node_id: Some(self.node_id),
+                directory_id: Some(dir.id.clone()),
             };
             mine.write(self.fs.as_ref(), &dir.path)?;
+            dir.is_identified.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -337,8 +357,12 @@ impl LogDir {
         }
         Ok(Self {
             path: path.to_owned(),
+            is_identified: AtomicBool::new(meta.is_some()),
             // A file of Kafka's older version has no directory id, and gets none while it stays as it is.
-            id: meta.map(|meta| meta.directory_id.unwrap_or_default()),
+            id: match meta {
+                Some(meta) => meta.directory_id.unwrap_or_default(),
+                None => uuid_text(Uuid::new_v4()),
+            },
             clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
             cordoned: AtomicBool::new(cordoned),
             health: health.clone(),
@@ -352,7 +376,8 @@ impl LogDir {
     fn failed(path: &Path, cordoned: bool, health: Arc<DirHealth>) -> Self {
         Self {
             path: path.to_owned(),
-            id: None,
+            id: String::new(),
+            is_identified: AtomicBool::new(true),
             clean: true,
             cordoned: AtomicBool::new(cordoned),
             health,

@@ -96,29 +96,44 @@ impl AutoCreate {
         }
     }
 
-    /// −1 leaves partitions and replicas to the controller's defaults.
-    fn topic(&self, name: &str) -> CreatableTopic {
+    /// −1 leaves partitions and replicas to the controller's defaults. Internal topics have no more replicas than `most`,
+    /// though as many brokers as asked for are there: without them there would be no groups.
+    fn topic(&self, name: &str, brokers: usize, most: Option<usize>) -> CreatableTopic {
+        let factor = |asked: i16| match most.and_then(|most| i16::try_from(most).ok()) {
+            Some(most) if asked > most && usize::try_from(asked).is_ok_and(|asked| brokers >= asked) => {
+                warn!(topic = name, asked, replicas = most, "an internal topic gets fewer replicas than set");
+                most
+            }
+            _ => asked,
+        };
         let topic = CreatableTopic::default().with_name(text(name).into());
         match name {
             group::TOPIC => topic
                 .with_num_partitions(self.offsets.partitions)
-                .with_replication_factor(self.offsets.replication_factor)
+                .with_replication_factor(factor(self.offsets.replication_factor))
                 .with_configs(configs(&[
                     ("cleanup.policy", "compact"),
                     ("compression.type", "producer"),
                     ("segment.bytes", &self.offsets.segment_bytes.to_string()),
                 ])),
             // TransactionStateManager.transactionTopicConfigs
-            transaction::TOPIC => topic
-                .with_num_partitions(self.transactions.partitions)
-                .with_replication_factor(self.transactions.replication_factor)
-                .with_configs(configs(&[
-                    ("unclean.leader.election.enable", "false"),
-                    ("compression.type", "uncompressed"),
-                    ("cleanup.policy", "compact"),
-                    ("min.insync.replicas", &self.transactions.min_isr.to_string()),
-                    ("segment.bytes", &self.transactions.segment_bytes.to_string()),
-                ])),
+            transaction::TOPIC => {
+                let asked = self.transactions.replication_factor;
+                let replicas = factor(asked);
+                // With fewer replicas than were asked for, what they would have allowed to be lost cannot be asked for.
+                let min_isr = self.transactions.min_isr;
+                let min_isr = if replicas < asked { min_isr.min(i32::from(replicas)) } else { min_isr };
+                topic
+                    .with_num_partitions(self.transactions.partitions)
+                    .with_replication_factor(replicas)
+                    .with_configs(configs(&[
+                        ("unclean.leader.election.enable", "false"),
+                        ("compression.type", "uncompressed"),
+                        ("cleanup.policy", "compact"),
+                        ("min.insync.replicas", &min_isr.to_string()),
+                        ("segment.bytes", &self.transactions.segment_bytes.to_string()),
+                    ]))
+            }
             _ => topic.with_num_partitions(-1).with_replication_factor(-1),
         }
     }
@@ -137,7 +152,7 @@ impl Quorum {
         let auto = &self.shared.auto_create;
         let topics: Vec<_> = names
             .filter(|name| check_topic_name(name).is_ok() && auto.claim(name))
-            .map(|name| auto.topic(name))
+            .map(|name| self.topic_to_create(name))
             .collect();
         if topics.is_empty() {
             return;
@@ -151,10 +166,15 @@ impl Quorum {
         if self.newest_image().topic(name).is_some() || !self.shared.auto_create.claim(name) {
             return Ok(());
         }
-        let topic = self.shared.auto_create.topic(name);
+        let topic = self.topic_to_create(name);
         // In a task of its own, so that the name is released even if whoever waits here goes away.
         let created = tokio::spawn(self.create_claimed(vec![topic]));
         created.await.unwrap_or_else(|_| Err(Refusal::bare(ResponseError::UnknownServerError)))
+    }
+
+    fn topic_to_create(&self, name: &str) -> CreatableTopic {
+        let brokers = self.newest_image().brokers.len();
+        self.shared.auto_create.topic(name, brokers, self.rules().max_replicas())
     }
 
     /// Creates topics whose names are claimed; tells the first refusal.

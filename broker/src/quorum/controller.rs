@@ -1,9 +1,8 @@
-//! Runs the controller: decisions one after the other, each on the image that holds all decisions before it.
+//! What the controller is asked: by this broker's handlers, which need not know where it is, and by other brokers.
 //!
 //! Must never decide; and must never answer before this broker has published what was decided.
 
-use std::sync::Arc;
-
+use bytes::Buf;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as LegacyResponse;
 use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
@@ -15,91 +14,16 @@ use kafka_protocol::messages::{
     AlterConfigsRequest, AlterUserScramCredentialsRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteTopicsRequest, ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
 };
-use milena_coordinator::controller::{self, ConfigRules, Ctx, Dice, Item, Plan, Refusal};
-use milena_coordinator::ensemble::Ensemble;
-use milena_coordinator::tree::{Op, Zxid};
+use kafka_protocol::protocol::Request;
+use milena_coordinator::controller::{self, Ctx, Item, Plan, Refusal};
+use milena_coordinator::tree::SessionId;
 use milena_storage::ids::{BrokerId, ProducerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::{Quorum, publish, refusal};
-use crate::clock::Clock;
-
-/// Operations that go into one proposal: many small items share one entry of the log, and so one sync.
-const MAX_OPS_TOGETHER: usize = 2000;
-
-/// Takes its turn: decides on the newest image.
-pub(super) type Job = Box<dyn FnOnce(&mut Ctx<'_>) -> Decided + Send>;
-
-/// Takes what became of each item, and the zxid to wait for.
-type Finish = Box<dyn FnOnce(Vec<Result<(), Refusal>>, Zxid) + Send>;
-
-/// A decision whose operations are still to be committed.
-pub(super) struct Decided {
-    /// One multi per item.
-    items: Vec<Vec<Op>>,
-    finish: Finish,
-}
-
-/// What the queue's task works with.
-pub(super) struct Turns {
-    pub(super) node: BrokerId,
-    pub(super) clock: Arc<Clock>,
-    pub(super) ensemble: Ensemble,
-    pub(super) slot: Arc<publish::Slot>,
-    pub(super) rules: Arc<dyn ConfigRules>,
-    pub(super) seed: u64,
-}
-
-impl Turns {
-    /// Runs until every handle of the service is gone.
-    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
-        let mut seeds = Dice::new(self.seed);
-        while let Some(job) = queue.recv().await {
-            let image = self.slot.newest();
-            let (rules, dice) = (self.rules.as_ref(), Dice::new(seeds.roll()));
-            let mut ctx = Ctx { image: &image, rules, node: self.node, now: self.clock.now(), dice };
-            let decided = job(&mut ctx);
-            let outcomes = commit(&self.ensemble, decided.items).await;
-            (decided.finish)(outcomes, self.slot.newest().zxid);
-        }
-    }
-}
-
-/// Commits items in as few proposals as is sensible. If the tree refuses several together, each is tried alone, so
-/// that one does not take the others with it.
-async fn commit(ensemble: &Ensemble, items: Vec<Vec<Op>>) -> Vec<Result<(), Refusal>> {
-    let mut outcomes = vec![Ok(()); items.len()];
-    let mut batch: Vec<(usize, Vec<Op>)> = Vec::new();
-    let mut size = 0;
-    for (index, ops) in items.into_iter().enumerate().filter(|(_, ops)| !ops.is_empty()) {
-        if size + ops.len() > MAX_OPS_TOGETHER && !batch.is_empty() {
-            commit_batch(ensemble, std::mem::take(&mut batch), &mut outcomes).await;
-            size = 0;
-        }
-        size += ops.len();
-        batch.push((index, ops));
-    }
-    if !batch.is_empty() {
-        commit_batch(ensemble, batch, &mut outcomes).await;
-    }
-    outcomes
-}
-
-async fn commit_batch(
-    ensemble: &Ensemble,
-    mut batch: Vec<(usize, Vec<Op>)>,
-    outcomes: &mut [Result<(), Refusal>],
-) {
-    if batch.len() > 1 {
-        let together = batch.iter().flat_map(|(_, ops)| ops.iter().cloned()).collect();
-        if ensemble.propose(together).await.is_ok() {
-            return;
-        }
-    }
-    for (index, ops) in batch.drain(..) {
-        outcomes[index] = ensemble.propose(ops).await.map(|_| ()).map_err(|error| refusal(&error));
-    }
-}
+use super::Quorum;
+use super::forward::{PATIENCE_MS, RETRY_MS, own};
+use super::turns::{Decided, Job};
+use crate::api::BoxFuture;
 
 impl Quorum {
     /// Takes its turn when it is called, before it is waited for.
@@ -113,68 +37,88 @@ impl Quorum {
                 .with_error_code(refusal.code.code())
                 .with_error_message(refusal.wire_message())
         };
-        self.decide(move |ctx| controller::create_topics(ctx, &request), fail)
+        self.at_controller(request, controller::create_topics, fail, |response| response.topics)
     }
 
     pub async fn delete_topics(
         &self,
         request: DeleteTopicsRequest,
     ) -> Result<Vec<DeletableTopicResult>, Refusal> {
+        let decide =
+            |ctx: &mut Ctx<'_>, request: &DeleteTopicsRequest| Ok(controller::delete_topics(ctx, request));
         let fail = |result: DeletableTopicResult, refusal: &Refusal| {
             result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
-        self.decide(move |ctx| Ok(controller::delete_topics(ctx, &request)), fail).await
+        self.at_controller(request, decide, fail, |response| response.responses).await
     }
 
     pub async fn create_partitions(
         &self,
         request: CreatePartitionsRequest,
     ) -> Result<Vec<CreatePartitionsTopicResult>, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &CreatePartitionsRequest| {
+            Ok(controller::create_partitions(ctx, request))
+        };
         let fail = |result: CreatePartitionsTopicResult, refusal: &Refusal| {
             result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
-        self.decide(move |ctx| Ok(controller::create_partitions(ctx, &request)), fail).await
+        self.at_controller(request, decide, fail, |response| response.results).await
     }
 
     pub async fn incremental_alter_configs(
         &self,
         request: IncrementalAlterConfigsRequest,
     ) -> Result<Vec<AlterConfigsResourceResponse>, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &IncrementalAlterConfigsRequest| {
+            Ok(controller::incremental_alter_configs(ctx, request))
+        };
         let fail = |result: AlterConfigsResourceResponse, refusal: &Refusal| {
             result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
-        self.decide(move |ctx| Ok(controller::incremental_alter_configs(ctx, &request)), fail).await
+        self.at_controller(request, decide, fail, |response| response.responses).await
     }
 
     pub async fn alter_configs(&self, request: AlterConfigsRequest) -> Result<Vec<LegacyResponse>, Refusal> {
+        let decide =
+            |ctx: &mut Ctx<'_>, request: &AlterConfigsRequest| Ok(controller::alter_configs(ctx, request));
         let fail = |result: LegacyResponse, refusal: &Refusal| {
             result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
-        self.decide(move |ctx| Ok(controller::alter_configs(ctx, &request)), fail).await
+        self.at_controller(request, decide, fail, |response| response.responses).await
     }
 
     pub async fn alter_user_scram_credentials(
         &self,
         request: AlterUserScramCredentialsRequest,
     ) -> Result<Vec<AlterUserScramCredentialsResult>, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &AlterUserScramCredentialsRequest| {
+            Ok(controller::alter_user_scram_credentials(ctx, request))
+        };
         let fail = |result: AlterUserScramCredentialsResult, refusal: &Refusal| {
             result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
-        self.decide(move |ctx| Ok(controller::alter_user_scram_credentials(ctx, &request)), fail).await
+        self.at_controller(request, decide, fail, |response| response.results).await
     }
 
     pub async fn elect_leaders(&self, request: ElectLeadersRequest) -> Result<ElectLeadersResponse, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &ElectLeadersRequest| {
+            Ok(vec![controller::elect_leaders(ctx, request)])
+        };
         let fail = |_: ElectLeadersResponse, refusal: &Refusal| {
             ElectLeadersResponse::default().with_error_code(refusal.code.code())
         };
-        let mut answers =
-            self.decide(move |ctx| Ok(vec![controller::elect_leaders(ctx, &request)]), fail).await?;
+        let mut answers = self.at_controller(request, decide, fail, |response| vec![response]).await?;
         Ok(answers.pop().expect("one item was decided"))
     }
 
     /// The first of [`controller::PRODUCER_ID_BLOCK`] ids that nobody else has or gets.
     pub async fn allocate_producer_ids(&self) -> Result<ProducerId, Refusal> {
-        let node = self.shared.node;
+        if !self.controls() {
+            let mut first = self.ask_controller(own::PRODUCER_IDS, 0, &[]).await?;
+            let first = first.try_get_i64().map_err(|_| Refusal::bare(ResponseError::UnknownServerError))?;
+            return Ok(ProducerId(first));
+        }
+        let node = self.caller;
         let decide = move |ctx: &mut Ctx<'_>| {
             let (ops, start) = controller::allocate_producer_ids(ctx.image, node)?;
             Ok(vec![Item { ops, result: Ok(start) }])
@@ -183,45 +127,132 @@ impl Quorum {
         answers.pop().expect("one item was decided")
     }
 
-    /// Takes a turn; `fail` makes the answer of an item whose operations were not committed.
-    fn decide<R: Send + 'static>(
+    /// A handle for what another broker was asked.
+    pub(super) fn on_behalf_of(&self, caller: BrokerId) -> Self {
+        Self { caller, ..self.clone() }
+    }
+
+    /// Has the controller decide, wherever it is: here, if this node leads, or through the leader. While leadership moves it
+    /// is asked again, unless it may have looked at the request.
+    fn at_controller<Q, R>(
+        &self,
+        request: Q,
+        decide: impl Fn(&mut Ctx<'_>, &Q) -> Result<Plan<R>, Refusal> + Copy + Send + Sync + 'static,
+        fail: impl Fn(R, &Refusal) -> R + Copy + Send + Sync + 'static,
+        read: impl Fn(Q::Response) -> Vec<R> + Send + 'static,
+    ) -> impl Future<Output = Result<Vec<R>, Refusal>> + Send + 'static
+    where
+        Q: Request + Clone + Send + Sync + 'static,
+        Q::Response: Send,
+        R: Send + 'static,
+    {
+        let turn = move |quorum: &Self, request: &Q| -> BoxFuture<Turn<R>> {
+            let request = request.clone();
+            Box::pin(quorum.take_turn(SessionId::NONE, move |ctx| decide(ctx, &request), fail))
+        };
+        let mut taken = self.controls().then(|| turn(self, &request));
+        let quorum = self.clone();
+        async move {
+            let clock = &quorum.shared.clock;
+            let deadline = clock.steady_ms() + PATIENCE_MS;
+            loop {
+                match taken.take() {
+                    None => return quorum.forward(&request).await.map(&read),
+                    Some(turn) => match turn.await {
+                        Turn::Came(decided) => return decided,
+                        Turn::Missed if clock.steady_ms() >= deadline => return Err(not_controller()),
+                        Turn::Missed => clock.sleep_until(clock.steady_ms() + RETRY_MS).await,
+                    },
+                }
+                taken = quorum.controls().then(|| turn(&quorum, &request));
+            }
+        }
+    }
+
+    /// Takes a turn on behalf of no session.
+    pub(super) fn decide<R: Send + 'static>(
         &self,
         decide: impl FnOnce(&mut Ctx<'_>) -> Result<Plan<R>, Refusal> + Send + 'static,
         fail: impl Fn(R, &Refusal) -> R + Send + 'static,
     ) -> impl Future<Output = Result<Vec<R>, Refusal>> + Send + 'static {
+        self.decide_as(SessionId::NONE, decide, fail)
+    }
+
+    /// Takes a turn, or is refused if it does not come.
+    pub(super) fn decide_as<R: Send + 'static>(
+        &self,
+        session: SessionId,
+        decide: impl FnOnce(&mut Ctx<'_>) -> Result<Plan<R>, Refusal> + Send + 'static,
+        fail: impl Fn(R, &Refusal) -> R + Send + 'static,
+    ) -> impl Future<Output = Result<Vec<R>, Refusal>> + Send + 'static {
+        let turn = self.take_turn(session, decide, fail);
+        async move {
+            match turn.await {
+                Turn::Came(decided) => decided,
+                Turn::Missed => Err(not_controller()),
+            }
+        }
+    }
+
+    /// Takes a turn; `fail` makes the answer of an item whose operations were not committed.
+    fn take_turn<R: Send + 'static>(
+        &self,
+        session: SessionId,
+        decide: impl FnOnce(&mut Ctx<'_>) -> Result<Plan<R>, Refusal> + Send + 'static,
+        fail: impl Fn(R, &Refusal) -> R + Send + 'static,
+    ) -> impl Future<Output = Turn<R>> + Send + 'static {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |ctx| match decide(ctx) {
-            Ok(plan) => {
-                let (items, results): (Vec<_>, Vec<_>) =
-                    plan.into_iter().map(|item| (item.ops, item.result)).unzip();
-                let finish = move |outcomes: Vec<Result<(), Refusal>>, zxid| {
-                    let results = results.into_iter().zip(outcomes);
-                    let results = results.map(|(result, outcome)| match outcome {
-                        Ok(()) => result,
-                        Err(refusal) => fail(result, &refusal),
-                    });
-                    // Whoever asked may have hung up.
-                    let _ = answer.send(Ok((results.collect(), zxid)));
-                };
-                Decided { items, finish: Box::new(finish) }
-            }
-            Err(refusal) => {
-                let _ = answer.send(Err(refusal));
-                Decided { items: Vec::new(), finish: Box::new(|_, _| {}) }
-            }
-        });
+        let decide: Box<dyn FnOnce(&mut Ctx<'_>) -> Decided + Send> =
+            Box::new(move |ctx| match decide(ctx) {
+                Ok(plan) => {
+                    let (items, results): (Vec<_>, Vec<_>) =
+                        plan.into_iter().map(|item| (item.ops, item.result)).unzip();
+                    let finish = move |outcomes: Vec<Result<(), Refusal>>, zxid| {
+                        let results = results.into_iter().zip(outcomes);
+                        let results = results.map(|(result, outcome)| match outcome {
+                            Ok(()) => result,
+                            Err(refusal) => fail(result, &refusal),
+                        });
+                        // Whoever asked may have hung up.
+                        let _ = answer.send(Ok((results.collect(), zxid)));
+                    };
+                    Decided { items, session, finish: Box::new(finish) }
+                }
+                Err(refusal) => {
+                    let _ = answer.send(Err(refusal));
+                    Decided { items: Vec::new(), session, finish: Box::new(|_, _| {}) }
+                }
+            });
         // Kafka's own queue is unbounded; a client that hears of a time-out tries again later.
-        let queued = self.shared.jobs.try_send(job).map_err(|_| {
+        let queued = self.shared.jobs.try_send(Job::Decide { node: self.caller, decide }).map_err(|_| {
             let message = "The controller has too many requests waiting.";
             Refusal::new(ResponseError::RequestTimedOut, message)
         });
         let quorum = self.clone();
         async move {
-            queued?;
-            let (results, zxid) =
-                answered.await.map_err(|_| Refusal::bare(ResponseError::NotController))??;
-            quorum.wait_published(zxid).await;
-            Ok(results)
+            if let Err(refusal) = queued {
+                return Turn::Came(Err(refusal));
+            }
+            match answered.await {
+                Ok(Ok((results, zxid))) => {
+                    quorum.wait_published(zxid).await;
+                    Turn::Came(Ok(results))
+                }
+                Ok(Err(refusal)) => Turn::Came(Err(refusal)),
+                // Dropped: nothing was decided, or nothing of it could take effect.
+                Err(_) => Turn::Missed,
+            }
         }
     }
+}
+
+/// What became of a turn.
+enum Turn<R> {
+    Came(Result<Vec<R>, Refusal>),
+    /// This node is not the controller any more, and nothing was changed.
+    Missed,
+}
+
+fn not_controller() -> Refusal {
+    Refusal::bare(ResponseError::NotController)
 }

@@ -5,28 +5,38 @@
 
 mod auto_create;
 mod controller;
+mod forward;
+mod members;
+pub mod place;
+pub mod port;
 mod publish;
 mod register;
+mod session;
+mod turns;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use milena_coordinator::controller::{ConfigRules, Refusal};
-use milena_coordinator::ensemble::{Ensemble, EnsembleConfig, ProposeError, StartError};
+use milena_coordinator::controller::{ConfigRules, FirstContent, Refusal};
+use milena_coordinator::ensemble::{Cluster, Ensemble, EnsembleConfig, ProposeError, StartError};
 use milena_coordinator::image::MetadataImage;
-use milena_coordinator::tree::{SessionId, Zxid};
+use milena_coordinator::tree::Zxid;
 use milena_storage::fs::Fs;
 use milena_storage::ids::BrokerId;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use self::session::NodeSession;
 use crate::clock::Clock;
 
 pub use auto_create::{AutoCreate, OffsetsTopic, TransactionsTopic};
+pub use members::VoterChange;
 pub use publish::{Follower, ImageChange, TreeWatcher};
 pub use register::Listeners;
 
@@ -52,6 +62,12 @@ pub struct QuorumConfig {
     pub offsets_topic: OffsetsTopic,
     /// Told of every change of the tree; none while nobody watches it.
     pub watcher: Option<Arc<dyn TreeWatcher>>,
+    /// How to find the other nodes; none for a node that stays on its own.
+    pub cluster: Option<Cluster>,
+    /// Takes the ensemble as soon as others may dial it, before this node is ready.
+    pub on_ensemble: Box<dyn FnOnce(&Ensemble) + Send>,
+    pub session_timeout: Duration,
+    pub registration_timeout: Duration,
     pub transactions_topic: TransactionsTopic,
 }
 
@@ -59,6 +75,8 @@ pub struct QuorumConfig {
 #[derive(Clone)]
 pub struct Quorum {
     shared: Arc<Shared>,
+    /// The broker that took what is asked through this handle.
+    caller: BrokerId,
 }
 
 struct Shared {
@@ -69,10 +87,13 @@ struct Shared {
     slot: Arc<publish::Slot>,
     published: watch::Receiver<Zxid>,
     new_followers: mpsc::Sender<Box<dyn Follower>>,
-    jobs: mpsc::Sender<controller::Job>,
+    jobs: mpsc::Sender<turns::Job>,
+    begin: Mutex<Option<oneshot::Sender<FirstContent>>>,
+    registration_timeout_ms: i64,
+    stopping: AtomicBool,
     rules: Arc<dyn ConfigRules>,
     auto_create: AutoCreate,
-    session: Mutex<Option<SessionId>>,
+    session: Arc<NodeSession>,
 }
 
 /// Why the coordination service did not start.
@@ -80,8 +101,12 @@ struct Shared {
 pub enum QuorumError {
     #[error("the metadata ensemble did not start: {0}")]
     Start(#[from] StartError),
-    #[error("the broker could not be registered: {0}")]
+    #[error("the metadata ensemble cannot be written to: {0}")]
     Propose(#[from] ProposeError),
+    #[error("the broker could not be registered: {0}")]
+    Register(Refusal),
+    #[error("the metadata ensemble has stopped")]
+    Stopped,
 }
 
 impl Quorum {
@@ -96,23 +121,29 @@ impl Quorum {
             fs: config.fs,
             now: Arc::new(move || clock.now()),
             observer: Box::new(publish::ImageBuilder::new(Arc::clone(&slot), config.watcher)),
-            cluster: None,
+            cluster: config.cluster,
         })
         .await?;
+        (config.on_ensemble)(&ensemble);
         let (zxid, published) = watch::channel(Zxid::default());
         let (new_followers, incoming) = mpsc::channel(MAX_NEW_FOLLOWERS);
         let publisher = publish::Publisher::new(Arc::clone(&slot), config.image, config.followers, zxid);
         tokio::spawn(publisher.run(incoming));
+        ensemble.ready().await?;
         let (jobs, queue) = mpsc::channel(MAX_WAITING_DECISIONS);
-        let turns = controller::Turns {
+        let (begin, begun) = oneshot::channel();
+        let session_timeout = i32::try_from(config.session_timeout.as_millis()).unwrap_or(i32::MAX);
+        let session = Arc::new(NodeSession::new(session_timeout));
+        let turns = turns::Turns {
             node: config.node,
             clock: Arc::clone(&config.clock),
             ensemble: ensemble.clone(),
             slot: Arc::clone(&slot),
             rules: Arc::clone(&config.rules),
+            session: Arc::clone(&session),
             seed: config.seed,
         };
-        tokio::spawn(turns.run(queue));
+        tokio::spawn(turns.run(queue, begun));
         let shared = Shared {
             node: config.node,
             clock: config.clock,
@@ -123,11 +154,22 @@ impl Quorum {
             jobs,
             rules: config.rules,
             auto_create: AutoCreate::new(config.offsets_topic, config.transactions_topic),
-            session: Mutex::new(None),
+            session,
+            begin: Mutex::new(Some(begin)),
+            registration_timeout_ms: i64::try_from(config.registration_timeout.as_millis())
+                .unwrap_or(i64::MAX),
+            stopping: AtomicBool::new(false),
         };
-        let quorum = Self { shared: Arc::new(shared) };
+        let quorum = Self::of(Arc::new(shared));
+        let desk = forward::Desk(Arc::downgrade(&quorum.shared));
+        quorum.shared.ensemble.answer_with(Arc::new(desk));
         quorum.wait_until_published().await;
         Ok(quorum)
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        let caller = shared.node;
+        Self { shared, caller }
     }
 
     /// The image of the last applied command.
@@ -165,14 +207,15 @@ impl Quorum {
         self.wait_published(self.shared.slot.newest().zxid).await;
     }
 
-    /// Ends this broker's registration and stops the ensemble; what waits is refused.
+    /// Hands leadership over, ends this broker's registration and stops the ensemble; what waits is refused.
     pub async fn stop(&self) {
-        let session = self.shared.session.lock().take();
-        if let Some(session) = session
-            && let Err(error) = self.shared.ensemble.close_session(session).await
-        {
-            tracing::debug!(%error, "the session was not closed");
+        self.shared.stopping.store(true, Ordering::Release);
+        let (done, handed_over) = oneshot::channel();
+        if self.controls() && self.shared.jobs.send(turns::Job::HandOver(done)).await.is_ok() {
+            // An error means that the queue's task has ended with what it was to do.
+            let _ = handed_over.await;
         }
+        self.shared.session.close(&self.shared.ensemble).await;
         if let Err(error) = self.shared.ensemble.stop().await {
             tracing::error!(%error, "the ensemble did not stop cleanly");
         }
@@ -188,13 +231,9 @@ impl std::fmt::Debug for Quorum {
 /// What a client is told when a proposal came to nothing.
 fn refusal(error: &ProposeError) -> Refusal {
     use kafka_protocol::error::ResponseError;
-    use milena_coordinator::image::paths;
     match error {
         // Clients look for the controller again and repeat the request.
         ProposeError::NotLeader { .. } | ProposeError::Unknown | ProposeError::Stopped => {
-            Refusal::bare(ResponseError::NotController)
-        }
-        ProposeError::Multi(failed) if failed.path == paths::CONTROLLER_EPOCH => {
             Refusal::bare(ResponseError::NotController)
         }
         ProposeError::TooLarge { bytes, limit } => Refusal::new(

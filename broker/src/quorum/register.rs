@@ -1,23 +1,37 @@
-//! How a broker enters the cluster: the first nodes of a new one, its session, its registration, its partitions.
+//! How a broker enters the cluster: what an older cluster left, its session, its registration, its partitions.
 //!
 //! Must never leave a registration of an earlier run behind: its session is closed before the new one writes.
 
-use milena_coordinator::controller::{self, Adopted, FirstContent, Registration};
-use milena_coordinator::image::{Endpoint, MetadataImage, paths};
-use milena_coordinator::tree::{Owner, SessionId, Tree};
+use std::sync::atomic::Ordering;
 
+use bytes::{Buf, BufMut, Bytes};
+use milena_coordinator::controller::{self, Adopted, Ctx, FirstContent, Item, Refusal, Registration};
+use milena_coordinator::image::{Endpoint, paths};
+use milena_coordinator::tree::{Owner, SessionId, Tree};
+use milena_storage::ids::BrokerId;
+
+use super::forward::own;
 use super::{Quorum, QuorumError};
 
-/// How long the ensemble keeps a silent broker's session (`broker.session.timeout.ms` by default).
-const SESSION_TIMEOUT_MS: i32 = 9000;
 /// Partition states that go into one proposal when a broker takes up leadership.
-const STATES_TOGETHER: usize = 5000;
+const STATES_TOGETHER: usize = 1500;
+/// Pause before a registration that came to nothing is tried again, in milliseconds.
+const RETRY_MS: i64 = 50;
 
 /// Under which addresses a broker registers.
 #[derive(Clone, Debug, Default)]
 pub struct Listeners {
     pub endpoints: Vec<Endpoint>,
     pub rack: Option<String>,
+}
+
+/// A registration on its way to the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Registering {
+    pub(super) session: SessionId,
+    /// The last run ended cleanly.
+    pub(super) clean: bool,
+    pub(super) registration: Registration,
 }
 
 impl Quorum {
@@ -44,58 +58,133 @@ impl Quorum {
         Ok(())
     }
 
-    /// Makes the cluster's first nodes if they are missing.
+    /// Lets whoever leads become the controller, which makes the cluster's first nodes if they are missing; returns when
+    /// the cluster has a controller.
     pub async fn bootstrap(&self, first: FirstContent) -> Result<(), QuorumError> {
-        let ensemble = &self.shared.ensemble;
-        let ops = ensemble.with_tree(|tree| controller::bootstrap(|path| tree.stat(path).is_some(), first));
-        if !ops.is_empty() {
-            ensemble.propose(ops).await?;
-            self.wait_until_published().await;
+        if let Some(begin) = self.shared.begin.lock().take() {
+            // The other end lives as long as the service.
+            let _ = begin.send(first);
         }
-        Ok(())
-    }
-
-    /// Registers this broker as alive and as the controller, and takes up the partitions that it may lead. After an
-    /// unclean end (`clean` is false) the leader epochs of its partitions grow.
-    pub async fn register(&self, listeners: Listeners, clean: bool) -> Result<(), QuorumError> {
-        let (node, ensemble) = (self.shared.node, &self.shared.ensemble);
-        let session = self.open_session().await?;
-        *self.shared.session.lock() = Some(session);
-        let mut image = MetadataImage::clone(&self.newest_image());
-        let Listeners { endpoints, rack } = listeners;
-        let registration = Registration { broker: node, endpoints, rack };
-        let mut ops = controller::register(&image, &registration, true, self.shared.clock.now());
-        // The states are written by the controller of the epoch that begins here.
-        image.controller_epoch += 1;
-        let mut states = controller::take_up_leadership(&image, node, clean);
-        let rest = states.split_off(states.len().min(STATES_TOGETHER));
-        ops.extend(states);
-        ensemble.propose_as(session, ops).await?;
-        for states in rest.chunks(STATES_TOGETHER) {
-            ensemble.propose(states.to_vec()).await?;
-        }
+        let mut published = self.shared.published.clone();
+        let has_controller = |quorum: &Self| {
+            let image = quorum.newest_image();
+            image.controller.is_some() && !image.cluster_id.is_empty()
+        };
+        let wait = published.wait_for(|_| has_controller(self));
+        wait.await.map(|_| ()).map_err(|_| QuorumError::Stopped)?;
         self.wait_until_published().await;
         Ok(())
     }
 
-    /// Opens a session; those of earlier runs go, with the nodes that they own, before anything new is written.
-    async fn open_session(&self) -> Result<SessionId, QuorumError> {
-        let ensemble = &self.shared.ensemble;
-        let own = [paths::broker(self.shared.node), paths::CONTROLLER.to_owned()];
-        let mut old: Vec<_> = ensemble.with_tree(|tree| {
-            let owner = |path: &String| match Owner::from_field(tree.stat(path)?.ephemeral_owner) {
-                Owner::Session(id) => Some(id),
-                _ => None,
+    /// Registers this broker as alive and takes up the partitions that it may lead. After an unclean end (`clean` is
+    /// false) the leader epochs of its partitions grow.
+    pub async fn register(&self, listeners: Listeners, clean: bool) -> Result<(), QuorumError> {
+        let clock = &self.shared.clock;
+        let deadline = clock.steady_ms() + self.shared.registration_timeout_ms;
+        let Listeners { endpoints, rack } = listeners;
+        let registration = Registration { broker: self.shared.node, endpoints, rack };
+        loop {
+            let session = self.own_session().await?;
+            let registering = Registering { session, clean, registration: registration.clone() };
+            let done = if self.controls() {
+                self.register_here(registering).await
+            } else {
+                self.ask_controller(own::REGISTER, 0, &registering.encode()).await.map(|_| ())
             };
-            own.iter().filter_map(owner).collect()
-        });
-        old.dedup();
-        for session in old {
-            ensemble.close_session(session).await?;
+            match done {
+                Ok(()) => {
+                    self.wait_until_published().await;
+                    return Ok(());
+                }
+                Err(refusal) if clock.steady_ms() < deadline => {
+                    tracing::debug!(error = %refusal, "not registered yet");
+                    clock.sleep_until(clock.steady_ms() + RETRY_MS).await;
+                }
+                Err(refusal) => return Err(QuorumError::Register(refusal)),
+            }
         }
-        let session = ensemble.open_session(SESSION_TIMEOUT_MS).await?;
-        // It lives as long as this process: the ensemble speaks for it.
-        ensemble.keep_session(session);
+    }
+
+    /// Registers again whenever the registration is gone though the broker lives: it was cut off, or paused, for longer
+    /// than its session lasts.
+    pub async fn stay_registered(&self, listeners: Listeners) {
+        let mut published = self.shared.published.clone();
+        let node = self.shared.node;
+        while published.wait_for(|_| self.newest_image().broker(node).is_none()).await.is_ok() {
+            if self.shared.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            tracing::warn!("this broker's session has expired; it registers again");
+            if let Err(error) = self.register(listeners.clone(), true).await {
+                tracing::error!(%error, "the broker could not be registered again");
+            }
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Registers a broker as the controller.
+    pub(super) async fn register_here(&self, registering: Registering) -> Result<(), Refusal> {
+        let Registering { session, clean, registration } = registering;
+        let broker = registration.broker;
+        // An answer was lost, and the broker asks again.
+        let path = paths::broker(broker);
+        let owner = self.shared.ensemble.with_tree(|tree| Some(tree.stat(&path)?.ephemeral_owner));
+        if owner.is_some_and(|owner| Owner::from_field(owner) == Owner::Session(session)) {
+            return self.take_up_leadership(broker, clean).await;
+        }
+        let decide = move |ctx: &mut Ctx<'_>| {
+            let ops = controller::register(ctx.image, &registration, ctx.now);
+            Ok(vec![Item { ops, result: Ok(()) }])
+        };
+        self.decide_as(session, decide, |_, refusal| Err(refusal.clone())).await?.remove(0)?;
+        self.take_up_leadership(broker, clean).await
+    }
+
+    async fn take_up_leadership(&self, broker: BrokerId, clean: bool) -> Result<(), Refusal> {
+        let decide = move |ctx: &mut Ctx<'_>| {
+            let states = controller::take_up_leadership(ctx.image, broker, clean);
+            let fence = controller::fence(ctx.image);
+            let groups = states.chunks(STATES_TOGETHER).map(|states| {
+                let ops = std::iter::once(fence.clone()).chain(states.iter().cloned()).collect();
+                Item { ops, result: Ok(()) }
+            });
+            Ok(groups.collect())
+        };
+        let taken = self.decide(decide, |_, refusal| Err(refusal.clone())).await?;
+        taken.into_iter().collect()
+    }
+
+    /// The session to register under; those of earlier runs go, with the nodes that they own, before anything new is
+    /// written.
+    async fn own_session(&self) -> Result<SessionId, QuorumError> {
+        let ensemble = &self.shared.ensemble;
+        let session = self.shared.session.open(ensemble).await?;
+        let path = paths::broker(self.shared.node);
+        let owner = ensemble.with_tree(|tree| match Owner::from_field(tree.stat(&path)?.ephemeral_owner) {
+            Owner::Session(id) if id != session => Some(id),
+            _ => None,
+        });
+        if let Some(old) = owner {
+            ensemble.close_session(old).await?;
+        }
         Ok(session)
+    }
+}
+
+impl Registering {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_i64(self.session.0);
+        out.put_u8(u8::from(self.clean));
+        out.put_slice(&self.registration.to_bytes());
+        out
+    }
+
+    pub(super) fn decode(broker: BrokerId, input: &mut Bytes) -> Option<Self> {
+        let session = SessionId(input.try_get_i64().ok()?);
+        let clean = input.try_get_u8().ok()? != 0;
+        Some(Self { session, clean, registration: Registration::from_bytes(broker, input)? })
     }
 }

@@ -92,6 +92,10 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
         seed: 1,
         offsets_topic: OffsetsTopic { partitions: 4, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
+        cluster: None,
+        on_ensemble: Box::new(|_| {}),
+        session_timeout: std::time::Duration::from_secs(9),
+        registration_timeout: std::time::Duration::from_secs(60),
         transactions_topic: TransactionsTopic {
             partitions: 4,
             replication_factor: 1,

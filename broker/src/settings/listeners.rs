@@ -16,7 +16,7 @@ use super::{Settings, Source};
 pub struct Listeners {
     /// Those that clients and brokers connect to.
     pub broker: Vec<Listener>,
-    /// Those named in `controller.listener.names`; nothing is served there yet.
+    /// Those named in `controller.listener.names`: links of the quorum and tools that ask the controller.
     pub controller: Vec<Listener>,
     /// The name of the listener that brokers use among themselves.
     pub inter_broker: String,
@@ -75,7 +75,7 @@ pub fn read(settings: &Settings, own_address: Ipv4Addr) -> Result<Listeners, Vec
         [] => None,
         _ => Some(parse_endpoints(settings, ADVERTISED, &protocols)?),
     };
-    if let Some(advertised) = &advertised {
+    if let Some(advertised) = advertised.as_ref().filter(|_| settings.node().is_broker) {
         check_advertised(settings, advertised, &endpoints, &controller_names)?;
     }
     let told =
@@ -97,8 +97,41 @@ pub fn read(settings: &Settings, own_address: Ipv4Addr) -> Result<Listeners, Vec
         let listener = Listener { name, protocol, host, port, advertised };
         if is_controller { controller.push(listener) } else { broker.push(listener) }
     }
-    let inter_broker = inter_broker(settings, &broker, &protocols)?;
+    check_roles(settings, &broker, &controller)?;
+    let is_broker = settings.node().is_broker;
+    let inter_broker = if is_broker { inter_broker(settings, &broker, &protocols)? } else { String::new() };
     Ok(Listeners { broker, controller, inter_broker })
+}
+
+/// Each role has its listeners, and none of another's (`KafkaConfig.validateValues`).
+fn check_roles(
+    settings: &Settings,
+    broker: &[Listener],
+    controller: &[Listener],
+) -> Result<(), Vec<Problem>> {
+    let node = settings.node();
+    let fault =
+        |key: &str, what: &str, remedy: &str| Err(vec![problem(settings, key, what.to_owned(), remedy)]);
+    if !node.is_broker && (!broker.is_empty() || controller.is_empty()) {
+        let what = "The listeners config must only contain KRaft controller listeners from controller.listener.names \
+                    when process.roles=controller";
+        return fault(
+            LISTENERS,
+            what,
+            "name listeners of controllers only, and all in controller.listener.names",
+        );
+    }
+    if !node.is_controller && !controller.is_empty() {
+        let what = "controller.listener.names must not contain a value appearing in the 'listeners' configuration when \
+                    running KRaft with just the broker role";
+        return fault(CONTROLLER_NAMES, what, "remove the controller's listener from `listeners`");
+    }
+    if node.is_controller && controller.is_empty() && settings.quorum().voters.len() > 1 {
+        let what = "controller.listener.names must contain at least one value appearing in the 'listeners' configuration \
+                    when running the KRaft controller role";
+        return fault(LISTENERS, what, "add the listener under which the other voters reach this one");
+    }
+    Ok(())
 }
 
 /// The host of a listener for its own clients: what was written, or a literal where every interface is meant.

@@ -12,8 +12,7 @@ use super::nearest::nearest;
 use super::problem::{Note, Problem, SettingsError, may_be_secret};
 use super::row::{Check, Effect, Kind, Row};
 use super::source::{self, Pair};
-use super::value::Value;
-use super::{cross, listeners, rows};
+use super::{cross, listeners, rows, views};
 
 /// Where to look for settings; later fields win over earlier ones.
 #[derive(Clone, Debug, Default)]
@@ -220,6 +219,7 @@ fn check_together(settings: &Settings) -> Vec<Problem> {
         let what = "You must set `node.id` to the same value as `broker.id`.";
         problems.push(at(settings, "broker.id", what).remedy("remove broker.id"));
     }
+    problems.extend(check_quorum(settings));
     if let Err(faults) = listeners::read(settings, own_address()) {
         problems.extend(faults);
     }
@@ -229,27 +229,6 @@ fn check_together(settings: &Settings) -> Vec<Problem> {
 /// What Milena cannot do yet and must not pretend to do.
 fn check_supported(settings: &Settings) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let roles = settings.list("process.roles");
-    if !roles.is_empty() && roles.len() < 2 {
-        problems.push(
-            at(
-                settings,
-                "process.roles",
-                "a node with one role needs other nodes, which is not supported yet",
-            )
-            .remedy("set process.roles=broker,controller or remove the line"),
-        );
-    }
-    for key in ["controller.quorum.voters", "controller.quorum.bootstrap.servers"] {
-        let several = matches!(settings.value(key), Some(Value::List(items)) if items.len() > 1);
-        if several {
-            problems.push(
-                at(settings, key, "a quorum of several nodes is not supported yet")
-                    .remedy("name one node, or remove the line"),
-            );
-        }
-    }
-    problems.extend(check_voter(settings));
     if settings.text("authorizer.class.name").is_some_and(|class| !class.is_empty()) {
         problems.push(
             at(
@@ -269,25 +248,45 @@ fn check_supported(settings: &Settings) -> Vec<Problem> {
     problems
 }
 
-/// A single voter must be this node (`KafkaConfig.validateControllerQuorumVotersMustContainNodeId…`).
-fn check_voter(settings: &Settings) -> Option<Problem> {
-    let voters = settings.list("controller.quorum.voters");
-    let [voter] = voters.as_slice() else { return None };
-    let id = settings.long("node.id");
-    let (voter_id, address) = voter.split_once('@').unwrap_or((voter, ""));
-    let parsed: Option<i64> = voter_id.trim().parse().ok().filter(|_| address.contains(':'));
-    let what = match parsed {
-        Some(voter_id) if voter_id == id => return None,
-        Some(voter_id) => format!(
-            "If process.roles contains the 'controller' role, the node id {id} must be included in the set of \
-             voters controller.quorum.voters=Set({voter_id})"
-        ),
-        None => format!("No voter in {voter}: expected id@host:port"),
-    };
-    Some(
-        at(settings, "controller.quorum.voters", what)
-            .remedy(format!("write {id}@host:port, or remove the line")),
-    )
+/// Roles, voters and the secret have to fit (`KafkaConfig.validateControllerQuorumVotersMustContainNodeId…`).
+fn check_quorum(settings: &Settings) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let key = "controller.quorum.voters";
+    let texts = settings.list(key);
+    for text in texts.iter().filter(|text| views::voter(text).is_none()) {
+        let what = format!("No voter in {text}: expected id@host:port");
+        problems.push(at(settings, key, what).remedy("write id@host:port for each voter"));
+    }
+    let (node, quorum) = (settings.node(), settings.quorum());
+    let ids: Vec<String> = quorum.voters.iter().map(|(id, _)| id.to_string()).collect();
+    let votes = quorum.voters.iter().any(|(id, _)| *id == node.id.0);
+    if problems.is_empty() && !texts.is_empty() && votes != node.is_controller {
+        let (id, ids) = (node.id.0, ids.join(","));
+        let what = if node.is_controller {
+            format!(
+                "If process.roles contains the 'controller' role, the node id {id} must be included in the set of \
+                 voters controller.quorum.voters=Set({ids})"
+            )
+        } else {
+            format!(
+                "If process.roles contains just the 'broker' role, the node id {id} must not be included in the set \
+                 of voters controller.quorum.voters=Set({ids})"
+            )
+        };
+        problems
+            .push(at(settings, key, what).remedy("name the nodes with the controller role, and no others"));
+    }
+    if !node.is_controller && texts.is_empty() && quorum.bootstrap.is_empty() {
+        let what = "If using process.roles, either controller.quorum.bootstrap.servers must contain the set of bootstrap \
+                    controllers or controller.quorum.voters must contain a parseable set of controllers.";
+        problems.push(at(settings, "process.roles", what).remedy("name the controllers"));
+    }
+    if quorum.secret.is_none() && !quorum.is_local() && !settings.is_single_node() {
+        let what = "nodes on other machines are named, and anybody there could say to be one of them";
+        let remedy = "set milena.cluster.secret to the same long random text on every node";
+        problems.push(at(settings, "milena.cluster.secret", what).remedy(remedy));
+    }
+    problems
 }
 
 /// A fault of the value that holds for a key.

@@ -113,7 +113,7 @@ impl Row {
 
     /// Whether Kafka does not have it.
     pub fn is_milenas(&self) -> bool {
-        self.name == "cluster.id" || self.name.starts_with("zookeeper.")
+        self.name == "cluster.id" || self.name.starts_with("zookeeper.") || self.name.starts_with("milena.")
     }
 
     pub(super) const fn boolean(name: &'static str, default: &'static str) -> Self {

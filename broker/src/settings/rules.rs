@@ -52,6 +52,11 @@ impl ConfigRules for Settings {
     fn default_replication_factor(&self) -> i16 {
         self.topic_defaults().replication_factor
     }
+
+    /// Nothing is replicated yet, and a second replica must not be pretended.
+    fn max_replicas(&self) -> Option<usize> {
+        Some(1)
+    }
 }
 
 impl Settings {

@@ -9,7 +9,7 @@ use super::{Refusal, fence};
 use crate::image::nodes::{
     BrokerNode, ClusterIdNode, ConfigNodeJson, ControllerNode, FeatureNode, ProducerIdsNode, to_json,
 };
-use crate::image::{ConfigKind, Configs, Endpoint, MetadataImage, paths};
+use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, paths};
 use crate::tree::{Mode, Op};
 
 /// Ids per block (`ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
@@ -21,6 +21,22 @@ pub struct Registration {
     pub broker: BrokerId,
     pub endpoints: Vec<Endpoint>,
     pub rack: Option<String>,
+}
+
+impl Registration {
+    /// As it travels to the controller: the node that it becomes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_json(&BrokerNode::new(&self.endpoints, self.rack.as_deref(), false, 0))
+    }
+
+    /// Reads what [`Registration::to_bytes`] wrote; `None` if it is something else.
+    #[must_use]
+    pub fn from_bytes(broker: BrokerId, bytes: &[u8]) -> Option<Self> {
+        let node: BrokerNode = serde_json::from_slice(bytes).ok()?;
+        let BrokerImage { endpoints, rack, .. } = node.image(broker, 0)?;
+        Some(Self { broker, endpoints, rack })
+    }
 }
 
 /// What a cluster begins with.
@@ -58,28 +74,24 @@ pub fn bootstrap(exists: impl Fn(&str) -> bool, first: FirstContent) -> Vec<Op> 
     ops
 }
 
-/// Registers a broker under the session that proposes this, and, on the leader of the ensemble, makes it the
-/// controller with the next epoch. Earlier sessions of this broker must have been closed.
-pub fn register(
-    image: &MetadataImage,
-    registration: &Registration,
-    controls: bool,
-    now: Timestamp,
-) -> Vec<Op> {
-    let Registration { broker, endpoints, rack } = registration;
-    let mut ops = vec![fence(image)];
-    if controls {
-        let epoch = (image.controller_epoch + 1).to_string();
-        ops.push(Op::set(paths::CONTROLLER_EPOCH, epoch, image.controller_epoch_version));
-        if image.controller.is_some() {
-            ops.push(Op::delete(paths::CONTROLLER, crate::tree::ANY_VERSION));
-        }
-        let node = to_json(&ControllerNode::new(*broker, now.0));
-        ops.push(Op::create_as(paths::CONTROLLER, node, Mode::Ephemeral));
+/// Makes the new leader of the ensemble the controller, under the session that proposes this: the next epoch begins, and
+/// whatever an earlier controller still proposes is refused.
+pub fn take_over(image: &MetadataImage, node: BrokerId, now: Timestamp) -> Vec<Op> {
+    let epoch = (image.controller_epoch + 1).to_string();
+    let mut ops = vec![fence(image), Op::set(paths::CONTROLLER_EPOCH, epoch, image.controller_epoch_version)];
+    if image.controller.is_some() {
+        ops.push(Op::delete(paths::CONTROLLER, crate::tree::ANY_VERSION));
     }
-    let node = to_json(&BrokerNode::new(endpoints, rack.as_deref(), false, now.0));
-    ops.push(Op::create_as(paths::broker(*broker), node, Mode::Ephemeral));
+    let content = to_json(&ControllerNode::new(node, now.0));
+    ops.push(Op::create_as(paths::CONTROLLER, content, Mode::Ephemeral));
     ops
+}
+
+/// Registers a broker under the session that proposes this. Earlier sessions of this broker must have been closed.
+pub fn register(image: &MetadataImage, registration: &Registration, now: Timestamp) -> Vec<Op> {
+    let Registration { broker, endpoints, rack } = registration;
+    let node = to_json(&BrokerNode::new(endpoints, rack.as_deref(), false, now.0));
+    vec![fence(image), Op::create_as(paths::broker(*broker), node, Mode::Ephemeral)]
 }
 
 /// Takes the next block of producer ids for a broker: the operations and the block's first id.

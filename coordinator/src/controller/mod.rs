@@ -24,7 +24,7 @@ use crate::tree::Op;
 pub use adopt::{Adopted, AdoptedPartition, AdoptedTopic, adopt};
 pub use answer::{Dice, Item, Plan, Refusal};
 pub use cluster::{
-    FirstContent, PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register,
+    FirstContent, PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register, take_over,
 };
 pub use configs::{alter_configs, incremental_alter_configs};
 pub use create_topics::create_topics;
@@ -46,7 +46,8 @@ pub struct Ctx<'a> {
 }
 
 /// The first operation of every multi: fails it when another controller has taken over.
-fn fence(image: &MetadataImage) -> Op {
+#[must_use]
+pub fn fence(image: &MetadataImage) -> Op {
     Op::check(paths::CONTROLLER_EPOCH, image.controller_epoch_version)
 }
 

@@ -26,6 +26,11 @@ pub trait ConfigRules: Send + Sync {
 
     /// `default.replication.factor`.
     fn default_replication_factor(&self) -> i16;
+
+    /// The most replicas that a partition may have; `None`: as many as there are brokers.
+    fn max_replicas(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// One line of a topic's effective configs.

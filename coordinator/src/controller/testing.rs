@@ -10,7 +10,7 @@ use milena_storage::ids::{BrokerId, Timestamp};
 
 use super::{
     ConfigRules, Ctx, Dice, EffectiveConfig, FirstContent, Plan, Refusal, Registration, bootstrap,
-    create_topics, register,
+    create_topics, register, take_over,
 };
 use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, SecurityProtocol};
 use crate::tree::{Command, CommandKind, MultiError, Op, Outcome, SessionId, Tree};
@@ -150,7 +150,11 @@ impl Stage {
             protocol: SecurityProtocol::Plaintext,
         };
         let registration = Registration { broker: BrokerId(id), endpoints: vec![endpoint], rack: None };
-        let ops = register(&self.image, &registration, controls, Timestamp(1));
+        if controls {
+            let ops = take_over(&self.image, BrokerId(id), Timestamp(1));
+            self.commit(ops);
+        }
+        let ops = register(&self.image, &registration, Timestamp(1));
         self.commit(ops);
     }
 

@@ -143,10 +143,7 @@ impl Node {
         if let (Some(cluster), Some(links)) = (cluster, core.links.clone()) {
             tend(Box::pin(tending::bound_log(Arc::clone(core))));
             let Cluster { voters, bootstrap, heartbeat, .. } = cluster;
-            let others = voters.iter().any(|voter| voter.id != core.node_id) || !bootstrap.is_empty();
-            if others || !self.is_alone {
-                tend(Box::pin(tending::keep_links(Arc::clone(core), links.clone(), voters, bootstrap)));
-            }
+            tend(Box::pin(tending::keep_links(Arc::clone(core), links.clone(), voters, bootstrap)));
             tend(Box::pin(tending::tell_sessions(Arc::clone(core), links, heartbeat)));
         }
         Ok(())

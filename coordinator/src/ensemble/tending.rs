@@ -96,6 +96,7 @@ pub(super) async fn expire(
 /// Keeps a link to every voter, and asks the leader to be let in until it has been.
 pub(super) async fn keep_links(core: Arc<Core>, links: Links, voters: Vec<Member>, bootstrap: Vec<String>) {
     for turn in 0u32.. {
+        wait_for_others(&core).await;
         if turn.is_multiple_of(PING_EVERY) {
             links.connected().into_iter().for_each(|connection| {
                 spawn(ping(connection));
@@ -121,6 +122,18 @@ pub(super) async fn keep_links(core: Arc<Core>, links: Links, voters: Vec<Member
             }
         }
         sleep(RELINK).await;
+    }
+}
+
+/// Returns once this node is not the only one: until then there is nothing to tend, and no timer runs.
+async fn wait_for_others(core: &Core) {
+    let mut metrics = core.raft.server_metrics();
+    loop {
+        let now = metrics.borrow_watched().clone();
+        let mut nodes = now.membership_config.membership().nodes().map(|(id, _)| *id);
+        if (nodes.next(), nodes.next()) != (Some(core.node_id), None) || metrics.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -171,6 +184,13 @@ pub(super) async fn tell_sessions(core: Arc<Core>, links: Links, interval: Durat
                     connection.doubt();
                 }
             }
+        }
+        if now.leads {
+            // Nobody has to be told.
+            if leadership.changed().await.is_err() {
+                return;
+            }
+            continue;
         }
         tokio::select! {
             biased;

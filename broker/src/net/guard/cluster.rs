@@ -151,3 +151,20 @@ pub(super) const PUSH_TELEMETRY: Shape = Shape::new(
 
 /// ListConfigResources.
 pub(super) const LIST_CONFIG_RESOURCES: Shape = Shape::new(74, 0, &[list("resource_types", &INT8).from(1)]);
+
+/// AddRaftVoter.
+pub(super) const ADD_RAFT_VOTER: Shape = Shape::new(
+    80,
+    0,
+    &[
+        string("cluster_id").null(),
+        int32("timeout_ms"),
+        int32("voter_id"),
+        uuid("voter_directory_id"),
+        array("listeners", &[string("name"), string("host"), int16("port")]),
+    ],
+);
+
+/// RemoveRaftVoter.
+pub(super) const REMOVE_RAFT_VOTER: Shape =
+    Shape::new(81, 0, &[string("cluster_id").null(), int32("voter_id"), uuid("voter_directory_id")]);

@@ -69,6 +69,8 @@ static SHAPES: &[&Shape] = &[
     &cluster::PUSH_TELEMETRY,
     &cluster::LIST_CONFIG_RESOURCES,
     &topics::DESCRIBE_TOPIC_PARTITIONS,
+    &cluster::ADD_RAFT_VOTER,
+    &cluster::REMOVE_RAFT_VOTER,
 ];
 
 /// A request header. Version 0 is gone with ControlledShutdown; 1 and 2 differ in the tags only.

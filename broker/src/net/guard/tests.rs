@@ -86,6 +86,8 @@ fn codecs() -> Vec<Codec> {
         PushTelemetryRequest,
         ListConfigResourcesRequest,
         DescribeTopicPartitionsRequest,
+        AddRaftVoterRequest,
+        RemoveRaftVoterRequest,
     ]
 }
 

@@ -137,11 +137,38 @@ fn what_is_not_there_yet_is_refused_and_never_pretended() {
     };
     assert_eq!(keys("listeners=SASL_SSL://:9092"), ["listeners"]);
     assert_eq!(keys("authorizer.class.name=x.Y"), ["authorizer.class.name"]);
-    assert_eq!(keys("process.roles=controller"), ["process.roles"]);
-    assert_eq!(keys("controller.quorum.voters=1@a:1,2@b:1,3@c:1"), ["controller.quorum.voters"]);
-    assert_eq!(keys("controller.quorum.voters=2@a:1"), ["controller.quorum.voters"]);
     assert_eq!(keys("config.providers=env"), ["config.providers"]);
     assert_eq!(keys("node.id=1\nbroker.id=2"), ["broker.id"]);
+}
+
+#[test]
+fn roles_voters_and_listeners_have_to_fit_and_other_machines_need_a_secret() {
+    let keys = |text: &str| {
+        refused("server.properties", text).into_iter().map(|problem| problem.key).collect::<Vec<_>>()
+    };
+    let controller =
+        "controller.listener.names=C\nlistener.security.protocol.map=C:PLAINTEXT,PLAINTEXT:PLAINTEXT\n";
+    let combined = format!("{controller}listeners=PLAINTEXT://:1,C://:2\n");
+    let voters = "controller.quorum.voters=1@a:1,2@b:1,3@c:1\n";
+    assert_eq!(keys(&format!("{combined}{voters}")), ["milena.cluster.secret"]);
+    let local = "controller.quorum.voters=1@localhost:1,2@127.0.0.1:3,3@[::1]:1\n";
+    assert_eq!(load("server.properties", &format!("{combined}{local}")).notes, []);
+    assert_eq!(load("server.properties", &format!("{combined}{voters}milena.cluster.secret=x")).notes, []);
+    assert_eq!(keys(&format!("{combined}controller.quorum.voters=2@a:1")), ["controller.quorum.voters"]);
+    assert_eq!(keys(&format!("{combined}controller.quorum.voters=1@a")), ["controller.quorum.voters"]);
+    assert_eq!(keys(local), ["listeners"], "nobody could reach this voter");
+    assert_eq!(keys("process.roles=controller"), ["listeners"]);
+    assert_eq!(keys(&format!("process.roles=controller\n{combined}")), ["listeners"]);
+    let alone = format!("process.roles=controller\n{controller}listeners=C://:2");
+    assert_eq!(load("server.properties", &alone).notes, []);
+    assert_eq!(keys("process.roles=broker"), ["process.roles"]);
+    assert_eq!(keys(&format!("process.roles=broker\nnode.id=3\n{local}")), ["controller.quorum.voters"]);
+    let broker = "process.roles=broker\nnode.id=4\ncontroller.listener.names=C\n";
+    assert_eq!(load("server.properties", &format!("{broker}{local}")).notes, []);
+    assert_eq!(
+        keys(&format!("process.roles=broker\nnode.id=4\n{combined}{local}")),
+        ["controller.listener.names"]
+    );
 }
 
 #[test]

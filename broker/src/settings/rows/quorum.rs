@@ -6,26 +6,26 @@ use super::super::row::{Check, Kind, Row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    Row::int("broker.heartbeat.interval.ms", "2000").accepted()
-        .doc("How often a broker reports to the controller."),
+    Row::int("broker.heartbeat.interval.ms", "2000")
+        .doc("How often a broker tells the leader of the quorum that it lives."),
     Row::int("broker.id", "-1").own("1").high()
         .doc("An older name of node.id; both must be equal if both are set."),
-    Row::int("broker.session.timeout.ms", "9000").accepted()
+    Row::int("broker.session.timeout.ms", "9000")
         .doc("How long a broker that reports nothing counts as alive."),
     Row::unset("cluster.id", Kind::String).hidden()
         .doc("The id of the cluster while its data directory is new, where Kafka wants kafka-storage to be run first; a random one is made if this is unset."),
     Row::unset("controller.listener.names", Kind::List).distinct(false).high().kip(500)
-        .doc("Names of the listeners that controllers use. They are accepted and not served: the controller runs inside the process."),
+        .doc("Names of the listeners that controllers use: links between nodes and requests of tools arrive there."),
     Row::long("controller.performance.always.log.threshold.ms", "2000").at_least(0.0).hidden().accepted()
         .doc("A controller event slower than this is always logged."),
     Row::long("controller.performance.sample.period.ms", "60000").at_least(100.0).hidden().accepted()
         .doc("How often the controller reports its slow events."),
     Row::int("controller.quorum.append.linger.ms", "25").at_least(0.0).accepted()
         .doc("How long the quorum's leader gathers changes before it writes them."),
-    Row::boolean("controller.quorum.auto.join.enable", "false").low().accepted().kip(853)
+    Row::boolean("controller.quorum.auto.join.enable", "false").low().kip(853)
         .doc("Whether a controller adds itself to the quorum's voters."),
-    Row::list("controller.quorum.bootstrap.servers", "").check(Check::NonEmptyList).high().accepted().kip(853)
-        .doc("Where to find the quorum at first. One address at most: a quorum of several nodes is not supported yet."),
+    Row::list("controller.quorum.bootstrap.servers", "").check(Check::NonEmptyList).high().kip(853)
+        .doc("Where to find the quorum at first. Without controller.quorum.voters, the controller that is named first founds the cluster, and the others are let in."),
     Row::int("controller.quorum.election.backoff.max.ms", "1000").at_least(0.0).high().accepted()
         .doc("The longest random pause before a new election."),
     Row::int("controller.quorum.election.timeout.ms", "1000").at_least(0.0).high().accepted()
@@ -40,11 +40,11 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How long a voter waits for an answer."),
     Row::int("controller.quorum.retry.backoff.ms", "20").at_least(0.0).low().accepted()
         .doc("The pause before a voter repeats a failed request."),
-    Row::list("controller.quorum.voters", "").check(Check::NonEmptyList).high().accepted().kip(500)
-        .doc("The voters of the quorum as id@host:port. This node alone at present."),
+    Row::list("controller.quorum.voters", "").check(Check::NonEmptyList).high().kip(500)
+        .doc("The first voters of the quorum as id@host:port, the same on every node. What the quorum decides later counts more."),
     Row::int("controller.socket.timeout.ms", "30000").accepted()
         .doc("Socket timeout between broker and controller."),
-    Row::int("initial.broker.registration.timeout.ms", "60000").accepted()
+    Row::int("initial.broker.registration.timeout.ms", "60000")
         .doc("How long a starting broker waits to be registered."),
     Row::long("internal.metadata.delete.delay.millis", "60000").low().hidden().accepted()
         .doc("How long replaced files of the metadata log are kept."),
@@ -68,8 +68,10 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Bytes of metadata log and snapshots that are kept."),
     Row::long("metadata.max.retention.ms", "604800000").high().accepted()
         .doc("How long metadata log and snapshots are kept."),
+    Row::unset("milena.cluster.secret", Kind::Password).hidden()
+        .doc("What the nodes of a cluster share and prove to each other that they know, before they are linked. Without it only nodes of one machine link."),
     Row::unset("node.id", Kind::Int).own("1").at_least(0.0).high().kip(500)
         .doc("The number of this node, unique in its cluster."),
     Row::unset("process.roles", Kind::List).own("broker,controller").check(Check::Items { values: &["broker", "controller"], may_be_empty: false }).high().kip(500)
-        .doc("What this node does: broker and controller together, at present."),
+        .doc("What this node does: it serves clients (broker), it votes and may lead the quorum (controller), or both."),
 ];

@@ -5,6 +5,7 @@
 mod groups;
 mod network;
 mod node;
+mod quorum;
 mod storage;
 mod topics;
 mod zookeeper;
@@ -15,6 +16,8 @@ pub use groups::{
 };
 pub use network::{ConnectionSettings, ListenerLimits, NetworkSettings};
 pub use node::{NodeSettings, ReplicationSettings, TransactionSettings};
+pub(super) use quorum::voter;
+pub use quorum::{Beginning, QuorumSettings};
 pub use storage::{CleanerSettings, StorageSettings};
 pub use topics::{FetchSettings, TopicDefaults, TopicSettings};
 pub use zookeeper::ZooKeeperSettings;
@@ -62,6 +65,7 @@ mod tests {
         include_str!("groups.rs"),
         include_str!("network.rs"),
         include_str!("node.rs"),
+        include_str!("quorum.rs"),
         include_str!("storage.rs"),
         include_str!("topics.rs"),
         include_str!("zookeeper.rs"),

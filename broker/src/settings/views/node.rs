@@ -64,8 +64,9 @@ impl Settings {
             cluster_id: self.text("cluster.id").filter(|id| !id.is_empty()),
             is_broker: has("broker"),
             is_controller: has("controller"),
-            session_timeout: self.millis("broker.session.timeout.ms"),
-            heartbeat_interval: self.millis("broker.heartbeat.interval.ms"),
+            // Kafka takes zero and less, with which no broker lives.
+            session_timeout: self.millis("broker.session.timeout.ms").max(Duration::from_millis(1)),
+            heartbeat_interval: self.millis("broker.heartbeat.interval.ms").max(Duration::from_millis(1)),
         }
     }
 

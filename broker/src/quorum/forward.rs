@@ -1,0 +1,224 @@
+//! Requests for the controller on their way to it: a broker that does not lead passes them on over its link.
+//!
+//! What travels is the request itself, so that the leader plans on its own image. It is Kafka's message at the newest
+//! version that this build knows, with the broker that took it; whether the caller may ask was decided there. Must never
+//! send a request twice that may have been looked at.
+
+use std::pin::Pin;
+use std::sync::Weak;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, AlterUserScramCredentialsRequest,
+    AlterUserScramCredentialsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    ElectLeadersRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, Request};
+use milena_coordinator::controller::Refusal;
+use milena_coordinator::ensemble::{Answerer, AskError};
+use milena_storage::ids::BrokerId;
+
+use super::register::Registering;
+use super::{Quorum, Shared};
+use crate::net::guard;
+
+/// How long a request is kept while there is no leader: several elections.
+pub(super) const PATIENCE_MS: i64 = 10_000;
+/// Pause before it is asked again.
+pub(super) const RETRY_MS: i64 = 20;
+
+/// Keys of what is not Kafka's.
+pub(super) mod own {
+    pub(crate) const REGISTER: i16 = -1;
+    pub(crate) const PRODUCER_IDS: i16 = -2;
+    pub(crate) const QUORUM: i16 = -3;
+    pub(crate) const MEMBERS: i16 = -4;
+}
+
+const DONE: u8 = 0;
+const REFUSED: u8 = 1;
+
+impl Quorum {
+    /// Whether requests for the controller are decided here.
+    #[must_use]
+    pub fn controls(&self) -> bool {
+        self.shared.ensemble.leadership().leads
+    }
+
+    /// Has the leader answer one of Kafka's requests; returns when this broker has published what was decided.
+    pub(super) async fn forward<R: Request>(&self, request: &R) -> Result<R::Response, Refusal> {
+        let version = R::VERSIONS.max;
+        let mut body = BytesMut::new();
+        request.encode(&mut body, version).map_err(|error| broken(&error))?;
+        let mut answer = self.ask_controller(R::KEY, version, &body).await?;
+        R::Response::decode(&mut answer, version).map_err(|error| broken(&error))
+    }
+
+    /// Has the leader answer; returns when this broker has published what was decided.
+    pub(super) async fn ask_controller(&self, key: i16, version: i16, body: &[u8]) -> Result<Bytes, Refusal> {
+        let mut question = Vec::with_capacity(body.len() + 8);
+        question.put_i16(key);
+        question.put_i16(version);
+        question.put_i32(self.shared.node.0);
+        question.put_slice(body);
+        let question = Bytes::from(question);
+        let clock = &self.shared.clock;
+        let deadline = clock.steady_ms() + PATIENCE_MS;
+        loop {
+            let answer = match self.shared.ensemble.ask_leader(question.clone()).await {
+                Ok(answer) => read_answer(answer),
+                Err(AskError::NoLeader(_)) if !self.controls() => {
+                    Err(Refusal::bare(ResponseError::NotController))
+                }
+                // Clients ask again, and find out what became of it.
+                Err(AskError::Unknown | AskError::NoLeader(_)) => {
+                    return Err(Refusal::bare(ResponseError::NotController));
+                }
+            };
+            match answer {
+                Ok(answer) => {
+                    if self.shared.ensemble.barrier().await.is_ok() {
+                        self.wait_until_published().await;
+                    }
+                    return Ok(answer);
+                }
+                Err(refusal)
+                    if refusal.code == ResponseError::NotController && clock.steady_ms() < deadline =>
+                {
+                    clock.sleep_until(clock.steady_ms() + RETRY_MS).await;
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    /// Decides what another broker passed on.
+    async fn answer(&self, from: i32, mut question: Bytes) -> Result<Bytes, Refusal> {
+        let malformed = || Refusal::bare(ResponseError::InvalidRequest);
+        let key = question.try_get_i16().map_err(|_| malformed())?;
+        let version = question.try_get_i16().map_err(|_| malformed())?;
+        let node = BrokerId(question.try_get_i32().map_err(|_| malformed())?);
+        if !self.controls() {
+            return Err(Refusal::bare(ResponseError::NotController));
+        }
+        if node.0 != from {
+            return Err(malformed());
+        }
+        let on_behalf = self.on_behalf_of(node);
+        match key {
+            own::REGISTER => {
+                let registering = Registering::decode(node, &mut question).ok_or_else(malformed)?;
+                on_behalf.register_here(registering).await.map(|()| Bytes::new())
+            }
+            own::PRODUCER_IDS => {
+                let first = on_behalf.allocate_producer_ids().await?;
+                Ok(Bytes::copy_from_slice(&first.0.to_be_bytes()))
+            }
+            own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
+            own::MEMBERS => {
+                let change = super::members::VoterChange::decode(&mut question).ok_or_else(malformed)?;
+                self.change_voters(change).await.map(|()| Bytes::new())
+            }
+            key => on_behalf.answer_kafkas(key, version, question).await,
+        }
+    }
+
+    async fn answer_kafkas(&self, key: i16, version: i16, body: Bytes) -> Result<Bytes, Refusal> {
+        match key {
+            CreateTopicsRequest::KEY => {
+                let topics = self.create_topics(read(version, body)?).await?;
+                write(version, &CreateTopicsResponse::default().with_topics(topics))
+            }
+            DeleteTopicsRequest::KEY => {
+                let responses = self.delete_topics(read(version, body)?).await?;
+                write(version, &DeleteTopicsResponse::default().with_responses(responses))
+            }
+            CreatePartitionsRequest::KEY => {
+                let results = self.create_partitions(read(version, body)?).await?;
+                write(version, &CreatePartitionsResponse::default().with_results(results))
+            }
+            AlterConfigsRequest::KEY => {
+                let responses = self.alter_configs(read(version, body)?).await?;
+                write(version, &AlterConfigsResponse::default().with_responses(responses))
+            }
+            IncrementalAlterConfigsRequest::KEY => {
+                let responses = self.incremental_alter_configs(read(version, body)?).await?;
+                write(version, &IncrementalAlterConfigsResponse::default().with_responses(responses))
+            }
+            AlterUserScramCredentialsRequest::KEY => {
+                let results = self.alter_user_scram_credentials(read(version, body)?).await?;
+                write(version, &AlterUserScramCredentialsResponse::default().with_results(results))
+            }
+            ElectLeadersRequest::KEY => {
+                let response = self.elect_leaders(read(version, body)?).await?;
+                write(version, &response)
+            }
+            _ => Err(Refusal::bare(ResponseError::InvalidRequest)),
+        }
+    }
+}
+
+/// Reads a request behind the same guard as one from a client.
+fn read<R: Request>(version: i16, mut body: Bytes) -> Result<R, Refusal> {
+    let malformed = || Refusal::bare(ResponseError::InvalidRequest);
+    if version != R::VERSIONS.max {
+        return Err(Refusal::bare(ResponseError::UnsupportedVersion));
+    }
+    guard::body(guard::shape(R::KEY), version, &body).map_err(|_| malformed())?;
+    R::decode(&mut body, version).map_err(|_| malformed())
+}
+
+fn write<T: Encodable>(version: i16, response: &T) -> Result<Bytes, Refusal> {
+    let mut out = BytesMut::new();
+    response.encode(&mut out, version).map_err(|error| broken(&error))?;
+    Ok(out.freeze())
+}
+
+fn broken(error: &dyn std::fmt::Display) -> Refusal {
+    tracing::error!(%error, "a request for the controller cannot be passed on");
+    Refusal::bare(ResponseError::UnknownServerError)
+}
+
+fn read_answer(mut answer: Bytes) -> Result<Bytes, Refusal> {
+    let broken = || Refusal::bare(ResponseError::UnknownServerError);
+    match answer.try_get_u8() {
+        Ok(DONE) => Ok(answer),
+        Ok(REFUSED) => {
+            let code = answer.try_get_i16().map_err(|_| broken())?;
+            let code = ResponseError::try_from_code(code).ok_or_else(broken)?;
+            let message = String::from_utf8_lossy(&answer).into_owned();
+            Err(Refusal::new(code, message))
+        }
+        _ => Err(broken()),
+    }
+}
+
+/// The leader's end. Holds the service weakly: the service holds the ensemble, which holds this.
+pub(super) struct Desk(pub(super) Weak<Shared>);
+
+impl Answerer for Desk {
+    fn answer(&self, from: i32, question: Bytes) -> Pin<Box<dyn Future<Output = Bytes> + Send>> {
+        let shared = self.0.upgrade();
+        Box::pin(async move {
+            let answer = match shared {
+                Some(shared) => Quorum::of(shared).answer(from, question).await,
+                None => Err(Refusal::bare(ResponseError::NotController)),
+            };
+            let mut out = Vec::new();
+            match answer {
+                Ok(answer) => {
+                    out.put_u8(DONE);
+                    out.put_slice(&answer);
+                }
+                Err(refusal) => {
+                    out.put_u8(REFUSED);
+                    out.put_i16(refusal.code.code());
+                    out.put_slice(refusal.message.as_bytes());
+                }
+            }
+            out.into()
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! The controller's turns: while this node leads the ensemble it is the controller, and decides one request after the other.
+//!
+//! Must never decide before it has taken over: only then the image holds all that earlier controllers committed, and their
+//! later proposals are refused.
+
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use milena_coordinator::controller::{self, ConfigRules, Ctx, Dice, FirstContent, Refusal};
+use milena_coordinator::ensemble::{Ensemble, Leadership, ProposeError};
+use milena_coordinator::image::paths;
+use milena_coordinator::tree::{Op, SessionId, Zxid};
+use milena_storage::ids::BrokerId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::publish;
+use super::refusal;
+use super::session::NodeSession;
+use crate::clock::Clock;
+
+/// Operations that go into one proposal: many small items share one entry of the log, and so one sync.
+const MAX_OPS_TOGETHER: usize = 2000;
+/// Pause before a take-over that came to nothing is tried again, in milliseconds.
+const RETRY_MS: i64 = 20;
+
+/// Takes its turn.
+pub(super) enum Job {
+    Decide {
+        /// The broker that took the request.
+        node: BrokerId,
+        /// Decides on the newest image. Dropped without a call on a node that is not the controller.
+        decide: Box<dyn FnOnce(&mut Ctx<'_>) -> Decided + Send>,
+    },
+    /// Another node becomes the controller, between two turns, so that none is cut in two.
+    HandOver(oneshot::Sender<()>),
+}
+
+/// Takes what became of each item, and the zxid to wait for. Dropped without a call if another controller has taken over and
+/// nothing was changed.
+pub(super) type Finish = Box<dyn FnOnce(Vec<Result<(), Refusal>>, Zxid) + Send>;
+
+/// A decision whose operations are still to be committed.
+pub(super) struct Decided {
+    /// One multi per item.
+    pub(super) items: Vec<Vec<Op>>,
+    /// On whose behalf: a registration's node belongs to the broker's session.
+    pub(super) session: SessionId,
+    pub(super) finish: Finish,
+}
+
+/// What the queue's task works with.
+pub(super) struct Turns {
+    pub(super) node: BrokerId,
+    pub(super) clock: Arc<Clock>,
+    pub(super) ensemble: Ensemble,
+    pub(super) slot: Arc<publish::Slot>,
+    pub(super) rules: Arc<dyn ConfigRules>,
+    pub(super) session: Arc<NodeSession>,
+    pub(super) seed: u64,
+}
+
+impl Turns {
+    /// Runs until every handle of the service is gone; `begin` says what a new cluster holds.
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>, begin: oneshot::Receiver<FirstContent>) {
+        let Ok(first) = begin.await else { return };
+        let mut seeds = Dice::new(self.seed);
+        let mut leadership = self.ensemble.watch_leadership();
+        let mut controls: Option<u64> = None;
+        loop {
+            let Leadership { term, leads, .. } = *leadership.borrow_and_update();
+            if !leads {
+                controls = None;
+            } else if controls != Some(term) {
+                match self.take_over(&first).await {
+                    Ok(()) => controls = Some(term),
+                    Err(error) => {
+                        tracing::debug!(%error, "not the controller yet");
+                        self.clock.sleep_until(self.clock.steady_ms() + RETRY_MS).await;
+                        continue;
+                    }
+                }
+            }
+            tokio::select! {
+                biased;
+                changed = leadership.changed() => if changed.is_err() { return },
+                job = queue.recv() => match job {
+                    None => return,
+                    Some(Job::HandOver(done)) => {
+                        self.ensemble.hand_over().await;
+                        let _ = done.send(());
+                    }
+                    Some(Job::Decide { node, decide }) if controls.is_some() => {
+                        self.turn(node, decide, seeds.roll()).await;
+                    }
+                    Some(Job::Decide { .. }) => {}
+                },
+            }
+        }
+    }
+
+    async fn turn(&self, node: BrokerId, decide: Box<dyn FnOnce(&mut Ctx<'_>) -> Decided + Send>, seed: u64) {
+        let image = self.slot.newest();
+        let (rules, dice) = (self.rules.as_ref(), Dice::new(seed));
+        let mut ctx = Ctx { image: &image, rules, node, now: self.clock.now(), dice };
+        let Decided { items, session, finish } = decide(&mut ctx);
+        let outcomes = commit(&self.ensemble, session, items).await;
+        // Another has taken over, and is to be asked instead; what was done before that has to be told.
+        if !outcomes.is_empty() && outcomes.iter().all(|outcome| matches!(outcome, Outcome::Fenced)) {
+            return;
+        }
+        let outcomes = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Done | Outcome::Nothing => Ok(()),
+            Outcome::Fenced => Err(Refusal::bare(ResponseError::NotController)),
+            Outcome::Failed(refusal) => Err(refusal),
+        });
+        finish(outcomes.collect(), self.slot.newest().zxid);
+    }
+
+    /// Makes the cluster if it is not there, and begins the next controller's epoch.
+    async fn take_over(&self, first: &FirstContent) -> Result<(), ProposeError> {
+        // What earlier leaders committed has to be in the image that is decided on.
+        self.ensemble.barrier().await?;
+        let ops = self
+            .ensemble
+            .with_tree(|tree| controller::bootstrap(|path| tree.stat(path).is_some(), first.clone()));
+        if !ops.is_empty() {
+            self.ensemble.propose(ops).await?;
+        }
+        let session = self.session.open(&self.ensemble).await?;
+        let image = self.slot.newest();
+        let ops = controller::take_over(&image, self.node, self.clock.now());
+        self.ensemble.propose_as(session, ops).await?;
+        tracing::info!(epoch = image.controller_epoch + 1, "this node is the controller");
+        Ok(())
+    }
+}
+
+/// What became of an item.
+#[derive(Clone)]
+enum Outcome {
+    Done,
+    /// There was nothing to do.
+    Nothing,
+    /// Another controller has taken over: surely nothing was changed.
+    Fenced,
+    Failed(Refusal),
+}
+
+impl Outcome {
+    fn of<T>(proposed: Result<T, ProposeError>) -> Self {
+        match proposed {
+            Ok(_) => Self::Done,
+            Err(ProposeError::Multi(failed)) if failed.path == paths::CONTROLLER_EPOCH => Self::Fenced,
+            Err(error) => Self::Failed(refusal(&error)),
+        }
+    }
+}
+
+/// Commits items in as few proposals as is sensible. If the tree refuses several together, each is tried alone, so
+/// that one does not take the others with it.
+async fn commit(ensemble: &Ensemble, session: SessionId, items: Vec<Vec<Op>>) -> Vec<Outcome> {
+    let mut outcomes = vec![Outcome::Nothing; items.len()];
+    let mut batch: Vec<(usize, Vec<Op>)> = Vec::new();
+    let mut size = 0;
+    for (index, ops) in items.into_iter().enumerate().filter(|(_, ops)| !ops.is_empty()) {
+        if size + ops.len() > MAX_OPS_TOGETHER && !batch.is_empty() {
+            commit_batch(ensemble, session, std::mem::take(&mut batch), &mut outcomes).await;
+            size = 0;
+        }
+        size += ops.len();
+        batch.push((index, ops));
+    }
+    if !batch.is_empty() {
+        commit_batch(ensemble, session, batch, &mut outcomes).await;
+    }
+    outcomes
+}
+
+async fn commit_batch(
+    ensemble: &Ensemble,
+    session: SessionId,
+    mut batch: Vec<(usize, Vec<Op>)>,
+    outcomes: &mut [Outcome],
+) {
+    if batch.len() > 1 {
+        let together = batch.iter().flat_map(|(_, ops)| ops.iter().cloned()).collect();
+        match ensemble.propose_as(session, together).await {
+            // Only what surely changed nothing may be tried in parts.
+            Err(ProposeError::Multi(failed)) if failed.path != paths::CONTROLLER_EPOCH => {}
+            Err(ProposeError::TooLarge { .. }) => {}
+            proposed => {
+                let outcome = Outcome::of(proposed);
+                batch.iter().for_each(|(index, _)| outcomes[*index] = outcome.clone());
+                return;
+            }
+        }
+    }
+    for (index, ops) in batch.drain(..) {
+        outcomes[index] = Outcome::of(ensemble.propose_as(session, ops).await);
+    }
+}
