@@ -35,7 +35,9 @@ function plugIn() {
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const passed = (check) => say({ check, ok: true });
-const topics = (name) => ['shared', 'kept', ...Object.keys(CODECS)].map((rest) => `${name}-${rest}`);
+const TRANSACTIONAL = ['in', 'out'];
+const named = (name, rests) => rests.map((rest) => `${name}-${rest}`);
+const topics = (name) => named(name, ['shared', 'kept', ...Object.keys(CODECS)]);
 
 function expectEqual(got, wanted, what) {
   if (!isDeepStrictEqual(got, wanted)) {
@@ -78,13 +80,13 @@ function consumer(kafka, groupId) {
 }
 
 // kafkajs reads only as a member of a group.
-async function readAll(kafka, groupId, topic, count, settings = { autoCommit: false }) {
+async function readAll(kafka, groupId, topic, count) {
   const reader = consumer(kafka, groupId);
   const got = [];
   await reader.connect();
   await reader.subscribe({ topic, fromBeginning: true });
   await reader.run({
-    ...settings,
+    autoCommit: false,
     eachMessage: async ({ message: { key, value, headers } }) => {
       got.push({ key, value, headers, partition: 0 });
     },
@@ -230,13 +232,148 @@ async function phase2(kafka, name) {
   }
   passed('kept records');
 
+  await afterRestart(kafka, name);
+
   await admin.deleteGroups([keeper]);
   expectEqual(await isListed(admin, keeper), false, 'the deleted group is listed');
   passed('delete group');
-  await admin.deleteTopics({ topics: topics(name) });
+  await admin.deleteTopics({ topics: [...topics(name), ...named(name, TRANSACTIONAL)] });
   await until('the topics are gone', async () => !(await admin.listTopics()).some((one) => one.startsWith(`${name}-`)));
   passed('delete topics');
   await admin.disconnect();
+}
+
+const words = (word, first, end) => Array.from({ length: end - first }, (_, at) => `${word} ${first + at}`);
+
+async function transactional(kafka, transactionalId, settings = {}) {
+  const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1, transactionalId, ...settings });
+  await producer.connect();
+  return producer;
+}
+
+// Begins a transaction with these values, which have reached the broker at the end.
+async function begin(producer, topic, values) {
+  const transaction = await producer.transaction();
+  await transaction.send({ topic, messages: values.map((value) => ({ value, partition: 0 })), acks: -1 });
+  return transaction;
+}
+
+async function end(kafka, topic, word) {
+  await produce(kafka, topic, [{ value: `${word} end`, partition: 0 }]);
+}
+
+// The values of a check, up to its last record, for a reader of this isolation.
+async function seen(kafka, name, word, readUncommitted) {
+  const topic = `${name}-out`;
+  const reader = kafka.consumer({ groupId: `${name}-${word}-${readUncommitted}`, readUncommitted, maxWaitTimeInMs: 500 });
+  const got = [];
+  await reader.connect();
+  await reader.subscribe({ topic, fromBeginning: true });
+  await reader.run({
+    autoCommit: false,
+    eachMessage: async ({ message }) => {
+      got.push(message.value.toString());
+    },
+  });
+  await until(`the end of ${word}`, () => got.includes(`${word} end`));
+  await reader.disconnect();
+  return got.slice(0, got.indexOf(`${word} end`)).filter((value) => value.startsWith(`${word} `));
+}
+
+// The type of the error that a call must fail with.
+async function refused(what, call) {
+  try {
+    await call();
+  } catch (error) {
+    return error.type;
+  }
+  throw new Error(`${what} is not refused`);
+}
+
+async function transactions(kafka, name) {
+  const admin = kafka.admin();
+  await admin.connect();
+  const [source, out] = named(name, TRANSACTIONAL);
+  const created = [source, out].map((topic) => ({ topic, numPartitions: 1, replicationFactor: 1 }));
+  await admin.createTopics({ topics: created, waitForLeaders: true });
+  const producer = await transactional(kafka, `${name}-writer`);
+  await (await begin(producer, out, words('plain', 0, 10))).commit();
+  await (await begin(producer, out, words('plain', 10, 20))).abort();
+  await (await begin(producer, out, words('plain', 20, 30))).commit();
+  await end(kafka, out, 'plain');
+  const committed = [...words('plain', 0, 10), ...words('plain', 20, 30)];
+  expectEqual(await seen(kafka, name, 'plain', false), committed, 'what is committed');
+  expectEqual(await seen(kafka, name, 'plain', true), words('plain', 0, 30), 'what is written');
+  passed('commit and abort');
+
+  await produce(kafka, source, words('copy', 0, 10).map((value) => ({ value, partition: 0 })));
+  await copy(kafka, name, admin, producer, 'abort', '-1');
+  await copy(kafka, name, admin, producer, 'commit', '10');
+  await end(kafka, out, 'copy');
+  expectEqual(await seen(kafka, name, 'copy', false), words('copy', 0, 10), 'the copies');
+  passed('offsets in transactions');
+
+  const zombie = await transactional(kafka, `${name}-fenced`);
+  const fenced = await begin(zombie, out, ['fenced 0']);
+  const heir = await transactional(kafka, `${name}-fenced`);
+  const inherited = await begin(heir, out, ['fenced 1']);
+  expectEqual(await refused("the zombie's commit", fenced.commit), 'INVALID_PRODUCER_EPOCH', "the zombie's error");
+  await inherited.commit();
+  await end(kafka, out, 'fenced');
+  expectEqual(await seen(kafka, name, 'fenced', false), ['fenced 1'], 'what the heir committed');
+  passed('zombie fenced');
+
+  const late = await transactional(kafka, `${name}-late`, { transactionTimeout: 2000 });
+  const open = await begin(late, out, ['late 0']);
+  await end(kafka, out, 'late');
+  expectEqual(await seen(kafka, name, 'late', false), [], 'what is committed in time');
+  expectEqual(await refused('the late commit', open.commit), 'INVALID_PRODUCER_EPOCH', 'the error of the late commit');
+  passed('time-out');
+
+  const lasting = await transactional(kafka, `${name}-lasting`);
+  await (await begin(lasting, out, words('lasting', 0, 5))).commit();
+  await begin(lasting, out, words('lasting', 5, 10));
+  await admin.disconnect();
+}
+
+// Copies ten records in a transaction, after whose end the group's committed offset is the wanted one.
+async function copy(kafka, name, admin, producer, close, wanted) {
+  const [source, out] = named(name, TRANSACTIONAL);
+  const groupId = `${name}-copiers`;
+  const reader = consumer(kafka, groupId);
+  const got = [];
+  let next;
+  await reader.connect();
+  await reader.subscribe({ topic: source, fromBeginning: true });
+  await reader.run({
+    autoCommit: false,
+    eachMessage: async ({ message: { value, offset } }) => {
+      got.push(value.toString());
+      next = String(BigInt(offset) + 1n);
+    },
+  });
+  await until('ten records to copy', () => got.length >= 10);
+  const transaction = await begin(producer, out, got);
+  const offsets = [{ topic: source, partitions: [{ partition: 0, offset: next }] }];
+  await transaction.sendOffsets({ consumerGroupId: groupId, topics: offsets });
+  await transaction[close]();
+  // kafkajs asks for offsets without saying that it would wait for transactions that are being ended.
+  await until(`the offset ${wanted} after ${close}`, async () => {
+    const [found] = await admin.fetchOffsets({ groupId, topics: [source] });
+    return found.partitions[0].offset === wanted;
+  });
+  await reader.disconnect();
+}
+
+async function afterRestart(kafka, name) {
+  const out = `${name}-out`;
+  const lasting = await transactional(kafka, `${name}-lasting`);
+  await (await begin(lasting, out, words('lasting', 10, 15))).commit();
+  await end(kafka, out, 'lasting');
+  const committed = [...words('lasting', 0, 5), ...words('lasting', 10, 15)];
+  expectEqual(await seen(kafka, name, 'lasting', false), committed, 'what is committed');
+  expectEqual(await seen(kafka, name, 'lasting', true), words('lasting', 0, 15), 'what is written');
+  passed('survives a restart');
 }
 
 async function main() {
@@ -244,7 +381,7 @@ async function main() {
   plugIn();
   const kafka = new Kafka({ clientId: name, brokers: [bootstrap], logLevel: logLevel.ERROR });
   try {
-    await (phase === 'phase1' ? phase1 : phase2)(kafka, name, bootstrap);
+    await { phase1, transactions, phase2 }[phase](kafka, name, bootstrap);
     say({ client: 'kafkajs', version, phase });
     process.exit(0);
   } catch (error) {

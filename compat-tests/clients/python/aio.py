@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 import scenario
@@ -47,7 +48,7 @@ async def produce(bootstrap, topic, records, **settings):
         await asyncio.wait_for(asyncio.gather(*sent), PATIENCE)
 
 
-def consumer(bootstrap, group, *topics):
+def consumer(bootstrap, group, *topics, **settings):
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=bootstrap,
@@ -57,6 +58,7 @@ def consumer(bootstrap, group, *topics):
         session_timeout_ms=10000,
         heartbeat_interval_ms=1000,
         metadata_max_age_ms=2000,
+        **settings,
     )
 
 
@@ -217,13 +219,140 @@ async def phase2(bootstrap, name, admin):
         expect_equal(await read_all(bootstrap, f"{name}-{codec}", 100), scenario.records(codec), f"the records of {codec}")
     passed("kept records")
 
-    await admin.delete_topics([f"{name}-{one}" for one in ["shared", "kept", *scenario.CODECS]])
+    await after_restart(bootstrap, name)
+
+    await admin.delete_topics([f"{name}-{one}" for one in scenario.TOPICS])
 
     async def gone():
         return not any(one.startswith(f"{name}-") for one in await admin.list_topics())
 
     await until("the topics are gone", gone)
     passed("delete topics")
+
+
+async def transactional(bootstrap, transactional_id, **settings):
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=transactional_id, **settings)
+    await producer.start()
+    return producer
+
+
+async def begin(producer, topic, values):
+    """Begins a transaction with these values, which have reached the broker at the end."""
+    await producer.begin_transaction()
+    sent = [await producer.send(topic, value.encode(), partition=0) for value in values]
+    await asyncio.wait_for(asyncio.gather(*sent), PATIENCE)
+
+
+async def seen(bootstrap, topic, word, isolation):
+    """The values of a check, up to its last record, for a reader of this isolation."""
+    got = []
+
+    async def ended():
+        got.extend(record.value.decode() for record in await polled(reader))
+        return f"{word} end" in got
+
+    async with consumer(bootstrap, None, isolation_level=isolation) as reader:
+        reader.assign([TopicPartition(topic, 0)])
+        await reader.seek_to_beginning()
+        await until(f"the end of {word} for {isolation}", ended)
+    return scenario.values_of(word, got)
+
+
+async def end(bootstrap, topic, word):
+    await produce(bootstrap, topic, [(0, None, f"{word} end".encode(), [])])
+
+
+async def fenced(what, call):
+    try:
+        await call
+    except ProducerFenced:
+        return
+    raise Failed(f"{what} is not refused")
+
+
+async def transactions(bootstrap, name, admin):
+    source, out = f"{name}-in", f"{name}-out"
+    await admin.create_topics([NewTopic(source, 1, 1), NewTopic(out, 1, 1)])
+
+    producer = await transactional(bootstrap, f"{name}-writer")
+    await begin(producer, out, scenario.words("plain", 0, 10))
+    await producer.commit_transaction()
+    await begin(producer, out, scenario.words("plain", 10, 20))
+    await producer.abort_transaction()
+    await begin(producer, out, scenario.words("plain", 20, 30))
+    await producer.commit_transaction()
+    await end(bootstrap, out, "plain")
+    committed = scenario.words("plain", 0, 10) + scenario.words("plain", 20, 30)
+    expect_equal(await seen(bootstrap, out, "plain", "read_committed"), committed, "what is committed")
+    written = scenario.words("plain", 0, 30)
+    expect_equal(await seen(bootstrap, out, "plain", "read_uncommitted"), written, "what is written")
+    passed("commit and abort")
+
+    await produce(bootstrap, source, [(0, None, value.encode(), []) for value in scenario.words("copy", 0, 10)])
+    await copy(bootstrap, name, producer, producer.abort_transaction, None)
+    await copy(bootstrap, name, producer, producer.commit_transaction, 10)
+    await end(bootstrap, out, "copy")
+    expect_equal(await seen(bootstrap, out, "copy", "read_committed"), scenario.words("copy", 0, 10), "the copies")
+    await producer.stop()
+    passed("offsets in transactions")
+
+    zombie = await transactional(bootstrap, f"{name}-fenced")
+    await begin(zombie, out, ["fenced 0"])
+    heir = await transactional(bootstrap, f"{name}-fenced")
+    await fenced("the zombie's commit", zombie.commit_transaction())
+    await begin(heir, out, ["fenced 1"])
+    await heir.commit_transaction()
+    await heir.stop()
+    await end(bootstrap, out, "fenced")
+    expect_equal(await seen(bootstrap, out, "fenced", "read_committed"), ["fenced 1"], "what the heir committed")
+    passed("zombie fenced")
+
+    late = await transactional(bootstrap, f"{name}-late", transaction_timeout_ms=2000)
+    await begin(late, out, ["late 0"])
+    await end(bootstrap, out, "late")
+    expect_equal(await seen(bootstrap, out, "late", "read_committed"), [], "what is committed in time")
+    await fenced("the late commit", late.commit_transaction())
+    passed("time-out")
+
+    lasting = await transactional(bootstrap, f"{name}-lasting")
+    await begin(lasting, out, scenario.words("lasting", 0, 5))
+    await lasting.commit_transaction()
+    await begin(lasting, out, scenario.words("lasting", 5, 10))
+
+
+async def copy(bootstrap, name, producer, close, wanted):
+    """Copies ten records in a transaction, after whose end the group's committed offset is the wanted one."""
+    source, copiers = TopicPartition(f"{name}-in", 0), f"{name}-copiers"
+    got = []
+
+    async def ten():
+        got.extend(record.value.decode() for record in await polled(reader))
+        return len(got) >= 10
+
+    # aiokafka asks for offsets without saying that it would wait for transactions that are being ended.
+    async def offset():
+        return await reader.committed(source) == wanted
+
+    async with consumer(bootstrap, copiers, source.topic, isolation_level="read_committed") as reader:
+        await until("ten records to copy", ten)
+        await begin(producer, f"{name}-out", got)
+        await producer.send_offsets_to_transaction({source: await reader.position(source)}, copiers)
+        await close()
+        await until(f"the offset {wanted}", offset)
+
+
+async def after_restart(bootstrap, name):
+    out = f"{name}-out"
+    lasting = await transactional(bootstrap, f"{name}-lasting")
+    await begin(lasting, out, scenario.words("lasting", 10, 15))
+    await lasting.commit_transaction()
+    await lasting.stop()
+    await end(bootstrap, out, "lasting")
+    committed = scenario.words("lasting", 0, 5) + scenario.words("lasting", 10, 15)
+    expect_equal(await seen(bootstrap, out, "lasting", "read_committed"), committed, "what is committed")
+    written = scenario.words("lasting", 0, 15)
+    expect_equal(await seen(bootstrap, out, "lasting", "read_uncommitted"), written, "what is written")
+    passed("survives a restart")
 
 
 def phase(steps):
@@ -238,4 +367,5 @@ def phase(steps):
     return lambda bootstrap, name: asyncio.run(with_admin(bootstrap, name))
 
 
-scenario.run("aiokafka", aiokafka.__version__, {"phase1": phase(phase1), "phase2": phase(phase2)})
+PHASES = {"phase1": phase(phase1), "transactions": phase(transactions), "phase2": phase(phase2)}
+scenario.run("aiokafka", aiokafka.__version__, PHASES)

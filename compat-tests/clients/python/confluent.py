@@ -6,7 +6,14 @@ It must never check anything that README.md beside it does not list.
 import threading
 
 import confluent_kafka
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -204,12 +211,14 @@ def phase2(bootstrap, name):
         expect_equal(read_all(bootstrap, f"{name}-{codec}", 100), scenario.records(codec), f"the records of {codec}")
     passed("kept records")
 
+    after_restart(bootstrap, name)
+
     settled(admin.delete_consumer_groups([keeper]))
     listed = [one.group_id for one in admin.list_consumer_groups().result(PATIENCE).valid]
     expect_equal(keeper in listed, False, "the deleted group is listed")
     passed("delete group")
 
-    settled(admin.delete_topics([f"{name}-{one}" for one in ["shared", "kept", *scenario.CODECS]]))
+    settled(admin.delete_topics([f"{name}-{one}" for one in scenario.TOPICS]))
     until(
         "the topics are gone",
         lambda: not any(one.startswith(f"{name}-") for one in admin.list_topics(timeout=PATIENCE).topics),
@@ -217,5 +226,134 @@ def phase2(bootstrap, name):
     passed("delete topics")
 
 
+def transactional(bootstrap, transactional_id, **settings):
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id, **settings})
+    producer.init_transactions(PATIENCE)
+    return producer
+
+
+def begin(producer, topic, values):
+    """Begins a transaction with these values, which have reached the broker at the end."""
+    errors = []
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, value, partition=0, on_delivery=lambda error, _: error and errors.append(error))
+    expect_equal(producer.flush(PATIENCE), 0, "records not delivered")
+    expect_equal(errors, [], "delivery errors")
+
+
+def seen(bootstrap, topic, word, isolation):
+    """The values of a check, up to its last record, for a reader of this isolation."""
+    reader = consumer(bootstrap, "unused", **{"isolation.level": isolation})
+    reader.assign([TopicPartition(topic, 0, 0)])
+    got = []
+
+    def ended():
+        got.extend(message.value().decode() for message in reader.consume(100, 0.5) if not message.error())
+        return f"{word} end" in got
+
+    until(f"the end of {word} for {isolation}", ended)
+    reader.close()
+    return scenario.values_of(word, got)
+
+
+def end(bootstrap, topic, word):
+    produce(bootstrap, topic, [(0, None, f"{word} end", None)])
+
+
+def refused(what, call):
+    """The error of a call that must fail."""
+    try:
+        call()
+    except KafkaException as error:
+        return error.args[0]
+    raise Failed(f"{what} is not refused")
+
+
+def transactions(bootstrap, name):
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    source, out = f"{name}-in", f"{name}-out"
+    settled(admin.create_topics([NewTopic(source, 1, 1), NewTopic(out, 1, 1)]))
+
+    producer = transactional(bootstrap, f"{name}-writer")
+    begin(producer, out, scenario.words("plain", 0, 10))
+    producer.commit_transaction(PATIENCE)
+    begin(producer, out, scenario.words("plain", 10, 20))
+    producer.abort_transaction(PATIENCE)
+    begin(producer, out, scenario.words("plain", 20, 30))
+    producer.commit_transaction(PATIENCE)
+    end(bootstrap, out, "plain")
+    committed = scenario.words("plain", 0, 10) + scenario.words("plain", 20, 30)
+    expect_equal(seen(bootstrap, out, "plain", "read_committed"), committed, "what is committed")
+    expect_equal(seen(bootstrap, out, "plain", "read_uncommitted"), scenario.words("plain", 0, 30), "what is written")
+    passed("commit and abort")
+
+    produce(bootstrap, source, [(0, None, value, None) for value in scenario.words("copy", 0, 10)])
+    expect_equal(copy(bootstrap, name, producer, producer.abort_transaction), -1001, "the offset after an abort")
+    expect_equal(copy(bootstrap, name, producer, producer.commit_transaction), 10, "the offset after a commit")
+    end(bootstrap, out, "copy")
+    expect_equal(seen(bootstrap, out, "copy", "read_committed"), scenario.words("copy", 0, 10), "the copies")
+    passed("offsets in transactions")
+
+    zombie = transactional(bootstrap, f"{name}-fenced")
+    begin(zombie, out, ["fenced 0"])
+    heir = transactional(bootstrap, f"{name}-fenced")
+    error = refused("the zombie's commit", lambda: zombie.commit_transaction(PATIENCE))
+    expect_equal((error.code(), error.fatal()), (KafkaError._FENCED, True), "the zombie's error")
+    begin(heir, out, ["fenced 1"])
+    heir.commit_transaction(PATIENCE)
+    end(bootstrap, out, "fenced")
+    expect_equal(seen(bootstrap, out, "fenced", "read_committed"), ["fenced 1"], "what the heir committed")
+    passed("zombie fenced")
+
+    late = transactional(bootstrap, f"{name}-late", **{"transaction.timeout.ms": 2000})
+    begin(late, out, ["late 0"])
+    end(bootstrap, out, "late")
+    expect_equal(seen(bootstrap, out, "late", "read_committed"), [], "what is committed in time")
+    error = refused("the late commit", lambda: late.commit_transaction(PATIENCE))
+    expect_equal((error.code(), error.fatal()), (KafkaError._FENCED, True), "the error of the late commit")
+    passed("time-out")
+
+    lasting = transactional(bootstrap, f"{name}-lasting")
+    begin(lasting, out, scenario.words("lasting", 0, 5))
+    lasting.commit_transaction(PATIENCE)
+    begin(lasting, out, scenario.words("lasting", 5, 10))
+
+
+def copy(bootstrap, name, producer, close):
+    """Copies ten records in a transaction and gives the group's committed offset after its end."""
+    source = TopicPartition(f"{name}-in", 0)
+    reader = consumer(bootstrap, f"{name}-copiers", **{"isolation.level": "read_committed"})
+    reader.subscribe([source.topic])
+    got = []
+
+    def ten():
+        got.extend(message.value() for message in reader.consume(10, 0.5) if not message.error())
+        return len(got) >= 10
+
+    until("ten records to copy", ten)
+    begin(producer, f"{name}-out", got)
+    positions = reader.position(reader.assignment())
+    producer.send_offsets_to_transaction(positions, reader.consumer_group_metadata(), PATIENCE)
+    close(PATIENCE)
+    (committed,) = reader.committed([source], PATIENCE)
+    reader.close()
+    return committed.offset
+
+
+def after_restart(bootstrap, name):
+    out = f"{name}-out"
+    producer = transactional(bootstrap, f"{name}-lasting")
+    begin(producer, out, scenario.words("lasting", 10, 15))
+    producer.commit_transaction(PATIENCE)
+    end(bootstrap, out, "lasting")
+    committed = scenario.words("lasting", 0, 5) + scenario.words("lasting", 10, 15)
+    expect_equal(seen(bootstrap, out, "lasting", "read_committed"), committed, "what is committed")
+    expect_equal(
+        seen(bootstrap, out, "lasting", "read_uncommitted"), scenario.words("lasting", 0, 15), "what is written"
+    )
+    passed("survives a restart")
+
+
 VERSION = f"{confluent_kafka.__version__}, librdkafka {confluent_kafka.libversion()[0]}"
-scenario.run("confluent-kafka", VERSION, {"phase1": phase1, "phase2": phase2})
+scenario.run("confluent-kafka", VERSION, {"phase1": phase1, "transactions": transactions, "phase2": phase2})

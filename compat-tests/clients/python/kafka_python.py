@@ -9,10 +9,11 @@ import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.errors import ProducerFencedError
 from kafka.structs import OffsetAndMetadata
 
 import scenario
-from scenario import PATIENCE, expect_equal, passed, until
+from scenario import Failed, PATIENCE, expect_equal, passed, until
 
 
 def retention(admin, topic):
@@ -197,13 +198,139 @@ def phase2(bootstrap, name):
         expect_equal(read_all(bootstrap, f"{name}-{codec}", 100), scenario.records(codec), f"the records of {codec}")
     passed("kept records")
 
+    after_restart(bootstrap, name)
+
     admin.delete_groups([keeper])
     expect_equal(keeper in [one["group_id"] for one in admin.list_groups()], False, "the deleted group is listed")
     passed("delete group")
 
-    admin.delete_topics([f"{name}-{one}" for one in ["shared", "kept", *scenario.CODECS]])
+    admin.delete_topics([f"{name}-{one}" for one in scenario.TOPICS])
     until("the topics are gone", lambda: not any(one.startswith(f"{name}-") for one in admin.list_topics()))
     passed("delete topics")
 
 
-scenario.run("kafka-python", kafka.__version__, {"phase1": phase1, "phase2": phase2})
+def transactional(bootstrap, transactional_id, **settings):
+    producer = KafkaProducer(bootstrap_servers=bootstrap, transactional_id=transactional_id, **settings)
+    producer.init_transactions()
+    return producer
+
+
+def begin(producer, topic, values):
+    """Begins a transaction with these values, which have reached the broker at the end."""
+    producer.begin_transaction()
+    for sent in [producer.send(topic, value.encode(), partition=0) for value in values]:
+        sent.get(PATIENCE)
+
+
+def seen(bootstrap, topic, word, isolation):
+    """The values of a check, up to its last record, for a reader of this isolation."""
+    reader = consumer(bootstrap, None, isolation_level=isolation)
+    reader.assign([TopicPartition(topic, 0)])
+    reader.seek_to_beginning()
+    got = []
+
+    def ended():
+        got.extend(record.value.decode() for record in polled(reader))
+        return f"{word} end" in got
+
+    until(f"the end of {word} for {isolation}", ended)
+    reader.close()
+    return scenario.values_of(word, got)
+
+
+def end(bootstrap, topic, word):
+    produce(bootstrap, topic, [(0, None, f"{word} end".encode(), [])])
+
+
+def fenced(what, call):
+    try:
+        call()
+    except ProducerFencedError:
+        return
+    raise Failed(f"{what} is not refused")
+
+
+def transactions(bootstrap, name):
+    source, out = f"{name}-in", f"{name}-out"
+    one = {"num_partitions": 1, "replication_factor": 1}
+    KafkaAdminClient(bootstrap_servers=bootstrap).create_topics({source: one, out: one}, wait_for_metadata=True)
+
+    producer = transactional(bootstrap, f"{name}-writer")
+    begin(producer, out, scenario.words("plain", 0, 10))
+    producer.commit_transaction()
+    begin(producer, out, scenario.words("plain", 10, 20))
+    producer.abort_transaction()
+    begin(producer, out, scenario.words("plain", 20, 30))
+    producer.commit_transaction()
+    end(bootstrap, out, "plain")
+    committed = scenario.words("plain", 0, 10) + scenario.words("plain", 20, 30)
+    expect_equal(seen(bootstrap, out, "plain", "read_committed"), committed, "what is committed")
+    expect_equal(seen(bootstrap, out, "plain", "read_uncommitted"), scenario.words("plain", 0, 30), "what is written")
+    passed("commit and abort")
+
+    produce(bootstrap, source, [(0, None, value.encode(), []) for value in scenario.words("copy", 0, 10)])
+    copy(bootstrap, name, producer, producer.abort_transaction, None)
+    copy(bootstrap, name, producer, producer.commit_transaction, 10)
+    end(bootstrap, out, "copy")
+    expect_equal(seen(bootstrap, out, "copy", "read_committed"), scenario.words("copy", 0, 10), "the copies")
+    producer.close()
+    passed("offsets in transactions")
+
+    zombie = transactional(bootstrap, f"{name}-fenced")
+    begin(zombie, out, ["fenced 0"])
+    heir = transactional(bootstrap, f"{name}-fenced")
+    fenced("the zombie's commit", zombie.commit_transaction)
+    begin(heir, out, ["fenced 1"])
+    heir.commit_transaction()
+    heir.close()
+    end(bootstrap, out, "fenced")
+    expect_equal(seen(bootstrap, out, "fenced", "read_committed"), ["fenced 1"], "what the heir committed")
+    passed("zombie fenced")
+
+    late = transactional(bootstrap, f"{name}-late", transaction_timeout_ms=2000)
+    begin(late, out, ["late 0"])
+    end(bootstrap, out, "late")
+    expect_equal(seen(bootstrap, out, "late", "read_committed"), [], "what is committed in time")
+    fenced("the late commit", late.commit_transaction)
+    passed("time-out")
+
+    lasting = transactional(bootstrap, f"{name}-lasting")
+    begin(lasting, out, scenario.words("lasting", 0, 5))
+    lasting.commit_transaction()
+    begin(lasting, out, scenario.words("lasting", 5, 10))
+
+
+def copy(bootstrap, name, producer, close, wanted):
+    """Copies ten records in a transaction, after whose end the group's committed offset is the wanted one."""
+    source = TopicPartition(f"{name}-in", 0)
+    reader = consumer(bootstrap, f"{name}-copiers", source.topic, isolation_level="read_committed")
+    got = []
+
+    def ten():
+        got.extend(record.value.decode() for record in polled(reader))
+        return len(got) >= 10
+
+    until("ten records to copy", ten)
+    begin(producer, f"{name}-out", got)
+    offsets = {source: OffsetAndMetadata(reader.position(source), "", -1)}
+    producer.send_offsets_to_transaction(offsets, reader.group_metadata())
+    close()
+    until(f"the offset {wanted}", lambda: reader.committed(source) == wanted)
+    reader.close()
+
+
+def after_restart(bootstrap, name):
+    out = f"{name}-out"
+    lasting = transactional(bootstrap, f"{name}-lasting")
+    begin(lasting, out, scenario.words("lasting", 10, 15))
+    lasting.commit_transaction()
+    lasting.close()
+    end(bootstrap, out, "lasting")
+    committed = scenario.words("lasting", 0, 5) + scenario.words("lasting", 10, 15)
+    expect_equal(seen(bootstrap, out, "lasting", "read_committed"), committed, "what is committed")
+    written = scenario.words("lasting", 0, 15)
+    expect_equal(seen(bootstrap, out, "lasting", "read_uncommitted"), written, "what is written")
+    passed("survives a restart")
+
+
+scenario.run("kafka-python", kafka.__version__, {"phase1": phase1, "transactions": transactions, "phase2": phase2})

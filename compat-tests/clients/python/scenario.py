@@ -8,6 +8,7 @@ import sys
 import time
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+TOPICS = ["shared", "kept", *CODECS, "in", "out"]
 PATIENCE = 40.0
 RETENTION_BEFORE = "3600000"
 RETENTION_AFTER = "7200000"
@@ -55,6 +56,16 @@ def records(codec):
             value = bytes(range(256))
         made.append((key, value, headers))
     return made
+
+
+def words(word, first, end):
+    """The values of a check of transactions: its word and a number."""
+    return [f"{word} {number}" for number in range(first, end)]
+
+
+def values_of(word, values):
+    """What was read of a check, in order, up to the record that ends it."""
+    return [value for value in values[: values.index(f"{word} end")] if value.startswith(f"{word} ")]
 
 
 def run(client, version, phases):

@@ -64,6 +64,8 @@ public final class Scenario {
             Scenario scenario = new Scenario(arguments[1], arguments[2]);
             if (phase.equals("phase1")) {
                 scenario.phase1();
+            } else if (phase.equals("transactions")) {
+                new Transactions(arguments[1], arguments[2]).beforeRestart(scenario.admin);
             } else {
                 scenario.phase2();
             }
@@ -239,11 +241,14 @@ public final class Scenario {
         }
         passed("kept records");
 
+        new Transactions(bootstrap, name).afterRestart();
+
         get(admin.deleteConsumerGroups(Collections.singletonList(keeper)).all());
         expectEqual(groups().contains(keeper), false, "the deleted group is listed");
         passed("delete group");
 
-        List<String> topics = new ArrayList<>(Arrays.asList(topic("shared"), topic("kept")));
+        List<String> topics = new ArrayList<>();
+        Arrays.asList("shared", "kept", "in", "out").forEach(rest -> topics.add(topic(rest)));
         CODECS.forEach(codec -> topics.add(topic(codec)));
         get(admin.deleteTopics(topics).all());
         until("the topics are gone", () -> {
@@ -414,11 +419,11 @@ public final class Scenario {
         return new String(bytes, StandardCharsets.UTF_8);
     }
 
-    private static <T> T get(Future<T> future) throws Exception {
+    static <T> T get(Future<T> future) throws Exception {
         return future.get(PATIENCE_SECONDS, TimeUnit.SECONDS);
     }
 
-    private static void until(String what, BooleanSupplier holds) {
+    static void until(String what, BooleanSupplier holds) {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE_SECONDS);
         while (!holds.getAsBoolean()) {
             if (System.nanoTime() > deadline) {
@@ -432,13 +437,13 @@ public final class Scenario {
         }
     }
 
-    private static void expectEqual(Object got, Object wanted, String what) {
+    static void expectEqual(Object got, Object wanted, String what) {
         if (!Objects.equals(got, wanted)) {
             throw new IllegalStateException(what + ": got " + got + ", wanted " + wanted);
         }
     }
 
-    private static void passed(String check) {
+    static void passed(String check) {
         say("{\"check\": \"" + check + "\", \"ok\": true}");
     }
 

@@ -25,7 +25,9 @@ var codecs = map[string]kgo.CompressionCodec{
 }
 
 func main() {
-	scenario.Run("franz-go", "github.com/twmb/franz-go", phase1, phase2)
+	scenario.Run("franz-go", "github.com/twmb/franz-go", scenario.Phases{
+		"phase1": phase1, "transactions": transactions, "phase2": phase2,
+	})
 }
 
 func phase1(bootstrap, name string) {
@@ -122,10 +124,11 @@ func phase2(bootstrap, name string) {
 	}
 	scenario.Passed("kept records")
 
+	afterRestart(ctx, bootstrap, name)
 	scenario.Must(scenario.Get(admin.DeleteGroup(ctx, keeper)).Err)
 	scenario.ExpectEqual(isListed(ctx, admin, keeper), false, "the deleted group is listed")
 	scenario.Passed("delete group")
-	scenario.Must(scenario.Get(admin.DeleteTopics(ctx, scenario.Topics(name)...)).Error())
+	scenario.Must(scenario.Get(admin.DeleteTopics(ctx, append(scenario.Topics(name), name+"-in", name+"-out")...)).Error())
 	scenario.Until("the topics are gone", func() bool {
 		for topic := range scenario.Get(admin.ListTopics(ctx)) {
 			if strings.HasPrefix(topic, name+"-") {

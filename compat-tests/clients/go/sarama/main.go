@@ -25,7 +25,9 @@ var codecs = map[string]sarama.CompressionCodec{
 }
 
 func main() {
-	scenario.Run("sarama", "github.com/IBM/sarama", phase1, phase2)
+	scenario.Run("sarama", "github.com/IBM/sarama", scenario.Phases{
+		"phase1": phase1, "transactions": transactions, "phase2": phase2,
+	})
 }
 
 func phase1(bootstrap, name string) {
@@ -124,10 +126,11 @@ func phase2(bootstrap, name string) {
 	}
 	scenario.Passed("kept records")
 
+	afterRestart(bootstrap, name)
 	scenario.Must(admin.DeleteConsumerGroup(keeper))
 	scenario.ExpectEqual(isListed(admin, keeper), false, "the deleted group is listed")
 	scenario.Passed("delete group")
-	for _, topic := range scenario.Topics(name) {
+	for _, topic := range append(scenario.Topics(name), name+"-in", name+"-out") {
 		scenario.Must(admin.DeleteTopic(topic))
 	}
 	scenario.Until("the topics are gone", func() bool {

@@ -73,13 +73,37 @@ func Sorted(lists ...[]string) []string {
 	return all
 }
 
-// Topics are the topics of a run, the one with four partitions first.
+// Topics are the topics of phase 1, the one with four partitions first.
 func Topics(name string) []string {
 	topics := []string{name + "-shared", name + "-kept"}
 	for _, codec := range Codecs {
 		topics = append(topics, name+"-"+codec)
 	}
 	return topics
+}
+
+// Words are the values of a check of transactions: its word and a number.
+func Words(word string, first, end int) []string {
+	var values []string
+	for number := first; number < end; number++ {
+		values = append(values, fmt.Sprintf("%s %d", word, number))
+	}
+	return values
+}
+
+// ValuesOf is what was read of a check, in order, up to the record that ends it; nothing before that was read.
+func ValuesOf(word string, values []string) ([]string, bool) {
+	end := slices.Index(values, word+" end")
+	if end < 0 {
+		return nil, false
+	}
+	of := []string{}
+	for _, value := range values[:end] {
+		if strings.HasPrefix(value, word+" ") {
+			of = append(of, value)
+		}
+	}
+	return of, true
 }
 
 // Passed reports a check that held.
@@ -131,8 +155,11 @@ func Until(what string, holds func() bool) {
 	}
 }
 
+// Phases are what a program runs, by the names of the command line.
+type Phases map[string]func(bootstrap, name string)
+
 // Run runs the phase that the command line names and ends the process.
-func Run(client, module string, phase1, phase2 func(bootstrap, name string)) {
+func Run(client, module string, phases Phases) {
 	phase := os.Args[1]
 	defer func() {
 		if err := recover(); err != nil {
@@ -141,11 +168,7 @@ func Run(client, module string, phase1, phase2 func(bootstrap, name string)) {
 			os.Exit(1)
 		}
 	}()
-	if phase == "phase1" {
-		phase1(os.Args[2], os.Args[3])
-	} else {
-		phase2(os.Args[2], os.Args[3])
-	}
+	phases[phase](os.Args[2], os.Args[3])
 	say(map[string]any{"client": client, "version": version(module), "phase": phase})
 }
 

@@ -5,6 +5,7 @@
 
 mod check;
 mod member;
+mod transactions;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -35,10 +36,15 @@ const AFTER: &str = "7200000";
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [phase, bootstrap, name] = arguments.as_slice() else {
-        let _ = writeln!(io::stderr(), "give phase1 or phase2, the bootstrap address and a name");
+        let _ =
+            writeln!(io::stderr(), "give phase1, transactions or phase2, the bootstrap address and a name");
         return ExitCode::from(2);
     };
-    let done = if phase == "phase1" { phase1(bootstrap, name) } else { phase2(bootstrap, name) };
+    let done = match phase.as_str() {
+        "phase1" => phase1(bootstrap, name),
+        "transactions" => transactions::before_restart(bootstrap, name),
+        _ => phase2(bootstrap, name),
+    };
     match done {
         Ok(()) => {
             let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
@@ -124,10 +130,13 @@ fn phase2(bootstrap: &str, name: &str) -> Done {
     }
     passed("kept records");
 
+    transactions::after_restart(bootstrap, name)?;
+
     all_done(block_on(admin.delete_groups(&[&keeper], &AdminOptions::new()))?)?;
     equal(&is_listed(&admin, &keeper)?, &false, "the deleted group is listed")?;
     passed("delete group");
-    let topics = topics(name);
+    let topics: Vec<String> =
+        topics(name).into_iter().chain(["in", "out"].map(|rest| format!("{name}-{rest}"))).collect();
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     all_done(block_on(admin.delete_topics(&names, &AdminOptions::new()))?)?;
     until("the topics are gone", || {

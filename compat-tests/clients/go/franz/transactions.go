@@ -1,0 +1,164 @@
+// The checks of transactions of ../../README.md with franz-go.
+// It must never check anything that README.md does not list.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"milena.test/scenario/scenario"
+)
+
+func transactions(bootstrap, name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*scenario.Patience)
+	defer cancel()
+	admin := kadm.NewClient(client(bootstrap))
+	defer admin.Close()
+	source, out := name+"-in", name+"-out"
+	scenario.Must(scenario.Get(admin.CreateTopics(ctx, 1, 1, nil, source, out)).Error())
+
+	producer := transactional(bootstrap, name+"-writer")
+	defer producer.Close()
+	begin(ctx, producer, out, scenario.Words("plain", 0, 10))
+	scenario.Must(producer.EndTransaction(ctx, kgo.TryCommit))
+	begin(ctx, producer, out, scenario.Words("plain", 10, 20))
+	scenario.Must(producer.EndTransaction(ctx, kgo.TryAbort))
+	begin(ctx, producer, out, scenario.Words("plain", 20, 30))
+	scenario.Must(producer.EndTransaction(ctx, kgo.TryCommit))
+	end(ctx, bootstrap, out, "plain")
+	committed := slices.Concat(scenario.Words("plain", 0, 10), scenario.Words("plain", 20, 30))
+	scenario.ExpectEqual(seen(ctx, bootstrap, out, "plain", kgo.ReadCommitted()), committed, "what is committed")
+	written := scenario.Words("plain", 0, 30)
+	scenario.ExpectEqual(seen(ctx, bootstrap, out, "plain", kgo.ReadUncommitted()), written, "what is written")
+	scenario.Passed("commit and abort")
+
+	produce(ctx, bootstrap, outgoing(source, scenario.Words("copy", 0, 10)))
+	copied(ctx, bootstrap, name, kgo.TryAbort)
+	_, found := offsetOf(ctx, admin, name)
+	scenario.ExpectEqual(found, false, "an offset after an abort")
+	copied(ctx, bootstrap, name, kgo.TryCommit)
+	offset, _ := offsetOf(ctx, admin, name)
+	scenario.ExpectEqual(offset, int64(10), "the offset after a commit")
+	end(ctx, bootstrap, out, "copy")
+	copies := seen(ctx, bootstrap, out, "copy", kgo.ReadCommitted())
+	scenario.ExpectEqual(copies, scenario.Words("copy", 0, 10), "the copies")
+	scenario.Passed("offsets in transactions")
+
+	zombie(ctx, bootstrap, name)
+	late := transactional(bootstrap, name+"-late", kgo.TransactionTimeout(2*time.Second))
+	defer late.Close()
+	begin(ctx, late, out, []string{"late 0"})
+	end(ctx, bootstrap, out, "late")
+	scenario.ExpectEqual(seen(ctx, bootstrap, out, "late", kgo.ReadCommitted()), []string{}, "what is committed in time")
+	// What is refused with depends on the version of the request that ends the transaction.
+	err := late.EndTransaction(ctx, kgo.TryCommit)
+	refused := errors.Is(err, kerr.InvalidTxnState) || errors.Is(err, kerr.ProducerFenced)
+	scenario.ExpectEqual(refused, true, fmt.Sprint("the late commit is refused by ", err))
+	scenario.Passed("time-out")
+
+	lasting := transactional(bootstrap, name+"-lasting")
+	begin(ctx, lasting, out, scenario.Words("lasting", 0, 5))
+	scenario.Must(lasting.EndTransaction(ctx, kgo.TryCommit))
+	begin(ctx, lasting, out, scenario.Words("lasting", 5, 10))
+}
+
+func zombie(ctx context.Context, bootstrap, name string) {
+	out := name + "-out"
+	zombie, heir := transactional(bootstrap, name+"-fenced"), transactional(bootstrap, name+"-fenced")
+	defer zombie.Close()
+	defer heir.Close()
+	begin(ctx, zombie, out, []string{"fenced 0"})
+	// The heir asks for its producer id with its first record.
+	begin(ctx, heir, out, []string{"fenced 1"})
+	err := zombie.EndTransaction(ctx, kgo.TryCommit)
+	scenario.ExpectEqual(errors.Is(err, kerr.ProducerFenced), true, fmt.Sprint("the zombie is fenced by ", err))
+	scenario.Must(heir.EndTransaction(ctx, kgo.TryCommit))
+	end(ctx, bootstrap, out, "fenced")
+	inherited := seen(ctx, bootstrap, out, "fenced", kgo.ReadCommitted())
+	scenario.ExpectEqual(inherited, []string{"fenced 1"}, "what the heir committed")
+	scenario.Passed("zombie fenced")
+}
+
+func afterRestart(ctx context.Context, bootstrap, name string) {
+	out := name + "-out"
+	lasting := transactional(bootstrap, name+"-lasting")
+	defer lasting.Close()
+	begin(ctx, lasting, out, scenario.Words("lasting", 10, 15))
+	scenario.Must(lasting.EndTransaction(ctx, kgo.TryCommit))
+	end(ctx, bootstrap, out, "lasting")
+	committed := slices.Concat(scenario.Words("lasting", 0, 5), scenario.Words("lasting", 10, 15))
+	scenario.ExpectEqual(seen(ctx, bootstrap, out, "lasting", kgo.ReadCommitted()), committed, "what is committed")
+	written := scenario.Words("lasting", 0, 15)
+	scenario.ExpectEqual(seen(ctx, bootstrap, out, "lasting", kgo.ReadUncommitted()), written, "what is written")
+	scenario.Passed("survives a restart")
+}
+
+// Copies ten records in a transaction, with the library's session for exactly that.
+func copied(ctx context.Context, bootstrap, name string, try kgo.TransactionEndTry) {
+	options := []kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.TransactionalID(name + "-copier"), kgo.ConsumerGroup(name + "-copiers"),
+		kgo.ConsumeTopics(name + "-in"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	session := scenario.Get(kgo.NewGroupTransactSession(options...))
+	defer session.Close()
+	var values []string
+	scenario.Until("ten records to copy", func() bool {
+		poll(ctx, session.Client(), func(record *kgo.Record) { values = append(values, string(record.Value)) })
+		return len(values) >= 10
+	})
+	scenario.Must(session.Begin())
+	scenario.Must(session.ProduceSync(ctx, outgoing(name+"-out", values)...).FirstErr())
+	committed := scenario.Get(session.End(ctx, try))
+	scenario.ExpectEqual(committed, bool(try), "whether the session committed")
+}
+
+// The committed offset of the copiers, when there is one.
+func offsetOf(ctx context.Context, admin *kadm.Client, name string) (int64, bool) {
+	found, ok := scenario.Get(admin.FetchOffsets(ctx, name+"-copiers")).Lookup(name+"-in", 0)
+	return found.At, ok
+}
+
+func transactional(bootstrap, id string, options ...kgo.Opt) *kgo.Client {
+	fixed := []kgo.Opt{kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	return client(bootstrap, append(fixed, options...)...)
+}
+
+// Begins a transaction with these values, which have reached the broker at the end.
+func begin(ctx context.Context, producer *kgo.Client, topic string, values []string) {
+	scenario.Must(producer.BeginTransaction())
+	scenario.Must(producer.ProduceSync(ctx, outgoing(topic, values)...).FirstErr())
+}
+
+func end(ctx context.Context, bootstrap, topic, word string) {
+	produce(ctx, bootstrap, outgoing(topic, []string{word + " end"}))
+}
+
+// The values of a check, up to its last record, for a reader of this isolation.
+func seen(ctx context.Context, bootstrap, topic, word string, isolation kgo.IsolationLevel) []string {
+	start := map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}
+	reader := client(bootstrap, kgo.ConsumePartitions(start), kgo.FetchIsolationLevel(isolation))
+	defer reader.Close()
+	var got, values []string
+	scenario.Until("the end of "+word, func() bool {
+		poll(ctx, reader, func(record *kgo.Record) { got = append(got, string(record.Value)) })
+		var ended bool
+		values, ended = scenario.ValuesOf(word, got)
+		return ended
+	})
+	return values
+}
+
+func outgoing(topic string, values []string) []*kgo.Record {
+	var made []*kgo.Record
+	for _, value := range values {
+		made = append(made, &kgo.Record{Topic: topic, Value: []byte(value)})
+	}
+	return made
+}
