@@ -213,7 +213,11 @@ impl Partition {
         let moved = log.advance_log_start(target);
         let start = log.log_start_offset();
         drop(log);
-        self.noted(moved.map_err(PartitionError::Storage))?;
+        let moved = self.noted(moved.map_err(PartitionError::Storage))?;
+        // It is the cleaner that deletes from compacted logs.
+        if moved && self.is_compacted() {
+            self.cleaner_wake.notify_one();
+        }
         Ok(start)
     }
 

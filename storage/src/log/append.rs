@@ -253,7 +253,7 @@ impl Log {
             Some(first) if first.0 >= 0 => header.max_timestamp.0.saturating_sub(first.0),
             _ => now.0.saturating_sub(segment.created.0),
         };
-        let old = age > config.segment_ms_max().saturating_sub(jitter(segment.base, config));
+        let old = age > config.segment_ms_max().saturating_sub(jitter(place, segment.base, config));
         let roll = (occupied && (full || old)) || !segment.can_hold(header.last_offset());
         if roll {
             self.roll_at(header.base_offset.max(self.log_end), now)?;
@@ -311,13 +311,44 @@ pub(super) fn marker_in(batch: &BatchView<'_>) -> Result<Marker, BatchError> {
     marker_of(batch.header(), batch.payload())
 }
 
-/// Spreads the rolls of many partitions over `segment.jitter.ms`; drawn from the segment's base, so that it is the
-/// same whenever it is asked for.
-fn jitter(base: Offset, config: &super::LogConfig) -> i64 {
+/// Spreads the rolls of many partitions over `segment.jitter.ms`; drawn from the log's and the segment's name, so that
+/// it is the same whenever it is asked for, and another for partitions that were made together.
+fn jitter(place: &super::place::Place, base: Offset, config: &super::LogConfig) -> i64 {
     let bound = config.segment_jitter_ms.min(config.segment_ms);
     if bound <= 0 {
         return 0;
     }
-    let spread = base.0.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 1;
+    let name = place.dir.file_name().unwrap_or_default().as_encoded_bytes();
+    let name = name.iter().fold(0u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3));
+    let mix = |bits: u64| (bits ^ (bits >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let spread = mix(mix(name.wrapping_add(base.0.cast_unsigned()))) >> 1;
     spread.cast_signed() % bound
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fs::SimFs;
+    use crate::log::LogConfig;
+    use crate::log::place::Place;
+
+    #[test]
+    fn jitter_spreads_partitions_and_segments_and_stays_what_it_was() {
+        let fs = Arc::new(SimFs::new());
+        let config = LogConfig { segment_ms: 1000, segment_jitter_ms: 900, ..LogConfig::default() };
+        let of =
+            |name: String, base| jitter(&Place::new(fs.clone(), Path::new(&name)), Offset(base), &config);
+        let partitions: BTreeSet<_> = (0..100).map(|index| of(format!("/d/t-{index}"), 0)).collect();
+        let segments: BTreeSet<_> = (0..100).map(|base| of("/d/t-0".into(), base)).collect();
+        assert!(partitions.len() > 80 && segments.len() > 80, "{partitions:?} {segments:?}");
+        assert!(partitions.iter().chain(&segments).all(|jitter| (0..900).contains(jitter)));
+        assert!(
+            partitions.iter().any(|jitter| *jitter < 200) && partitions.iter().any(|jitter| *jitter > 700)
+        );
+        assert_eq!(of("/d/t-7".into(), 5), of("/d/t-7".into(), 5));
+    }
 }

@@ -46,11 +46,12 @@ impl Log {
         if !self.config.delete {
             return Ok(report);
         }
-        if let Ok(limit) = u64::try_from(self.config.retention_bytes) {
-            let mut excess = self.size().saturating_sub(limit);
+        let limit = u64::try_from(self.config.retention_bytes).ok();
+        if let Some(mut excess) = limit.and_then(|limit| self.size().checked_sub(limit)) {
             self.remove_while(now, highest_deletable, &mut report, |log, index| {
                 let size = log.segments[index].size;
-                let remove = excess >= size && excess > 0;
+                // Also one that compaction has emptied.
+                let remove = excess >= size;
                 excess = excess.saturating_sub(size);
                 Ok(remove)
             })?;

@@ -3,8 +3,11 @@
 //!
 //! A test here must never pass on a log that was not compacted: each waits for the cleaner's checkpoint or counts records.
 
+mod transactions;
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -139,7 +142,7 @@ const COMPLAINTS: &[&str] = &[
     "Exception",
 ];
 
-fn assert_sound(server: &Server, topic: &str) {
+fn assert_sound(server: &Server, topic: &str, records_left: Range<usize>) {
     // A segment of which little or nothing is left has empty indexes until a cleaning joins it with its neighbour.
     let files = |ending| {
         let mut files = server.partition_files(topic, 0, ending);
@@ -162,7 +165,7 @@ fn assert_sound(server: &Server, topic: &str) {
     assert_eq!(said[2].matches("passed sanity check.").count(), times.len(), "{}", said[2]);
     assert!(logs.len() > 1 && !indexes.is_empty() && !times.is_empty());
     let records = said[0].lines().filter(|line| line.contains(" payload: ")).count();
-    assert!((1000..9000).contains(&records), "{records} records of 10000 are left");
+    assert!(records_left.contains(&records), "{records} records are left");
 }
 
 #[test]
@@ -170,7 +173,7 @@ fn compacted_segments_and_their_indexes_are_without_fault() {
     let mut server = setup(Target::chosen()).start();
     filled(&server, "sound");
     server.stop();
-    assert_sound(&server, "sound");
+    assert_sound(&server, "sound", 1000..9000);
     let left = fs::read_dir(server.log_dir().join("sound-0")).expect("the partition");
     let names =
         left.map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned());
@@ -185,12 +188,12 @@ fn the_offsets_topic_is_compacted_and_groups_know_their_offsets_afterwards() {
         .set("offsets.topic.num.partitions", "1")
         .set("offsets.topic.segment.bytes", "1048576")
         .start();
-    server.tool("kafka-topics").line("--create --topic read --partitions 50").ok();
+    server.tool("kafka-topics").line("--create --topic read --partitions 400").ok();
     let tool = |server: &Server, line: &str| server.tool("kafka-consumer-groups").line(line).ok();
-    // Each reset commits 50 offsets; a few hundred fill a segment.
+    // Each reset commits 400 offsets; some thirty fill a segment.
     let reset = |group: &str| format!("--reset-offsets --group {group} --topic read --to-earliest --execute");
     wait::until(TESTER_PATIENCE, "commits that fill a segment and are cleaned", || {
-        for _ in 0..20 {
+        for _ in 0..10 {
             tool(&server, &reset("kept"));
         }
         first_dirty(&server, "__consumer_offsets").filter(|offset| *offset > 0)
@@ -202,7 +205,11 @@ fn the_offsets_topic_is_compacted_and_groups_know_their_offsets_afterwards() {
     let groups = tool(&server, "--list");
     assert!(groups.contains("kept") && !groups.contains("deleted"), "{groups}");
     let told = tool(&server, "--describe --group kept --offsets");
-    assert_eq!(told.lines().filter(|line| line.split_whitespace().nth(3) == Some("0")).count(), 50, "{told}");
+    assert_eq!(
+        told.lines().filter(|line| line.split_whitespace().nth(3) == Some("0")).count(),
+        400,
+        "{told}"
+    );
 }
 
 fn copy_files(from: &Path, to: &Path) {
@@ -244,7 +251,10 @@ fn moves(from: Target, to: Target, crash: bool) {
         fs::remove_file(reader.log_dir().join("recovery-point-offset-checkpoint")).expect("a checkpoint");
     }
     reader.start();
-    assert_eq!(last_values(&reader, "moved"), (before, count));
+    let (moved, left) = last_values(&reader, "moved");
+    assert_eq!(moved, before);
+    // Both cleaners may have gone on since.
+    assert!(left <= count, "{left} records, {count} before");
     for round in 10..13 {
         produce(&reader, "moved", lines(round, 1000));
     }
@@ -252,7 +262,7 @@ fn moves(from: Target, to: Target, crash: bool) {
     let (after, _) = last_values(&reader, "moved");
     assert!(after.len() == 1000 && after.values().all(|value| value == "round 12"), "{after:?}");
     reader.stop();
-    assert_sound(&reader, "moved");
+    assert_sound(&reader, "moved", 1000..9000);
 }
 
 #[test]
