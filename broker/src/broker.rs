@@ -305,8 +305,7 @@ async fn compose(
         producer_ids: producer_ids.clone(),
     };
     let transactions = Transactions::new(means, &transaction_settings);
-    let of_partitions =
-        FollowPartitions { partitions: partitions.clone(), settings: settings.clone(), clock: clock.clone() };
+    let of_partitions = FollowPartitions::new(&partitions, &cleaner, &settings, &clock);
     let followers: Vec<Box<dyn Follower>> = vec![
         Box::new(FollowSettings::new(node.id, settings.clone())),
         Box::new(of_partitions),
@@ -423,17 +422,32 @@ fn first_content(settings: &Settings, cluster_id: String) -> FirstContent {
 /// Logs are there before handlers see their partitions, and go after handlers saw them gone.
 struct FollowPartitions {
     partitions: Arc<Partitions>,
+    cleaner: Arc<Cleaner>,
     settings: Arc<ArcSwap<Settings>>,
     clock: Arc<Clock>,
 }
 
+impl FollowPartitions {
+    fn new(
+        partitions: &Arc<Partitions>,
+        cleaner: &Arc<Cleaner>,
+        settings: &Arc<ArcSwap<Settings>>,
+        clock: &Arc<Clock>,
+    ) -> Self {
+        let (partitions, cleaner) = (partitions.clone(), cleaner.clone());
+        Self { partitions, cleaner, settings: settings.clone(), clock: clock.clone() }
+    }
+}
+
 impl Follower for FollowPartitions {
     fn prepare(&mut self, change: &ImageChange) {
-        self.partitions.follow(&change.new, &self.settings.load_full(), self.clock.now());
+        let gone = self.partitions.follow(&change.new, &self.settings.load_full(), self.clock.now());
+        self.cleaner.forget(&gone);
     }
 
     fn published(&mut self, change: &ImageChange) {
-        self.partitions.remove_gone(&change.new, self.clock.now());
+        let gone = self.partitions.remove_gone(&change.new, self.clock.now());
+        self.cleaner.forget(&gone);
     }
 }
 

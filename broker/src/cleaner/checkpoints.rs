@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::partition::Partition;
 use crate::partition::disk::Disk;
+use crate::partition::set::Gone;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -49,6 +50,28 @@ impl Checkpoints {
         let entry = Entry { first_dirty, topic: Some(partition.topic_id) };
         self.0[partition.dir].insert(partition.name.clone(), entry);
         self.write(disk, partition.dir);
+    }
+
+    /// Moves the first dirty offset down to `end`, if it is above.
+    pub(super) fn truncate(&mut self, disk: &Disk, partition: &Partition, end: Offset) {
+        if self.get(partition).is_some_and(|first_dirty| first_dirty > end) {
+            self.set(disk, partition, end);
+        }
+    }
+
+    /// Forgets these partitions.
+    pub(super) fn forget(&mut self, disk: &Disk, gone: &[Gone]) {
+        for dir in 0..self.0.len() {
+            let before = self.0[dir].len();
+            for (name, topic) in gone {
+                if self.0[dir].get(name).is_some_and(|entry| entry.topic.is_none_or(|of| of == *topic)) {
+                    self.0[dir].remove(name);
+                }
+            }
+            if self.0[dir].len() != before {
+                self.write(disk, dir);
+            }
+        }
     }
 
     /// Forgets partitions that are not hosted any more.

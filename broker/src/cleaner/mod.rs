@@ -24,7 +24,7 @@ pub use metrics::CleanerMetrics;
 
 use crate::clock::Clock;
 use crate::partition::Partition;
-use crate::partition::set::Partitions;
+use crate::partition::set::{Gone, Partitions};
 use crate::settings::Settings;
 use checkpoints::Checkpoints;
 use metrics::Ledger;
@@ -98,6 +98,19 @@ impl Cleaner {
             *bytes += cleanable.map_or(0, |cleanable| cleanable.cleanable_bytes);
         }
         state.ledger.values(now, uncleanable)
+    }
+
+    /// Forgets partitions that were deleted, so that others of their names do not get their offsets
+    /// (`LogCleanerManager.updateCheckpoints`).
+    pub fn forget(&self, gone: &[Gone]) {
+        self.state.lock().checkpoints.forget(&self.partitions.disk, gone);
+    }
+
+    /// A partition's log was cut: what is in its active segment was never cleaned
+    /// (`LogCleanerManager.maybeTruncateCheckpoint`).
+    pub fn truncated(&self, partition: &Partition) {
+        let base = partition.active_base();
+        self.state.lock().checkpoints.truncate(&self.partitions.disk, partition, base);
     }
 
     /// Runs until `stop` changes and the cleanings under way have ended.

@@ -148,8 +148,10 @@ impl Cleaner {
         let elapsed_ms = self.clock.steady_ms() - began;
         match outcome {
             Ok((end, stats)) => {
+                // The log may have been cut since.
+                let first_dirty = end.min(partition.active_base());
                 let state = &mut *self.state.lock();
-                state.checkpoints.set(&self.partitions.disk, partition, end);
+                state.checkpoints.set(&self.partitions.disk, partition, first_dirty);
                 state.ledger.finish(Finished { stats, elapsed_ms, delay_ms: *delay_ms }, settings.threads);
                 told(partition, what, end, &stats, elapsed_ms);
             }

@@ -24,11 +24,13 @@ struct Follow(Arc<BrokerState>);
 impl Follower for Follow {
     fn prepare(&mut self, change: &ImageChange) {
         let broker = &self.0;
-        broker.partitions.follow(&change.new, &broker.settings.load_full(), broker.clock.now());
+        let gone = broker.partitions.follow(&change.new, &broker.settings.load_full(), broker.clock.now());
+        broker.cleaner.forget(&gone);
     }
 
     fn published(&mut self, change: &ImageChange) {
-        self.0.partitions.remove_gone(&change.new, self.0.clock.now());
+        let gone = self.0.partitions.remove_gone(&change.new, self.0.clock.now());
+        self.0.cleaner.forget(&gone);
     }
 }
 
@@ -182,6 +184,32 @@ async fn a_topic_made_anew_does_not_inherit_what_was_clean() {
     put(&broker, "t", 7);
     until("the new log is cleaned", || checkpoint(&broker, "t") == Some(Offset(5))).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn the_checkpoint_follows_a_deletion_and_a_truncation_at_once() {
+    let broker = broker(&[]).await;
+    create(&broker, &[("cut", 1), ("gone", 1)]).await;
+    let running = start(&broker);
+    put(&broker, "cut", 12);
+    put(&broker, "gone", 12);
+    for topic in ["cut", "gone"] {
+        until("the log is cleaned", || checkpoint(&broker, topic) == Some(Offset(10))).await;
+    }
+    // No cleaner runs any more that could look after it.
+    running.stop().await;
+    let names = kafka_protocol::protocol::StrBytes::from_static_str("gone").into();
+    let request = kafka_protocol::messages::DeleteTopicsRequest::default().with_topic_names(vec![names]);
+    broker.quorum().unwrap().delete_topics(request).await.unwrap();
+    assert_eq!(checkpoint(&broker, "gone"), None);
+    let partition = broker.partitions.get("cut", 0).unwrap();
+    let now = broker.clock.now();
+    broker.cleaner.truncated(&partition);
+    assert_eq!(checkpoint(&broker, "cut"), Some(Offset(10)), "nothing was cut yet");
+    partition.tend(|log| log.truncate_to(Offset(4), now).map(drop)).unwrap();
+    broker.cleaner.truncated(&partition);
+    assert_eq!(checkpoint(&broker, "cut"), Some(partition.active_base()));
+    assert!(partition.active_base() < Offset(10));
 }
 
 #[test]

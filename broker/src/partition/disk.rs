@@ -58,8 +58,8 @@ pub struct LogDir {
     pub clean: bool,
     cordoned: AtomicBool,
     pub health: Arc<DirHealth>,
-    recovery_points: BTreeMap<TopicPartition, Offset>,
-    log_starts: BTreeMap<TopicPartition, Offset>,
+    /// What the checkpoint files tell of logs that are not open yet.
+    points: Mutex<Points>,
     _lock: Option<DirLock>,
 }
 
@@ -74,9 +74,25 @@ pub struct Disk {
     places: Mutex<HashMap<TopicPartition, usize>>,
     doomed: Mutex<Vec<Doomed>>,
     settled: AtomicBool,
-    recovery_threads_per_dir: usize,
-    /// What each directory's checkpoint files hold, so that idle logs cost no writes.
-    written: Mutex<Vec<Vec<Checkpoint>>>,
+    threads_per_dir: usize,
+}
+
+/// A log that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Index of its log directory.
+    pub dir: usize,
+    pub log: Log,
+    pub report: OpenReport,
+    /// As the last checkpoint has it; 0 without one.
+    pub high_watermark: Offset,
+}
+
+#[derive(Debug, Default)]
+struct Points {
+    recovery: BTreeMap<TopicPartition, Offset>,
+    log_starts: BTreeMap<TopicPartition, Offset>,
+    high_watermarks: BTreeMap<TopicPartition, Offset>,
 }
 
 /// A renamed log whose files go when their time has come.
@@ -121,8 +137,7 @@ impl Disk {
             places: Mutex::new(places),
             doomed: Mutex::default(),
             settled: AtomicBool::new(false),
-            recovery_threads_per_dir: settings.recovery_threads_per_dir,
-            written: Mutex::new(vec![Vec::new(); settings.dirs.len()]),
+            threads_per_dir: settings.recovery_threads_per_dir.max(1),
         };
         if let Some(cluster_id) = &disk.cluster_id {
             disk.identify(cluster_id)?;
@@ -151,7 +166,7 @@ impl Disk {
         topic_id: Uuid,
         config: LogConfig,
         now: Timestamp,
-    ) -> Result<(usize, Log, OpenReport), StorageError> {
+    ) -> Result<Opened, StorageError> {
         let (index, existed) = self.place(name);
         let dir = &self.dirs[index];
         let path = dir.path.join(name.to_string());
@@ -163,18 +178,18 @@ impl Disk {
             self.set_aside(name, "another incarnation of the topic")?;
             return self.open_log(name, topic_id, config, now);
         }
-        let how = OpenHow {
-            clean: dir.clean,
-            recovery_point: dir.recovery_points.get(name).copied().unwrap_or_default(),
-            log_start: dir.log_starts.get(name).copied().unwrap_or_default(),
+        let (how, high_watermark) = if existed {
+            dir.how_to_open(name)
+        } else {
+            (OpenHow { clean: true, ..OpenHow::default() }, Offset(0))
         };
-        let how = if existed { how } else { OpenHow { clean: true, ..OpenHow::default() } };
         let (log, report) = Log::open(self.fs.clone(), &path, config, how, now)?;
         if !existed || dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_none() {
             dirs::write_partition_metadata(self.fs.as_ref(), &path, topic_id)?;
         }
         self.places.lock().insert(name.clone(), index);
-        Ok((index, log, report))
+        dir.points.lock().forget(name);
+        Ok(Opened { dir: index, log, report, high_watermark })
     }
 
     /// Says that every partition of an earlier run has been asked for: what comes from now on is new.
@@ -205,13 +220,16 @@ impl Disk {
         }
     }
 
-    /// How many threads to open `topics` topics with: more than one only if logs must be scanned.
+    /// How many threads open or close the logs of one directory (`num.recovery.threads.per.data.dir`).
     #[must_use]
-    pub fn recovery_threads(&self, topics: usize) -> usize {
-        if self.dirs.iter().all(|dir| dir.clean) {
-            return 1;
-        }
-        topics.min(self.recovery_threads_per_dir.max(1) * self.dirs.len())
+    pub fn threads_per_dir(&self) -> usize {
+        self.threads_per_dir
+    }
+
+    /// The directory that holds the partition.
+    #[must_use]
+    pub fn dir_of(&self, name: &TopicPartition) -> Option<usize> {
+        self.places.lock().get(name).copied()
     }
 
     /// Partitions that lie in the directories.
@@ -266,27 +284,6 @@ impl Disk {
         }
     }
 
-    /// Writes the recovery points, log starts and high watermarks of the partitions of one directory.
-    pub fn checkpoint(&self, index: usize, points: &[Checkpoint]) -> Result<(), StorageError> {
-        if self.written.lock()[index] == points {
-            return Ok(());
-        }
-        let (fs, dir) = (self.fs.as_ref(), &self.dirs[index].path);
-        let recovery = points.iter().map(|point| (&point.name, point.recovery_point));
-        dirs::write_checkpoint(fs, dir, RECOVERY_POINT_CHECKPOINT, recovery)?;
-        let starts = points.iter().filter(|point| point.log_start > Offset(0));
-        dirs::write_checkpoint(
-            fs,
-            dir,
-            LOG_START_CHECKPOINT,
-            starts.map(|point| (&point.name, point.log_start)),
-        )?;
-        let watermarks = points.iter().map(|point| (&point.name, point.high_watermark));
-        dirs::write_checkpoint(fs, dir, HIGH_WATERMARK_CHECKPOINT, watermarks)?;
-        self.written.lock()[index] = points.to_vec();
-        Ok(())
-    }
-
     /// The last act of a clean stop: the next start need not scan.
     pub fn mark_clean(&self, index: usize, broker_epoch: i64) -> Result<(), StorageError> {
         dirs::write_clean_shutdown(self.fs.as_ref(), &self.dirs[index].path, broker_epoch)
@@ -302,7 +299,9 @@ impl Disk {
             counts[*index] += 1;
         }
         let open = (0..self.dirs.len()).filter(|index| self.dirs[*index].takes_new());
-        (open.min_by_key(|index| counts[*index]).unwrap_or(0), false)
+        let live = || self.dirs.iter().position(|dir| !dir.health.has_failed());
+        // Replicas may be assigned just before every directory is cordoned (LogManager.nextLogDirs).
+        (open.min_by_key(|index| counts[*index]).or_else(live).unwrap_or(0), false)
     }
 
     /// Writes what the directories belong to where it does not stand yet.
@@ -320,13 +319,20 @@ impl Disk {
     }
 }
 
-/// The durable positions of one partition.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Checkpoint {
-    pub name: TopicPartition,
-    pub recovery_point: Offset,
-    pub log_start: Offset,
-    pub high_watermark: Offset,
+impl Points {
+    fn read(fs: &dyn Fs, dir: &Path) -> Result<Self, StorageError> {
+        Ok(Self {
+            recovery: checkpoint(fs, dir, RECOVERY_POINT_CHECKPOINT)?,
+            log_starts: checkpoint(fs, dir, LOG_START_CHECKPOINT)?,
+            high_watermarks: checkpoint(fs, dir, HIGH_WATERMARK_CHECKPOINT)?,
+        })
+    }
+
+    fn forget(&mut self, name: &TopicPartition) {
+        self.recovery.remove(name);
+        self.log_starts.remove(name);
+        self.high_watermarks.remove(name);
+    }
 }
 
 impl LogDir {
@@ -366,8 +372,7 @@ impl LogDir {
             clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
             cordoned: AtomicBool::new(cordoned),
             health: health.clone(),
-            recovery_points: checkpoint(fs, path, RECOVERY_POINT_CHECKPOINT)?,
-            log_starts: checkpoint(fs, path, LOG_START_CHECKPOINT)?,
+            points: Mutex::new(Points::read(fs, path)?),
             _lock: Some(lock),
         })
     }
@@ -381,8 +386,7 @@ impl LogDir {
             clean: true,
             cordoned: AtomicBool::new(cordoned),
             health,
-            recovery_points: BTreeMap::new(),
-            log_starts: BTreeMap::new(),
+            points: Mutex::default(),
             _lock: None,
         }
     }
@@ -407,6 +411,17 @@ impl LogDir {
         self.clean |= found_here.is_empty();
         places.extend(found_here.into_iter().map(|partition| (partition, index)));
         Ok(self)
+    }
+
+    fn how_to_open(&self, name: &TopicPartition) -> (OpenHow, Offset) {
+        let points = self.points.lock();
+        let of = |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or_default();
+        let how = OpenHow {
+            clean: self.clean,
+            recovery_point: of(&points.recovery),
+            log_start: of(&points.log_starts),
+        };
+        (how, of(&points.high_watermarks))
     }
 
     fn takes_new(&self) -> bool {

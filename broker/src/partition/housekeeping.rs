@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use milena_storage::ids::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use super::PartitionError;
-use super::disk::Checkpoint;
+use super::checkpoints::Point;
 use super::set::Partitions;
+use super::{Partition, PartitionError};
 use crate::clock::Clock;
 use crate::settings::Settings;
 
@@ -19,46 +21,78 @@ const REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
 /// Kafka's bound for a disabled interval would overflow timers.
 const INTERVAL_MAX: Duration = Duration::from_secs(365 * 86_400);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Task {
     Retain,
-    Checkpoint,
+    SyncRolled,
+    Checkpoint(Point),
     Remove,
     ForgetProducers,
     Flush,
 }
 
-/// Runs until `stop` changes.
+/// Runs until `stop` changes and what is under way has ended. A task that takes long holds back no other.
 pub async fn run(
     partitions: Arc<Partitions>,
     clock: Arc<Clock>,
     settings: Arc<Settings>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let storage = settings.storage();
-    let every = |first: Duration, period: Duration| {
+    let delay = storage.initial_task_delay;
+    let watermarks = storage.high_watermark_checkpoint_interval;
+    let expiration = settings.transactions().producer_id_expiration_check_interval;
+    let tasks = [
+        (Task::Retain, delay, storage.retention_check_interval),
+        (Task::Flush, delay.max(storage.flush_check_interval), storage.flush_check_interval),
+        (Task::Checkpoint(Point::Recovery), delay, storage.recovery_point_checkpoint_interval),
+        (Task::Checkpoint(Point::LogStart), delay, storage.start_offset_checkpoint_interval),
+        (Task::Checkpoint(Point::HighWatermark), watermarks, watermarks),
+        (Task::Remove, REMOVAL_INTERVAL, REMOVAL_INTERVAL),
+        (Task::ForgetProducers, expiration, expiration),
+    ];
+    let mut running = JoinSet::new();
+    for (task, first, period) in tasks {
+        let (doer, stop) =
+            (Doer { task, partitions: partitions.clone(), clock: clock.clone() }, stop.clone());
+        running.spawn(doer.every(first, period, stop));
+    }
+    let roll_wake = partitions.roll_wake.clone();
+    running.spawn(Doer { task: Task::SyncRolled, partitions, clock }.whenever(roll_wake, stop));
+    while running.join_next().await.is_some() {}
+}
+
+/// One task and what it works on.
+struct Doer {
+    task: Task,
+    partitions: Arc<Partitions>,
+    clock: Arc<Clock>,
+}
+
+impl Doer {
+    async fn every(self, first: Duration, period: Duration, mut stop: watch::Receiver<bool>) {
         let period = period.clamp(Duration::from_millis(1), INTERVAL_MAX);
         let mut ticks = interval_at(tokio::time::Instant::now() + first.min(INTERVAL_MAX), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    };
-    let delay = storage.initial_task_delay;
-    let mut retain = every(delay, storage.retention_check_interval);
-    let mut checkpoint = every(delay, storage.recovery_point_checkpoint_interval);
-    let mut flush = every(delay.max(storage.flush_check_interval), storage.flush_check_interval);
-    let mut remove = every(REMOVAL_INTERVAL, REMOVAL_INTERVAL);
-    let period = settings.transactions().producer_id_expiration_check_interval;
-    let mut forget = every(period, period);
-    loop {
-        let task = tokio::select! {
-            _ = stop.changed() => return,
-            _ = retain.tick() => Task::Retain,
-            _ = checkpoint.tick() => Task::Checkpoint,
-            _ = flush.tick() => Task::Flush,
-            _ = remove.tick() => Task::Remove,
-            _ = forget.tick() => Task::ForgetProducers,
-        };
-        let (partitions, clock) = (partitions.clone(), clock.clone());
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                _ = ticks.tick() => self.run().await,
+            }
+        }
+    }
+
+    async fn whenever(self, wake: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                () = wake.notified() => self.run().await,
+            }
+        }
+    }
+
+    async fn run(&self) {
+        let (task, partitions, clock) = (self.task, self.partitions.clone(), self.clock.clone());
         if let Err(error) = tokio::task::spawn_blocking(move || run_task(task, &partitions, &clock)).await {
             tracing::error!(?task, %error, "a housekeeping task failed");
         }
@@ -67,56 +101,34 @@ pub async fn run(
 
 fn run_task(task: Task, partitions: &Partitions, clock: &Clock) {
     let now = clock.now();
-    if let Task::Remove = task {
+    if let Task::Checkpoint(point) = task {
+        return partitions.checkpoint(point);
+    }
+    if task == Task::Remove {
         partitions.disk.remove_doomed(now);
     }
-    if let Task::Checkpoint = task {
-        return checkpoint(partitions);
-    }
     for partition in partitions.all() {
-        let high_watermark = partition.high_watermark();
-        let done = match task {
-            // The cleaner deletes from compacted logs, so that it does not meet itself there.
-            Task::Retain if partition.is_compacted() => Ok(()),
-            Task::Retain => partition.tend(|log| log.retain(now, high_watermark).map(drop)),
-            Task::Remove => partition.tend(|log| log.remove_deleted(now).map(drop)),
-            Task::Flush => {
-                partition.tend(|log| if log.flush_due(now) { log.flush().map(drop) } else { Ok(()) })
-            }
-            Task::ForgetProducers => partition.tend(|log| {
-                log.expire_producers(now);
-                Ok(())
-            }),
-            Task::Checkpoint => Ok(()),
-        };
-        match done {
+        match tend(task, &partition, now) {
             Ok(()) | Err(PartitionError::Offline) => {}
             Err(error) => tracing::error!(partition = %partition.name, ?task, %error, "housekeeping failed"),
         }
     }
 }
 
-/// Makes rolled segments durable, so that an unclean stop leaves only the active ones to scan, and notes how far.
-fn checkpoint(partitions: &Partitions) {
-    for partition in partitions.all() {
-        match partition.sync_rolled() {
-            Ok(()) | Err(PartitionError::Offline) => {}
-            Err(error) => tracing::error!(partition = %partition.name, %error, "cannot sync rolled segments"),
-        }
-    }
-    let mut points: Vec<Vec<Checkpoint>> = vec![Vec::new(); partitions.disk.dirs.len()];
-    for partition in partitions.all() {
-        points[partition.dir].push(partition.checkpoint());
-    }
-    points.iter_mut().for_each(|points| points.sort_by(|a, b| a.name.cmp(&b.name)));
-    for (index, points) in points.iter().enumerate() {
-        let health = &partitions.disk.dirs[index].health;
-        if health.has_failed() {
-            continue;
-        }
-        if let Err(error) = partitions.disk.checkpoint(index, points) {
-            tracing::error!(%error, "cannot write the checkpoints of a log directory");
-            health.note(&error);
-        }
+fn tend(task: Task, partition: &Partition, now: Timestamp) -> Result<(), PartitionError> {
+    let high_watermark = partition.high_watermark();
+    match task {
+        // The cleaner deletes from compacted logs, so that it does not meet itself there.
+        Task::Retain if partition.is_compacted() => Ok(()),
+        Task::Retain => partition.tend(|log| log.retain(now, high_watermark).map(drop)),
+        Task::Remove => partition.tend(|log| log.remove_deleted(now).map(drop)),
+        Task::Flush => partition.sync_overdue(now),
+        // An unclean stop then leaves only the active segments to scan (`UnifiedLog.roll`).
+        Task::SyncRolled => partition.sync_rolled(),
+        Task::ForgetProducers => partition.tend(|log| {
+            log.expire_producers(now);
+            Ok(())
+        }),
+        Task::Checkpoint(_) => Ok(()),
     }
 }

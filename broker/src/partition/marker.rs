@@ -37,7 +37,7 @@ impl Partition {
         let how = AppendAs { origin, all_replicas: true, now };
         let appended = self.append(batch.finish(Codec::None, None), how, wakes)?;
         if appended.flush_due {
-            self.tend(|log| log.flush().map(drop))?;
+            self.sync()?;
         }
         Ok(appended.last.plus(1))
     }

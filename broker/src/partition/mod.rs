@@ -2,13 +2,16 @@
 //!
 //! It must never elect, shrink an ISR or choose a leader: it follows the metadata image.
 
+mod checkpoints;
 pub mod config;
 pub mod disk;
 pub mod health;
 pub mod housekeeping;
 pub mod marker;
+mod opening;
 pub mod read;
 pub mod set;
+mod sync;
 pub mod waiters;
 
 use std::sync::Arc;
@@ -25,7 +28,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use crate::error::PartitionError;
-use disk::{Checkpoint, Disk};
+use disk::Disk;
 use health::DirHealth;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
@@ -59,6 +62,8 @@ pub struct Place {
     pub health: Arc<DirHealth>,
     /// Told when there may be something to compact.
     pub cleaner_wake: Arc<Notify>,
+    /// Told when a segment is closed, which is then to be synced.
+    pub roll_wake: Arc<Notify>,
 }
 
 /// One partition that this broker hosts.
@@ -81,24 +86,35 @@ pub struct Partition {
     waiters: Mutex<Waiters>,
     /// Told when a segment of a compacted log is closed.
     cleaner_wake: Arc<Notify>,
+    /// Told when a segment is closed.
+    roll_wake: Arc<Notify>,
     /// Held while the log is synced, so that many appends share one sync.
     syncing: tokio::sync::Mutex<()>,
 }
 
 impl Partition {
+    /// `high_watermark` is what the last checkpoint has; a log that was cut or moved since bounds it
+    /// (`UnifiedLog.updateHighWatermark`).
     #[must_use]
-    pub fn new(name: TopicPartition, topic_id: Uuid, at: Place, log: Log, rules: TopicRules) -> Self {
-        let end = log.log_end_offset();
+    pub fn new(
+        name: TopicPartition,
+        topic_id: Uuid,
+        at: Place,
+        log: Log,
+        high_watermark: Offset,
+        rules: TopicRules,
+    ) -> Self {
+        let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
         Self {
             name,
             topic_id,
             dir: at.dir,
             health: at.health,
             cleaner_wake: at.cleaner_wake,
+            roll_wake: at.roll_wake,
             log: Mutex::new(Some(log)),
             rules: ArcSwap::from_pointee(rules),
-            // With this broker as the only replica, everything in the log is committed.
-            high_watermark: AtomicI64::new(end.0),
+            high_watermark: AtomicI64::new(high_watermark.0),
             leader_epoch: AtomicI32::new(-1),
             in_sync: AtomicI32::new(1),
             replicas: AtomicI32::new(1),
@@ -129,6 +145,10 @@ impl Partition {
         self.in_sync.store(i32::try_from(in_sync).unwrap_or(i32::MAX), Ordering::Release);
         self.replicas.store(i32::try_from(replicas).unwrap_or(i32::MAX), Ordering::Release);
         self.leads.store(leads, Ordering::Release);
+        if leads && in_sync <= 1 {
+            // What the only replica in sync has is committed (Partition.maybeIncrementLeaderHW).
+            self.high_watermark.fetch_max(self.log_end_offset().0, Ordering::AcqRel);
+        }
         if epoch.0 != before || !leads {
             self.disturb();
         }
@@ -170,8 +190,11 @@ impl Partition {
         if !appended.duplicate {
             self.advance(end, appended.bytes, wakes);
         }
-        if appended.rolled && rules.validation.compact {
-            self.cleaner_wake.notify_one();
+        if appended.rolled {
+            self.roll_wake.notify_one();
+            if rules.validation.compact {
+                self.cleaner_wake.notify_one();
+            }
         }
         Ok(appended)
     }
@@ -295,6 +318,12 @@ impl Partition {
         self.peek(Log::log_end_offset).unwrap_or_default()
     }
 
+    /// First offset of the segment that is appended to.
+    #[must_use]
+    pub fn active_base(&self) -> Offset {
+        self.peek(Log::active_base).unwrap_or_default()
+    }
+
     #[must_use]
     pub fn leader_epoch(&self) -> LeaderEpoch {
         LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
@@ -311,48 +340,18 @@ impl Partition {
         self.offline.load(Ordering::Acquire) || self.health.has_failed()
     }
 
-    /// Makes everything below `offset` durable; appends that wait together share one sync (`flush.messages`).
-    pub async fn sync_to(&self, offset: Offset) -> Result<(), PartitionError> {
-        let _alone = self.syncing.lock().await;
-        if self.peek(Log::recovery_point).is_none_or(|point| point >= offset) {
-            return Ok(());
-        }
-        let plan = self.lock()?.flush_plan().map_err(PartitionError::Storage)?;
-        let running = plan.clone();
-        let synced = tokio::task::spawn_blocking(move || running.run()).await;
-        // The pool refuses work only while the broker stops.
-        self.noted(synced.map_err(|_| PartitionError::Offline)?.map_err(PartitionError::Storage))?;
-        self.lock()?.flushed(&plan);
-        Ok(())
-    }
-
-    /// Syncs if a segment was rolled since the last sync; appends go on meanwhile. Blocks.
-    pub fn sync_rolled(&self) -> Result<(), PartitionError> {
-        let plan = self.tend(|log| {
-            let rolled = !log.is_in_active_segment(log.recovery_point());
-            if rolled { log.flush_plan().map(Some) } else { Ok(None) }
-        })?;
-        let Some(plan) = plan else { return Ok(()) };
-        self.noted(plan.run())?;
-        self.tend(|log| {
-            log.flushed(&plan);
-            Ok(())
-        })
-    }
-
     /// Takes the partition out of service: its topic is gone or its directory failed.
     pub fn take_offline(&self) {
         self.offline.store(true, Ordering::Release);
         self.disturb();
     }
 
-    /// Flushes and closes the log; what the checkpoints then say of it.
-    pub fn close(&self) -> Result<Checkpoint, StorageError> {
+    /// Flushes and closes the log; gives its recovery point.
+    pub fn close(&self) -> Result<Offset, StorageError> {
         self.take_offline();
-        let point = self.checkpoint();
         match self.log.lock().take() {
-            Some(log) => Ok(Checkpoint { recovery_point: log.close_clean()?, ..point }),
-            None => Ok(point),
+            Some(log) => log.close_clean(),
+            None => Ok(Offset(0)),
         }
     }
 
@@ -362,24 +361,6 @@ impl Partition {
         match self.log.lock().take() {
             Some(log) => disk.doom(&self.name, log, now),
             None => Ok(()),
-        }
-    }
-
-    /// The positions that the checkpoint files keep.
-    #[must_use]
-    pub fn checkpoint(&self) -> Checkpoint {
-        let (recovery_point, log_start) = self
-            .peek(|log| {
-                // Where the log starts with a segment, the file's name tells it.
-                let start = if log.log_start_needs_checkpoint() { log.log_start_offset() } else { Offset(0) };
-                (log.recovery_checkpoint(), start)
-            })
-            .unwrap_or_default();
-        Checkpoint {
-            name: self.name.clone(),
-            recovery_point,
-            log_start,
-            high_watermark: self.high_watermark(),
         }
     }
 

@@ -2,20 +2,20 @@
 //!
 //! It must never create or delete a partition that the image does not ask for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use milena_coordinator::image::{ConfigKind, MetadataImage, PartitionImage, TopicImage};
-use milena_storage::ids::{BrokerId, PartitionIndex, Timestamp, TopicPartition};
-use milena_storage::log::LogConfig;
+use milena_storage::ids::{BrokerId, Offset, PartitionIndex, Timestamp, TopicPartition};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::config::{log_config, topic_rules};
-use super::disk::{Checkpoint, Disk, LogDir};
-use super::{Partition, PartitionError, Place, TopicRules};
+use super::checkpoints::{Point, Written};
+use super::disk::{Disk, LogDir};
+use super::opening::{OpenedLogs, Plan, name_of};
+use super::{Partition, PartitionError};
 use crate::settings::Settings;
 
 /// The hosted partitions, by topic.
@@ -25,6 +25,9 @@ pub struct Partitions {
     pub disk: Disk,
     /// Wakes the cleaner: a log was opened, closed, rolled or got other settings.
     pub cleaner_wake: Arc<Notify>,
+    /// Wakes housekeeping: a segment was closed and is to be synced.
+    pub roll_wake: Arc<Notify>,
+    pub(super) written: Written,
     topics: RwLock<HashMap<Arc<str>, Hosted>>,
 }
 
@@ -41,7 +44,15 @@ struct Hosted {
 impl Partitions {
     #[must_use]
     pub fn new(broker: BrokerId, disk: Disk) -> Self {
-        Self { broker, disk, cleaner_wake: Arc::default(), topics: RwLock::default() }
+        let written = Written::new(disk.dirs.len());
+        Self {
+            broker,
+            disk,
+            cleaner_wake: Arc::default(),
+            roll_wake: Arc::default(),
+            written,
+            topics: RwLock::default(),
+        }
     }
 
     /// The partition, or the error that Kafka gives for it (ReplicaManager.getPartitionOrError).
@@ -113,10 +124,12 @@ impl Partitions {
         usage
     }
 
-    /// Makes logs, leadership and configs ready for a new image. Only what changed costs anything.
-    pub fn follow(&self, image: &MetadataImage, settings: &Arc<Settings>, now: Timestamp) {
+    /// Makes logs, leadership and configs ready for a new image. Only what changed costs anything. Gives the partitions
+    /// that had to go for it.
+    pub fn follow(&self, image: &MetadataImage, settings: &Arc<Settings>, now: Timestamp) -> Vec<Gone> {
         // A topic that was deleted and made again needs the name of its predecessor's directory.
-        self.retire(now, |name, hosted| image.topic(name).is_some_and(|topic| topic.id != hosted.id));
+        let gone =
+            self.retire(now, |name, hosted| image.topic(name).is_some_and(|topic| topic.id != hosted.id));
         let changed: Vec<_> = {
             let topics = self.topics.read();
             image
@@ -124,26 +137,19 @@ impl Partitions {
                 .filter(|topic| !is_current(topics.get(&topic.name), image, topic, settings))
                 .collect()
         };
-        if !changed.is_empty() {
-            self.cleaner_wake.notify_one();
+        if changed.is_empty() {
+            return gone;
         }
-        let threads = self.disk.recovery_threads(changed.len());
-        let recovers = !self.disk.is_settled() && self.disk.dirs.iter().any(|dir| !dir.clean);
-        if recovers && !changed.is_empty() {
-            tracing::info!(topics = changed.len(), threads, "recovering logs after an unclean stop");
-        }
-        if threads <= 1 || !recovers {
-            changed.iter().for_each(|topic| self.follow_topic(image, topic, settings, now));
-            return;
-        }
-        // After an unclean stop each log is scanned; `num.recovery.threads.per.data.dir` says how many at a time.
-        std::thread::scope(|scope| {
-            for share in changed.chunks(changed.len().div_ceil(threads)) {
-                scope.spawn(move || {
-                    share.iter().for_each(|topic| self.follow_topic(image, topic, settings, now))
-                });
-            }
-        });
+        self.cleaner_wake.notify_one();
+        let plans: Vec<_> = changed.iter().map(|topic| Plan::of(image, topic, settings, now)).collect();
+        let opened = self.open_missing(&plans);
+        plans.iter().for_each(|plan| self.follow_topic(image, plan, &opened, settings));
+        gone
+    }
+
+    /// True for a partition that should be here and is not open.
+    pub(super) fn is_missing(&self, topic: &TopicImage, wanted: &PartitionImage) -> bool {
+        wanted.replicas.contains(&self.broker) && self.get(&topic.name, wanted.index.0).is_none()
     }
 
     /// Sets aside directories of partitions that no topic has; only after the first image.
@@ -157,37 +163,53 @@ impl Partitions {
                 tracing::error!(partition = %name, %error, "cannot set a stray partition aside");
             }
         }
+        self.checkpoint(Point::Recovery);
+        self.checkpoint(Point::LogStart);
     }
 
     /// Flushes and closes every log and marks the directories clean; false if a directory could not be.
     pub fn close(&self, broker_epoch: i64) -> bool {
-        let mut clean: Vec<_> = self.disk.dirs.iter().map(|dir| !dir.health.has_failed()).collect();
-        let mut points: Vec<Vec<Checkpoint>> = vec![Vec::new(); self.disk.dirs.len()];
+        self.checkpoint(Point::HighWatermark);
+        let mut of_dirs: Vec<Vec<Arc<Partition>>> = vec![Vec::new(); self.disk.dirs.len()];
         for partition in self.all() {
-            if self.disk.dirs[partition.dir].health.has_failed() {
-                continue;
-            }
-            match partition.close() {
-                Ok(point) => points[partition.dir].push(point),
-                Err(error) => {
-                    tracing::error!(partition = %partition.name, %error, "cannot close a log cleanly");
-                    clean[partition.dir] = false;
-                }
-            }
+            of_dirs[partition.dir].push(partition);
         }
-        for (index, clean) in clean.iter_mut().enumerate() {
-            if self.disk.dirs[index].health.has_failed() {
-                continue;
-            }
-            let done = self.disk.checkpoint(index, &points[index]);
-            let done =
-                done.and_then(|()| if *clean { self.disk.mark_clean(index, broker_epoch) } else { Ok(()) });
-            if let Err(error) = done {
-                tracing::error!(%error, "cannot close a log directory cleanly");
-                *clean = false;
-            }
+        let closed: Vec<bool> = std::thread::scope(|scope| {
+            let closing: Vec<_> = of_dirs
+                .iter()
+                .enumerate()
+                .map(|(dir, partitions)| scope.spawn(move || self.close_dir(dir, partitions, broker_epoch)))
+                .collect();
+            closing.into_iter().map(|dir| dir.join().unwrap_or(false)).collect()
+        });
+        closed.into_iter().all(|each| each)
+    }
+
+    fn close_dir(&self, dir: usize, partitions: &[Arc<Partition>], broker_epoch: i64) -> bool {
+        if self.disk.dirs[dir].health.has_failed() {
+            return false;
         }
-        clean.into_iter().all(|each| each)
+        let share = partitions.len().div_ceil(self.disk.threads_per_dir()).max(1);
+        let points: Vec<Option<Closed>> = std::thread::scope(|scope| {
+            let shares = partitions.chunks(share);
+            let closing: Vec<_> = shares
+                .map(|share| scope.spawn(|| share.iter().map(|each| close(each)).collect::<Vec<_>>()))
+                .collect();
+            closing.into_iter().flat_map(|share| share.join().unwrap_or(vec![None])).collect()
+        });
+        let mut recovery: Vec<_> =
+            points.iter().flatten().map(|closed| (closed.name.clone(), closed.recovery_point)).collect();
+        let starts = points.iter().flatten();
+        let mut starts: Vec<_> =
+            starts.filter_map(|closed| Some((closed.name.clone(), closed.log_start?))).collect();
+        if !self.write_points(dir, Point::Recovery, &mut recovery)
+            || !self.write_points(dir, Point::LogStart, &mut starts)
+            || points.iter().any(Option::is_none)
+        {
+            return false;
+        }
+        let marked = self.disk.mark_clean(dir, broker_epoch);
+        marked.inspect_err(|error| tracing::error!(%error, "cannot mark a log directory clean")).is_ok()
     }
 
     /// Wakes whoever waits for partitions of failed directories; true if the broker can go on without these.
@@ -202,11 +224,11 @@ impl Partitions {
     }
 
     /// Lets go of partitions that the image no longer has; their files go later.
-    pub fn remove_gone(&self, image: &MetadataImage, now: Timestamp) {
-        self.retire(now, |name, hosted| image.topic(name).is_none_or(|topic| topic.id != hosted.id));
+    pub fn remove_gone(&self, image: &MetadataImage, now: Timestamp) -> Vec<Gone> {
+        self.retire(now, |name, hosted| image.topic(name).is_none_or(|topic| topic.id != hosted.id))
     }
 
-    fn retire(&self, now: Timestamp, goes: impl Fn(&str, &Hosted) -> bool) {
+    fn retire(&self, now: Timestamp, goes: impl Fn(&str, &Hosted) -> bool) -> Vec<Gone> {
         let gone: Vec<Hosted> = {
             let mut topics = self.topics.write();
             let names: Vec<Arc<str>> = topics
@@ -216,31 +238,42 @@ impl Partitions {
                 .collect();
             names.iter().filter_map(|name| topics.remove(name)).collect()
         };
-        if !gone.is_empty() {
-            self.cleaner_wake.notify_one();
+        if gone.is_empty() {
+            return Vec::new();
         }
-        for partition in gone.into_iter().flat_map(|hosted| hosted.partitions).flatten() {
+        self.cleaner_wake.notify_one();
+        let partitions: Vec<_> = gone.into_iter().flat_map(|hosted| hosted.partitions).flatten().collect();
+        for partition in &partitions {
             if let Err(error) = partition.retire(&self.disk, now) {
                 tracing::error!(partition = %partition.name, %error, "cannot delete a partition");
             }
         }
+        // So that a partition of the same name does not get these (LogManager.asyncDelete).
+        let touched = |dir| partitions.iter().any(|partition| partition.dir == dir);
+        self.checkpoint_in(Point::Recovery, touched);
+        self.checkpoint_in(Point::LogStart, touched);
+        partitions.iter().map(|partition| (partition.name.clone(), partition.topic_id)).collect()
     }
 
     fn follow_topic(
         &self,
         image: &MetadataImage,
-        topic: &Arc<TopicImage>,
+        plan: &Plan<'_>,
+        opened: &OpenedLogs,
         settings: &Arc<Settings>,
-        now: Timestamp,
     ) {
+        let topic = plan.topic;
         let before = self.topics.read().get(&topic.name).map(|hosted| hosted.partitions.clone());
         let before = before.unwrap_or_default();
-        let plan = Plan::of(image, topic, settings, now);
         let partitions: Vec<_> = topic
             .partitions
             .iter()
             .enumerate()
-            .map(|(index, wanted)| self.follow_partition(&plan, wanted, before.get(index).cloned().flatten()))
+            .map(|(index, wanted)| {
+                let hosted = before.get(index).cloned().flatten();
+                let fresh = || opened.get(&name_of(topic, wanted.index)).cloned().flatten();
+                self.follow_partition(plan, wanted, hosted.or_else(fresh)?)
+            })
             .collect();
         let hosted = Hosted {
             id: topic.id,
@@ -256,18 +289,12 @@ impl Partitions {
         &self,
         plan: &Plan<'_>,
         wanted: &PartitionImage,
-        hosted: Option<Arc<Partition>>,
+        partition: Arc<Partition>,
     ) -> Option<Arc<Partition>> {
         if !wanted.replicas.contains(&self.broker) {
             return None;
         }
-        let partition = match hosted {
-            Some(partition) => {
-                partition.reconfigure(plan.rules.clone(), plan.config.clone());
-                partition
-            }
-            None => Arc::new(self.open_partition(plan, wanted.index)?),
-        };
+        partition.reconfigure(plan.rules.clone(), plan.config.clone());
         let leads = wanted.leader == Some(self.broker);
         if let Err(error) =
             partition.follow_image(leads, wanted.leader_epoch, wanted.isr.len(), wanted.replicas.len())
@@ -276,22 +303,26 @@ impl Partitions {
         }
         Some(partition)
     }
+}
 
-    fn open_partition(&self, plan: &Plan<'_>, index: PartitionIndex) -> Option<Partition> {
-        let name = TopicPartition::new(&*plan.topic.name, index.0);
-        match self.disk.open_log(&name, plan.topic.id, plan.config.clone(), plan.now) {
-            Ok((dir, log, report)) => {
-                if report.cut_bytes > 0 {
-                    tracing::warn!(partition = %name, bytes = report.cut_bytes, "cut an incomplete end of the log");
-                }
-                let health = self.disk.dirs[dir].health.clone();
-                let at = Place { dir, health, cleaner_wake: self.cleaner_wake.clone() };
-                Some(Partition::new(name, plan.topic.id, at, log, plan.rules.clone()))
-            }
-            Err(error) => {
-                tracing::error!(partition = %name, %error, "cannot open a log; the partition is offline");
-                None
-            }
+/// A partition that went, of one incarnation of its topic.
+pub type Gone = (TopicPartition, Uuid);
+
+/// A log that was closed; what the checkpoints then say of it.
+struct Closed {
+    name: TopicPartition,
+    recovery_point: Offset,
+    log_start: Option<Offset>,
+}
+
+/// Closes a log; `None` if that failed.
+fn close(partition: &Partition) -> Option<Closed> {
+    let log_start = partition.point(Point::LogStart);
+    match partition.close() {
+        Ok(recovery_point) => Some(Closed { name: partition.name.clone(), recovery_point, log_start }),
+        Err(error) => {
+            tracing::error!(partition = %partition.name, %error, "cannot close a log cleanly");
+            None
         }
     }
 }
@@ -319,24 +350,6 @@ impl DirUsage {
             usable_bytes: volume.as_ref().map_or(-1, |volume| bytes(volume.f_bavail, volume.f_frsize)),
             partitions: Vec::new(),
         }
-    }
-}
-
-/// What all partitions of a topic share while they are brought in line.
-struct Plan<'a> {
-    topic: &'a TopicImage,
-    config: LogConfig,
-    rules: TopicRules,
-    now: Timestamp,
-}
-
-impl<'a> Plan<'a> {
-    fn of(image: &MetadataImage, topic: &'a TopicImage, settings: &Settings, now: Timestamp) -> Self {
-        let nothing = BTreeMap::new();
-        let values = settings.topic(image.topic_config(&topic.name).unwrap_or(&nothing));
-        let expiration = settings.transactions().producer_id_expiration.as_millis();
-        let config = log_config(&values, i64::try_from(expiration).unwrap_or(i64::MAX));
-        Self { topic, rules: topic_rules(&values, &config), config, now }
     }
 }
 

@@ -74,7 +74,7 @@ fn write(target: Target<'_>, builder: BatchBuilder, wakes: &mut Wakes) -> Result
     let appended = partition.append(builder.finish(codec, None), how, wakes)?;
     if appended.flush_due {
         // Only with `flush.messages` set for every topic; who wants each message on the disk waits for it here.
-        partition.tend(|log| log.flush().map(drop))?;
+        partition.sync()?;
     }
     Ok(appended.last.plus(1))
 }

@@ -45,7 +45,7 @@ impl Log {
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
         self.check_poison()?;
-        self.waiting_since.get_or_insert(now);
+        self.note_waiting(now);
         let ValidBatch { mut header, body, origin, append_time } = batch;
         let size = HEADER_LEN + body.len();
         if size > self.config.segment_bytes as usize {
@@ -67,7 +67,7 @@ impl Log {
     /// Writes batches with the offsets and epochs that they have; a last batch that is cut is left out.
     pub fn append_as_follower(&mut self, records: Bytes, now: Timestamp) -> Result<Appended, AppendError> {
         self.check_poison()?;
-        self.waiting_since.get_or_insert(now);
+        self.note_waiting(now);
         let batches = self.check_followers(&records)?;
         let Some((_, first_header, _)) = batches.first() else {
             return Ok(self.appended(self.log_end, Timestamp::NONE, 0, false));

@@ -125,6 +125,7 @@ impl Log {
             dirs.extend(self.place.dir.parent().map(PathBuf::from));
         }
         let (fs, poisoned) = (self.place.fs.clone(), self.poisoned.clone());
+        self.unplanned_since = None;
         Ok(FlushPlan { files, dirs, fs, up_to: self.log_end, seen: self.unsynced, poisoned })
     }
 
@@ -152,9 +153,7 @@ impl Log {
         }
         let up_to = plan.up_to.min(self.log_end);
         self.recovery_point = self.recovery_point.max(up_to);
-        if up_to == self.log_end {
-            self.waiting_since = None;
-        }
+        self.waiting_since = if up_to == self.log_end { None } else { self.unplanned_since };
         self.unsynced.synced = plan.seen.changes;
         self.unsynced.new_dir = false;
         let ends: Vec<Offset> =
@@ -173,6 +172,12 @@ impl Log {
         if plan.seen.changes == self.unsynced.changes {
             self.epochs.synced();
         }
+    }
+
+    /// Something comes that no plan covers yet.
+    pub(super) fn note_waiting(&mut self, now: Timestamp) {
+        self.waiting_since.get_or_insert(now);
+        self.unplanned_since.get_or_insert(now);
     }
 
     /// True if `flush.ms` has passed with something not flushed.

@@ -73,6 +73,8 @@ pub struct Log {
     unsynced: Unsynced,
     /// When the first append that is not flushed came.
     waiting_since: Option<Timestamp>,
+    /// When the first append after the last flush plan came.
+    unplanned_since: Option<Timestamp>,
     /// Files to be removed when their time comes, by name.
     doomed: VecDeque<(Timestamp, String)>,
     /// A sync failed: what the kernel still has is not known any more, so nothing is taken or promised.
@@ -136,6 +138,11 @@ impl Log {
     /// True if appends go to the segment that holds `offset`.
     pub fn is_in_active_segment(&self, offset: Offset) -> bool {
         self.segments.last().is_none_or(|active| offset >= active.base)
+    }
+
+    /// First offset of the segment that is appended to.
+    pub fn active_base(&self) -> Offset {
+        self.active().base
     }
 
     pub fn segment_count(&self) -> usize {

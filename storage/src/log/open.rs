@@ -88,6 +88,7 @@ impl Log {
             // A killed run may have made the directory without a flush.
             unsynced: Unsynced::new(report.created || !how.clean),
             waiting_since: None,
+            unplanned_since: None,
             doomed: VecDeque::new(),
             poisoned: Arc::default(),
             place,

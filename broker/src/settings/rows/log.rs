@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How often the recovery points are written down; recovery starts there."),
     Row::long("log.flush.scheduler.interval.ms", "9223372036854775807").high()
         .doc("How often logs are looked at for whether they are to be synced."),
-    Row::int("log.flush.start.offset.checkpoint.interval.ms", "60000").at_least(0.0).high().accepted()
+    Row::int("log.flush.start.offset.checkpoint.interval.ms", "60000").at_least(0.0).high()
         .doc("How often the start offsets of the logs are written down."),
     Row::int("log.index.interval.bytes", "4096").at_least(0.0).cluster_wide()
         .doc("About how many bytes of a log lie between two entries of its index."),

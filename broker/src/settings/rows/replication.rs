@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Bytes that a follower asks for in one answer."),
     Row::int("replica.fetch.wait.max.ms", "500").high().accepted()
         .doc("How long a follower's fetch waits for these bytes."),
-    Row::long("replica.high.watermark.checkpoint.interval.ms", "5000").high().accepted()
+    Row::long("replica.high.watermark.checkpoint.interval.ms", "5000").high()
         .doc("How often the high watermarks are written down."),
     Row::long("replica.lag.time.max.ms", "30000").high().accepted()
         .doc("A follower that has not caught up for this long is no longer in sync."),

@@ -1,0 +1,154 @@
+//! Opening the logs of partitions that the image has and the broker has not yet, several at a time in each directory
+//! (`LogManager.loadLogs`).
+//!
+//! It must never open a log twice: what is hosted stays as it is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use milena_coordinator::image::{MetadataImage, TopicImage};
+use milena_storage::ids::{PartitionIndex, Timestamp, TopicPartition};
+use milena_storage::log::LogConfig;
+use parking_lot::Mutex;
+
+use super::config::{log_config, topic_rules};
+use super::set::Partitions;
+use super::{Partition, Place, TopicRules};
+use crate::settings::Settings;
+
+/// What all partitions of a topic share while they are brought in line.
+pub(super) struct Plan<'a> {
+    pub topic: &'a Arc<TopicImage>,
+    pub config: LogConfig,
+    pub rules: TopicRules,
+    now: Timestamp,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn of(
+        image: &MetadataImage,
+        topic: &'a Arc<TopicImage>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Self {
+        let nothing = BTreeMap::new();
+        let values = settings.topic(image.topic_config(&topic.name).unwrap_or(&nothing));
+        let expiration = settings.transactions().producer_id_expiration.as_millis();
+        let config = log_config(&values, i64::try_from(expiration).unwrap_or(i64::MAX));
+        Self { topic, rules: topic_rules(&values, &config), config, now }
+    }
+}
+
+/// A log to be opened.
+struct Job<'a> {
+    plan: &'a Plan<'a>,
+    name: TopicPartition,
+}
+
+/// What was opened; `None` where that failed.
+pub(super) type OpenedLogs = HashMap<TopicPartition, Option<Arc<Partition>>>;
+
+impl Partitions {
+    /// Opens the logs that are wanted here and not hosted.
+    pub(super) fn open_missing(&self, plans: &[Plan<'_>]) -> OpenedLogs {
+        let missing = plans.iter().flat_map(|plan| {
+            let wanted = plan.topic.partitions.iter().filter(|wanted| self.is_missing(plan.topic, wanted));
+            wanted.map(move |wanted| Job { plan, name: name_of(plan.topic, wanted.index) })
+        });
+        let mut here: Vec<Vec<Job<'_>>> = self.disk.dirs.iter().map(|_| Vec::new()).collect();
+        let mut new = Vec::new();
+        for job in missing {
+            match self.disk.dir_of(&job.name) {
+                Some(dir) => here[dir].push(job),
+                None => new.push(job),
+            }
+        }
+        let opened = Mutex::new(OpenedLogs::new());
+        let threads = self.disk.threads_per_dir();
+        std::thread::scope(|scope| {
+            for (dir, jobs) in here.iter().enumerate().filter(|(_, jobs)| !jobs.is_empty()) {
+                let progress = self.begin_progress(dir, jobs.len());
+                let opened = &opened;
+                // Not worth a thread.
+                if let [job] = &jobs[..] {
+                    opened.lock().insert(job.name.clone(), self.open(job, Some(&progress)));
+                    continue;
+                }
+                let (progress, next) = (Arc::new(progress), Arc::new(AtomicUsize::new(0)));
+                for _ in 0..threads.min(jobs.len()) {
+                    let (progress, next) = (progress.clone(), next.clone());
+                    scope.spawn(move || {
+                        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                            let log = self.open(job, Some(&progress));
+                            opened.lock().insert(job.name.clone(), log);
+                        }
+                    });
+                }
+            }
+        });
+        // One after the other, since each goes where the fewest are.
+        let mut opened = opened.into_inner();
+        opened.extend(new.iter().map(|job| (job.name.clone(), self.open(job, None))));
+        opened
+    }
+
+    fn begin_progress(&self, dir: usize, logs: usize) -> Progress {
+        let dir = &self.disk.dirs[dir];
+        let path = dir.path.display();
+        if self.disk.is_settled() {
+            tracing::debug!(dir = %path, logs, "opening logs");
+        } else if dir.clean {
+            tracing::info!(dir = %path, logs, "opening logs; none needs a scan after the clean stop");
+        } else {
+            tracing::warn!(dir = %path, logs, "recovering logs after an unclean stop");
+        }
+        Progress { recovers: !dir.clean, done: AtomicUsize::new(0), logs }
+    }
+
+    fn open(&self, job: &Job<'_>, progress: Option<&Progress>) -> Option<Arc<Partition>> {
+        let Job { plan, name } = job;
+        match self.disk.open_log(name, plan.topic.id, plan.config.clone(), plan.now) {
+            Ok(opened) => {
+                let report = &opened.report;
+                if let Some(progress) = progress.filter(|progress| progress.recovers) {
+                    let done = progress.done.fetch_add(1, Ordering::Relaxed) + 1;
+                    tracing::info!(
+                        partition = %name, scanned_segments = report.scanned_segments,
+                        log_end = %opened.log.log_end_offset(), done, of = progress.logs, "recovered a log"
+                    );
+                }
+                if report.cut_bytes > 0 || report.removed_segments > 0 {
+                    tracing::warn!(
+                        partition = %name, bytes = report.cut_bytes, segments = report.removed_segments,
+                        log_end = %opened.log.log_end_offset(), "cut an incomplete end of the log"
+                    );
+                }
+                let at = Place {
+                    dir: opened.dir,
+                    health: self.disk.dirs[opened.dir].health.clone(),
+                    cleaner_wake: self.cleaner_wake.clone(),
+                    roll_wake: self.roll_wake.clone(),
+                };
+                let (log, high_watermark) = (opened.log, opened.high_watermark);
+                let rules = plan.rules.clone();
+                Some(Arc::new(Partition::new(name.clone(), plan.topic.id, at, log, high_watermark, rules)))
+            }
+            Err(error) => {
+                tracing::error!(partition = %name, %error, "cannot open a log; the partition is offline");
+                None
+            }
+        }
+    }
+}
+
+/// How far the opening of a directory's logs is.
+struct Progress {
+    recovers: bool,
+    done: AtomicUsize,
+    logs: usize,
+}
+
+pub(super) fn name_of(topic: &TopicImage, index: PartitionIndex) -> TopicPartition {
+    TopicPartition::new(&*topic.name, index.0)
+}
