@@ -1,6 +1,8 @@
 //! What was acknowledged survives a stop and a kill: topics, ids, settings, records, offsets, producers.
 //!
-//! A test here must never look into the directory: it asks the broker as a client does.
+//! A test in this file must never look into the directory: it asks the broker as a client does.
+
+mod truncated;
 
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -80,12 +82,21 @@ fn everything_stays_when_the_broker_is_killed() {
 }
 
 #[test]
-fn every_acknowledged_record_survives_kills_under_load() {
+fn every_acknowledged_record_survives_kills_under_load_with_all_replicas() {
+    kills_under_load("-1");
+}
+
+#[test]
+fn every_acknowledged_record_survives_kills_under_load_with_the_leader_alone() {
+    kills_under_load("1");
+}
+
+fn kills_under_load(acks: &str) {
     let mut server = Server::start_default();
     server.tool("kafka-topics").line("--create --topic load --partitions 1").ok();
     for round in 0..4_usize {
-        let tool = server.tool("kafka-verifiable-producer").line("--topic load --acks -1 --throughput 2000");
-        let producer = tool.args(["--value-prefix", &round.to_string()]).spawn();
+        let tool = server.tool("kafka-verifiable-producer").line("--topic load --throughput 2000");
+        let producer = tool.args(["--acks", acks, "--value-prefix", &round.to_string()]).spawn();
         let _ = producer.wait_for("three hundred acknowledgements", |text| acknowledged(text).len() > 300);
         server.kill();
         let acknowledged = acknowledged(&producer.kill().text());
