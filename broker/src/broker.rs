@@ -53,7 +53,8 @@ const ENSEMBLE_DIR_BEFORE: &str = ".milena-ensemble";
 const ZOOKEEPER: &str = "ZOOKEEPER";
 
 /// Levels that a new cluster begins with (KIP-584). Features that the broker does not serve yet stay out.
-const FEATURES: &[(&str, i16)] = &[("metadata.version", 30), ("transaction.version", 2)];
+const FEATURES: &[(&str, i16)] =
+    &[("group.version", 1), ("metadata.version", 30), ("transaction.version", 2)];
 
 /// Why a broker did not start.
 #[derive(Debug, Error)]
@@ -284,7 +285,7 @@ async fn compose(
     place: &mut Place,
 ) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
-    let transaction_settings = settings.transactions();
+    let (tuning, transaction_settings) = (Tuning::from_settings(&groups), settings.transactions());
     let registration_timeout = settings.quorum().registration_timeout;
     let clock = Arc::new(Clock::new());
     let hub = Arc::new(Hub::new(clock.clone()));
@@ -292,7 +293,7 @@ async fn compose(
     let slots = settings.fetch().session_slots;
     let partitions = Arc::new(Partitions::new(node.id, disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
-    let shards = Shards::new(node.id, clock.clone(), partitions.clone(), Tuning::from_settings(&groups));
+    let shards = Shards::new(node.id, clock.clone(), partitions.clone(), image.clone(), tuning);
     let cleaner =
         Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), Uuid::new_v4().as_u64_pair());
     let producer_ids = Arc::new(ProducerIds::default());

@@ -64,8 +64,8 @@ impl BrokerState {
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), (1, 2));
         let tuning = crate::shard::Tuning::from_settings(&settings.load().groups());
-        let shards = Shards::new(BrokerId(1), clock.clone(), partitions.clone(), tuning);
         let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
+        let shards = Shards::new(BrokerId(1), clock.clone(), partitions.clone(), image.clone(), tuning);
         let producer_ids = Arc::new(ProducerIds::default());
         let means = crate::transactions::Means {
             broker: BrokerId(1),

@@ -27,9 +27,9 @@ const LEVEL_ZERO: i16 = 4;
 const PRODUCE: i16 = 0;
 
 /// Features of Kafka 4.3 that work here, with the levels that may be finalized. Those that other APIs stand for
-/// (consumer, share and streams groups) come with these APIs.
+/// (share and streams groups) come with these APIs.
 pub const SUPPORTED_FEATURES: &[(&str, RangeInclusive<i16>)] =
-    &[("metadata.version", 7..=30), ("transaction.version", 0..=2)];
+    &[("group.version", 0..=1), ("metadata.version", 7..=30), ("transaction.version", 0..=2)];
 
 /// Encoded answers, one per version and kind of listener, made again when the finalized features change.
 #[derive(Debug, Default)]

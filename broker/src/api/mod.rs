@@ -8,6 +8,8 @@ pub mod add_raft_voter;
 pub mod alter_configs;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod context;
 pub mod create_acls;
 pub mod create_partitions;
@@ -213,6 +215,20 @@ pub static TABLE: &[Row] = &[
         DescribeTransactionsResponse
     ),
     row!(66, "ListTransactions", list_transactions, ListTransactionsRequest, ListTransactionsResponse),
+    row!(
+        68,
+        "ConsumerGroupHeartbeat",
+        consumer_group_heartbeat,
+        ConsumerGroupHeartbeatRequest,
+        ConsumerGroupHeartbeatResponse
+    ),
+    row!(
+        69,
+        "ConsumerGroupDescribe",
+        consumer_group_describe,
+        ConsumerGroupDescribeRequest,
+        ConsumerGroupDescribeResponse
+    ),
     row!(
         71,
         "GetTelemetrySubscriptions",

@@ -69,7 +69,11 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
     let quorum = quorum.await.unwrap();
     let first = FirstContent {
         cluster_id: "AAAAAAAAAAAAAAAAAAAAAA".into(),
-        features: vec![("metadata.version".into(), 30), ("transaction.version".into(), 2)],
+        features: vec![
+            ("group.version".into(), 1),
+            ("metadata.version".into(), 30),
+            ("transaction.version".into(), 2),
+        ],
         ..FirstContent::default()
     };
     quorum.bootstrap(first).await.unwrap();

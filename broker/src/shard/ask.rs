@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ListGroupsResponse;
-use milena_coordinator::group::{
-    Caller as GroupCaller, GroupShard, Input, Reply, Request, Ticket, precheck, refusal,
-};
+use milena_coordinator::group::{Caller as GroupCaller, Input, Reply, Request, Ticket, precheck, refusal};
 use milena_coordinator::image::MetadataImage;
 use milena_storage::log::Guard;
 use uuid::Uuid;
 
-use super::{Machine, Shards, slot::Slot};
+use super::{GroupMachine, Machine, Shards, slot::Slot};
 use crate::api::{BoxFuture, Cx, Outcome};
 
 /// A request with who asks it.
@@ -34,8 +32,13 @@ pub enum Asked<R = Reply> {
 impl Question {
     #[must_use]
     pub fn new(cx: &Cx<'_>, request: Request) -> Self {
-        // Only a join may be given an id made of it.
-        let fresh_id = if matches!(request, Request::Join(_)) { Uuid::new_v4() } else { Uuid::nil() };
+        // Only who has no id yet may be given one made of it.
+        let new = match &request {
+            Request::Join(join) => join.member_id.is_empty(),
+            Request::ConsumerHeartbeat(heartbeat) => heartbeat.member_id.is_empty(),
+            _ => false,
+        };
+        let fresh_id = if new { Uuid::new_v4() } else { Uuid::nil() };
         let caller = GroupCaller {
             client_id: cx.caller.client_id.as_deref().unwrap_or_default().to_owned(),
             client_host: java_address(cx.caller.host),
@@ -114,7 +117,7 @@ impl Shards {
 
     /// As above, for who no longer has the context of the request.
     pub fn ask_with(&self, image: &MetadataImage, group: &str, question: Question) -> Asked {
-        if let Some(refused) = precheck(&self.env.settings, &question.caller, &question.request) {
+        if let Some(refused) = precheck(&self.env.settings.config, &question.caller, &question.request) {
             return Asked::Now(refused);
         }
         match self.slot(image, group) {
@@ -180,7 +183,7 @@ fn add(list: &mut ListGroupsResponse, reply: Reply) {
     }
 }
 
-impl Slot<GroupShard> {
+impl Slot<GroupMachine> {
     fn put(self: &Arc<Self>, question: Question) -> Asked {
         let Question { caller, request, guard } = question;
         let question = Question { caller: caller.clone(), request: request.clone(), guard };

@@ -6,9 +6,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use milena_coordinator::group::records::WireError;
-use milena_coordinator::group::{
-    DeletedTopic, GroupConfig, GroupShard, Input, Record, Reply, Ticket, TimerKey,
-};
+use milena_coordinator::group::{ChangedTopics, Record, Ticket};
 use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
 
 /// A state machine whose state lies in one partition of an internal topic.
@@ -45,8 +43,8 @@ pub trait Machine: Debug + Send + Sized + 'static {
 
     fn loaded() -> Self::Input;
 
-    /// What the machine is to hear of topics that are gone, if it wants to.
-    fn topics_deleted(_deleted: &[DeletedTopic]) -> Option<Self::Input> {
+    /// What the machine is to hear of topics that are new, changed or gone, if it wants to.
+    fn topics_changed(_changed: &ChangedTopics) -> Option<Self::Input> {
         None
     }
 }
@@ -60,55 +58,4 @@ pub struct Effects<M: Machine> {
     pub replies: Vec<(Ticket, M::Reply)>,
     pub orders: Vec<M::Order>,
     pub timers: Vec<(M::Timer, Option<Timestamp>)>,
-}
-
-impl Machine for GroupShard {
-    type Settings = GroupConfig;
-    type Input = Input;
-    type Reply = Reply;
-    type Timer = TimerKey;
-    type Order = std::convert::Infallible;
-
-    fn fresh(settings: &GroupConfig) -> Self {
-        Self::new(settings.clone())
-    }
-
-    fn step(&mut self, now: Timestamp, input: Input) -> Effects<Self> {
-        let output = Self::step(self, now, input);
-        Effects {
-            records: output.records,
-            transaction: output.transaction,
-            replies: output.replies,
-            orders: Vec::new(),
-            timers: output.timers,
-        }
-    }
-
-    fn apply(
-        &mut self,
-        producer: Option<ProducerId>,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Result<(), WireError> {
-        match producer {
-            None => Self::apply(self, key, value),
-            Some(producer) => self.apply_in_transaction(producer, key, value),
-        }
-    }
-
-    fn end_transaction(&mut self, producer: ProducerId, commit: bool) {
-        Self::end_transaction(self, producer, commit);
-    }
-
-    fn fired(timer: TimerKey) -> Input {
-        Input::Timer(timer)
-    }
-
-    fn loaded() -> Input {
-        Input::Loaded
-    }
-
-    fn topics_deleted(deleted: &[DeletedTopic]) -> Option<Input> {
-        Some(Input::TopicsDeleted(deleted.to_vec()))
-    }
 }

@@ -10,6 +10,7 @@
 mod append;
 mod ask;
 mod deadlines;
+mod groups;
 mod load;
 mod machine;
 mod parking;
@@ -21,8 +22,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use kafka_protocol::error::ResponseError;
-use milena_coordinator::group::{self, DeletedTopic, GroupConfig, GroupShard};
+use milena_coordinator::group::{
+    self, Assignor, ChangedTopics, ConsumerConfig, DeletedTopic, GroupConfig, MigrationPolicy,
+};
 use milena_coordinator::image::MetadataImage;
 use milena_storage::compress::Codec;
 use milena_storage::ids::BrokerId;
@@ -33,19 +37,25 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::partition::set::Partitions;
 use crate::quorum::{Follower, ImageChange};
-use crate::settings::GroupSettings;
+use crate::settings::{Bounds, ConsumerGroupSettings, GroupSettings};
 
 pub use ask::{Asked, Question, gather};
 use deadlines::Alarm;
+pub use groups::{GroupMachine, GroupSetup};
 pub use machine::{Effects, Machine};
 pub use slot::Slot;
 
 /// Shards that are loaded at a time; Kafka's `group.coordinator.threads`.
 const LOADING_AT_ONCE: usize = 4;
 
+/// The feature that tells which kinds of groups a cluster has.
+pub const FEATURE: &str = "group.version";
+/// The level of it from which there are consumer groups (KIP-848).
+const CONSUMER_PROTOCOL: i16 = 1;
+
 /// All shards of one kind on this broker.
 #[derive(Debug)]
-pub struct Shards<M: Machine = GroupShard> {
+pub struct Shards<M: Machine = GroupMachine> {
     env: Arc<Env<M>>,
     slots: RwLock<BTreeMap<i32, Arc<Slot<M>>>>,
     partitions: Arc<Partitions>,
@@ -103,6 +113,8 @@ pub struct Kind<M: Machine> {
 #[derive(Clone, Debug)]
 pub struct Tuning {
     pub group: GroupConfig,
+    /// Whether the consumer protocol is served (`group.coordinator.rebalance.protocols`).
+    pub consumer_protocol: bool,
     /// `offsets.topic.compression.codec`, `offsets.commit.timeout.ms`, `offsets.load.buffer.size`.
     pub pace: Pace,
 }
@@ -114,15 +126,24 @@ impl Shards {
         broker: BrokerId,
         clock: Arc<Clock>,
         partitions: Arc<Partitions>,
+        image: Arc<ArcSwap<MetadataImage>>,
         tuning: Tuning,
     ) -> Arc<Self> {
+        let consumer_protocol = tuning.consumer_protocol;
         let kind = Kind {
             topic: group::TOPIC,
             pace: tuning.pace,
-            settings: tuning.group,
+            settings: GroupSetup { config: tuning.group, image, consumer_protocol },
             carry_out: Box::new(|_, never| match never {}),
         };
         Self::of_kind(broker, clock, partitions, kind)
+    }
+
+    /// Whether the consumer protocol is on: in the cluster's features, and on this broker.
+    #[must_use]
+    pub fn serves_consumer_protocol(&self, image: &MetadataImage) -> bool {
+        let level = image.features.levels.get(FEATURE).copied().unwrap_or(0);
+        level >= CONSUMER_PROTOCOL && self.env.settings.consumer_protocol
     }
 }
 
@@ -182,14 +203,14 @@ impl<M: Machine> Shards<M> {
         }
     }
 
-    /// Topics that are gone take their offsets with them.
-    pub fn topics_deleted(&self, deleted: &[DeletedTopic]) {
-        if deleted.is_empty() {
+    /// Topics that are gone take their offsets with them; consumer groups are assigned anew when theirs change.
+    pub fn topics_changed(&self, changed: &ChangedTopics) {
+        if changed.changed.is_empty() {
             return;
         }
         let slots: Vec<_> = self.slots.read().values().cloned().collect();
         for slot in slots {
-            if let Some(news) = M::topics_deleted(deleted) {
+            if let Some(news) = M::topics_changed(changed) {
                 slot.tell(news);
             }
         }
@@ -222,7 +243,7 @@ impl<M: Machine> Shards<M> {
 
 /// Keeps the shards in step with the image. Has to stand behind the follower that opens the partitions.
 #[derive(Debug)]
-pub struct ShardFollower<M: Machine = GroupShard>(pub Arc<Shards<M>>);
+pub struct ShardFollower<M: Machine = GroupMachine>(pub Arc<Shards<M>>);
 
 impl<M: Machine> Follower for ShardFollower<M> {
     fn prepare(&mut self, change: &ImageChange) {
@@ -232,12 +253,16 @@ impl<M: Machine> Follower for ShardFollower<M> {
     }
 
     fn published(&mut self, change: &ImageChange) {
-        let gone = change.delta.topics.iter().filter_map(|name| {
-            let old = change.old.topic(name)?;
-            let replaced = change.new.topic(name).is_none_or(|new| new.id != old.id);
-            replaced.then(|| DeletedTopic { name: name.to_string(), id: old.id })
-        });
-        self.0.topics_deleted(&gone.collect::<Vec<_>>());
+        let mut topics = ChangedTopics::default();
+        for name in &change.delta.topics {
+            let (old, new) = (change.old.topic(name), change.new.topic(name));
+            topics.changed.push(name.to_string());
+            if let Some(old) = old.filter(|old| new.is_none_or(|new| new.id != old.id)) {
+                topics.deleted.push(DeletedTopic { name: name.to_string(), id: old.id });
+            }
+            topics.created |= new.is_some_and(|new| old.is_none_or(|old| new.id != old.id));
+        }
+        self.0.topics_changed(&topics);
     }
 }
 
@@ -251,17 +276,42 @@ impl Tuning {
                 max_session_timeout_ms: millis(settings.session_timeout.max),
                 initial_rebalance_delay_ms: millis(settings.initial_rebalance_delay),
                 max_size: settings.max_size,
+                consumer: consumer_config(&settings.consumer),
                 offset_metadata_max: offsets.metadata_max_bytes,
                 offsets_retention_ms: i64::try_from(offsets.retention.as_millis()).unwrap_or(i64::MAX),
                 expiry_interval_ms: i64::try_from(offsets.retention_check_interval.as_millis())
                     .unwrap_or(i64::MAX),
             },
+            consumer_protocol: settings.protocols.iter().any(|name| name == "consumer"),
             pace: Pace {
                 codec: codec(offsets.topic_codec),
                 commit_timeout: offsets.commit_timeout,
                 load_buffer: offsets.load_buffer_bytes,
             },
         }
+    }
+}
+
+fn consumer_config(settings: &ConsumerGroupSettings) -> ConsumerConfig {
+    let range = |bounds: &Bounds<Duration>| millis(bounds.min)..=millis(bounds.max);
+    let assignors: Vec<Assignor> =
+        settings.assignors.iter().filter_map(|name| Assignor::parse(name)).collect();
+    let policy = settings.migration_policy.as_str();
+    ConsumerConfig {
+        session_timeout_ms: millis(settings.session_timeout),
+        session_timeout_range: range(&settings.session_timeout_bounds),
+        heartbeat_interval_ms: millis(settings.heartbeat_interval),
+        heartbeat_interval_range: range(&settings.heartbeat_interval_bounds),
+        assignment_interval_ms: millis(settings.assignment.interval),
+        assignment_interval_range: range(&settings.assignment.bounds),
+        max_size: settings.max_size,
+        // Classes of Java are none of ours; without any that is, Kafka's default is left.
+        assignors: if assignors.is_empty() { vec![Assignor::Uniform] } else { assignors },
+        migration: MigrationPolicy {
+            upgrade: matches!(policy, "upgrade" | "bidirectional"),
+            downgrade: matches!(policy, "downgrade" | "bidirectional"),
+        },
+        regex_refresh_ms: i64::from(millis(settings.regex_refresh_interval)),
     }
 }
 

@@ -67,9 +67,11 @@ impl<M: Machine> Parking<M> {
 mod tests {
     use super::*;
     use kafka_protocol::messages::HeartbeatResponse;
-    use milena_coordinator::group::{GroupShard, Reply};
+    use milena_coordinator::group::Reply;
 
-    fn reply(ticket: u64) -> Parked<GroupShard> {
+    use crate::shard::GroupMachine;
+
+    fn reply(ticket: u64) -> Parked<GroupMachine> {
         let replies = vec![(Ticket(ticket), Reply::Heartbeat(HeartbeatResponse::default()))];
         Parked { replies, orders: Vec::new() }
     }
@@ -80,7 +82,7 @@ mod tests {
         parking.park(Offset(3), reply(1));
         parking.park(Offset(5), reply(2));
         parking.park(Offset(5), reply(3));
-        let tickets = |free: Vec<Parked<GroupShard>>| {
+        let tickets = |free: Vec<Parked<GroupMachine>>| {
             free.iter().flat_map(|parked| &parked.replies).map(|(ticket, _)| ticket.0).collect::<Vec<_>>()
         };
         assert_eq!(tickets(parking.release(Offset(2))), Vec::<u64>::new());

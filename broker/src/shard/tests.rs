@@ -129,13 +129,15 @@ async fn state_of(broker: &Arc<BrokerState>) -> String {
 /// The same partitions under new shards, as after a restart.
 fn restarted(broker: &Arc<BrokerState>) -> Arc<Shards> {
     let env = &broker.shards.env;
-    let tuning = Tuning { group: env.settings.clone(), pace: env.pace.clone() };
-    let shards = Shards::new(broker.id, broker.clock.clone(), broker.partitions.clone(), tuning);
+    let setup = env.settings.clone();
+    let tuning = Tuning { group: setup.config, consumer_protocol: true, pace: env.pace.clone() };
+    let shards =
+        Shards::new(broker.id, broker.clock.clone(), broker.partitions.clone(), broker.image.clone(), tuning);
     shards.follow(&broker.image.load());
     shards
 }
 
-fn slot_of(shards: &Shards, broker: &Arc<BrokerState>) -> Arc<Slot<GroupShard>> {
+fn slot_of(shards: &Shards, broker: &Arc<BrokerState>) -> Arc<Slot<GroupMachine>> {
     shards.slot(&broker.image.load(), "g").unwrap()
 }
 

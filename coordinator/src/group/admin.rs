@@ -9,7 +9,9 @@ use kafka_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::protocol::StrBytes;
 
-use super::classic::{self, ClassicGroup, Groups, State};
+use super::classic::{self, ClassicGroup, State};
+use super::consumer;
+use super::groups::{Group, Groups};
 use super::offsets::{self, Offsets};
 use super::records::Record;
 use super::turn::Turn;
@@ -19,17 +21,29 @@ const UNKNOWN_IS_AN_ERROR: i16 = 6;
 
 /// Filters are compared without regard to case; empty ones let everything through.
 pub(super) fn list(groups: &Groups, states: &[String], types: &[String]) -> Vec<ListedGroup> {
-    let wanted = |group: &&ClassicGroup| {
-        let state = group.state().name();
-        (states.is_empty() || states.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(state)))
-            && (types.is_empty() || types.iter().any(|wanted| wanted.eq_ignore_ascii_case(classic::TYPE)))
+    let seen = |group: &Group| match group {
+        Group::Classic(group) => {
+            (group.state().name(), classic::TYPE, text(group.protocol_type().unwrap_or_default()))
+        }
+        Group::Consumer(group) => {
+            let protocol_type = StrBytes::from_static_str(consumer::PROTOCOL_TYPE);
+            (group.state().name(), consumer::TYPE, protocol_type)
+        }
     };
-    let listed = groups.values().filter(wanted).map(|group| {
-        ListedGroup::default()
-            .with_group_id(group_id(&group.id))
-            .with_protocol_type(text(group.protocol_type().unwrap_or_default()))
-            .with_group_state(StrBytes::from_static_str(group.state().name()))
-            .with_group_type(StrBytes::from_static_str(classic::TYPE))
+    let wants = |filter: &[String], name: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    let states: Vec<String> = states.iter().map(|state| state.trim().to_owned()).collect();
+    let listed = groups.values().filter_map(|group| {
+        let (state, kind, protocol_type) = seen(group);
+        let wanted = wants(&states, state) && wants(types, kind);
+        wanted.then(|| {
+            ListedGroup::default()
+                .with_group_id(group_id(group.id()))
+                .with_protocol_type(protocol_type)
+                .with_group_state(StrBytes::from_static_str(state))
+                .with_group_type(StrBytes::from_static_str(kind))
+        })
     });
     listed.collect()
 }
@@ -37,14 +51,18 @@ pub(super) fn list(groups: &Groups, states: &[String], types: &[String]) -> Vec<
 pub(super) fn describe(groups: &Groups, version: i16, id: &str) -> DescribedGroup {
     let described = DescribedGroup::default().with_group_id(group_id(id));
     match groups.get(id) {
-        Some(group) => describe_group(group, described),
-        None => {
+        Some(Group::Classic(group)) => describe_group(group, described),
+        other => {
             let dead = described.with_group_state(StrBytes::from_static_str(State::Dead.name()));
             if version < UNKNOWN_IS_AN_ERROR {
                 return dead;
             }
-            dead.with_error_code(ResponseError::GroupIdNotFound.code())
-                .with_error_message(Some(text(&format!("Group {id} not found."))))
+            dead.with_error_code(ResponseError::GroupIdNotFound.code()).with_error_message(Some(text(
+                &match other {
+                    None => format!("Group {id} not found."),
+                    Some(_) => format!("Group {id} is not a classic group."),
+                },
+            )))
         }
     }
 }
@@ -76,8 +94,14 @@ pub(super) fn delete(
 ) -> DeletableGroupResult {
     let result = match groups.get(id) {
         None => Err(ResponseError::GroupIdNotFound),
-        Some(group) if group.state() != State::Empty => Err(ResponseError::NonEmptyGroup),
-        Some(group) => {
+        Some(Group::Classic(group)) if group.state() != State::Empty => Err(ResponseError::NonEmptyGroup),
+        Some(Group::Consumer(group)) if !group.is_empty() => Err(ResponseError::NonEmptyGroup),
+        Some(Group::Consumer(group)) => {
+            offsets::delete_all(offsets, turn, id);
+            group.write_tombstones(turn);
+            Ok(())
+        }
+        Some(Group::Classic(group)) => {
             offsets::delete_all(offsets, turn, id);
             turn.record_or_log(id, Record::group_tombstone(id));
             for member in group.pending_members() {

@@ -2,6 +2,8 @@
 //!
 //! Must never read a settings file: whoever builds a shard fills this in.
 
+use super::ConsumerConfig;
+
 /// Defaults are Kafka's.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
@@ -13,6 +15,8 @@ pub struct GroupConfig {
     pub initial_rebalance_delay_ms: i32,
     /// `group.max.size`
     pub max_size: usize,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerConfig,
     /// `offset.metadata.max.bytes`; Kafka counts characters (UTF-16 units), and so do we
     pub offset_metadata_max: usize,
     /// `offsets.retention.minutes`
@@ -32,6 +36,7 @@ impl Default for GroupConfig {
             max_session_timeout_ms: 1_800_000,
             initial_rebalance_delay_ms: 3_000,
             max_size: i32::MAX as usize,
+            consumer: ConsumerConfig::default(),
             offset_metadata_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600 * 1_000,
             expiry_interval_ms: 600_000,

@@ -2,15 +2,16 @@
 //!
 //! Plain values only: nothing here may refer to a connection, a task or a clock.
 
+use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumerGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
-    TxnOffsetCommitResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupRequest,
+    SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
 use uuid::Uuid;
@@ -40,6 +41,7 @@ pub enum Request {
     Sync(SyncGroupRequest),
     Heartbeat(HeartbeatRequest),
     Leave(LeaveGroupRequest),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
     /// Topics carry name and id, whichever of them the client sent.
     Commit(OffsetCommitRequest),
     /// The runtime has seen to it that the transaction knows this partition of the internal topic.
@@ -56,6 +58,9 @@ pub enum Request {
     Describe {
         groups: Vec<String>,
     },
+    DescribeConsumer {
+        groups: Vec<String>,
+    },
     Delete {
         groups: Vec<String>,
     },
@@ -68,12 +73,14 @@ pub enum Reply {
     Sync(SyncGroupResponse),
     Heartbeat(HeartbeatResponse),
     Leave(LeaveGroupResponse),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
     Commit(OffsetCommitResponse),
     CommitInTransaction(TxnOffsetCommitResponse),
     FetchOffsets(OffsetFetchResponseGroup),
     DeleteOffsets(OffsetDeleteResponse),
     List(ListGroupsResponse),
     Describe(Vec<DescribedGroup>),
+    DescribeConsumer(Vec<DescribedConsumerGroup>),
     Delete(Vec<DeletableGroupResult>),
 }
 
@@ -82,6 +89,16 @@ pub enum Reply {
 pub struct DeletedTopic {
     pub name: String,
     pub id: Uuid,
+}
+
+/// How the cluster's topics have changed.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct ChangedTopics {
+    /// By name: those that are new, gone, or have other partitions or replicas.
+    pub changed: Vec<String>,
+    pub deleted: Vec<DeletedTopic>,
+    /// Some are new.
+    pub created: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -93,7 +110,7 @@ pub enum Input {
     Request(Ticket, Caller, Request),
     /// The deadline of this key has passed. Keys that were cancelled or moved meanwhile must not be brought.
     Timer(TimerKey),
-    TopicsDeleted(Vec<DeletedTopic>),
+    TopicsChanged(ChangedTopics),
     /// The whole log has been applied; from now on the shard is alive.
     Loaded,
 }
@@ -128,6 +145,7 @@ response! {
     Sync => SyncGroupResponse,
     Heartbeat => HeartbeatResponse,
     Leave => LeaveGroupResponse,
+    ConsumerHeartbeat => ConsumerGroupHeartbeatResponse,
     Commit => OffsetCommitResponse,
     CommitInTransaction => TxnOffsetCommitResponse,
     FetchOffsets => OffsetFetchResponseGroup,

@@ -4,12 +4,14 @@
 //! is a timer that the runtime brings back.
 //!
 //! `GroupShard::step` decides and answers; `GroupShard::apply` is fed with every record once it is in the log,
-//! while living and while loading. `classic/` holds the classic protocol, `offsets/` the committed offsets,
-//! `records/` Kafka's own bytes; the other group protocols get folders of their own beside them.
+//! while living and while loading. `classic/` holds the classic protocol, `consumer/` the consumer
+//! protocol, `offsets/` the committed offsets, `records/` Kafka's own bytes.
 
 mod admin;
 mod classic;
 mod config;
+mod consumer;
+mod groups;
 mod message;
 mod offsets;
 mod partition;
@@ -21,7 +23,8 @@ mod turn;
 
 pub use classic::State as ClassicState;
 pub use config::GroupConfig;
-pub use message::{Caller, DeletedTopic, Input, Output, Reply, Request, Ticket};
+pub use consumer::{Assignor, ConsumerConfig, MigrationPolicy};
+pub use message::{Caller, ChangedTopics, DeletedTopic, Input, Output, Reply, Request, Ticket};
 pub use partition::partition_for;
 pub use precheck::{precheck, refusal};
 pub use records::Record;

@@ -16,13 +16,14 @@ use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{
-    HeartbeatResponse, JoinGroupRequest, LeaveGroupResponse, ListGroupsResponse, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetDeleteResponse, SyncGroupRequest,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatResponse, JoinGroupRequest,
+    LeaveGroupResponse, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteResponse,
+    SyncGroupRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use super::offsets::txn_commit_refusal;
-use super::{Caller, GroupConfig, Reply, Request, classic};
+use super::{Caller, GroupConfig, Reply, Request, classic, consumer};
 
 /// Records hold strings of at most 32,767 bytes, and a member id is a client's string with 37 more. Kafka meets
 /// longer ones with an exception in its serializer, which clients see as an unknown server error.
@@ -36,6 +37,10 @@ const SYNC_NAMES_PROTOCOL: i16 = 5;
 /// The refusal of a request that no group needs to see.
 #[must_use]
 pub fn precheck(config: &GroupConfig, caller: &Caller, request: &Request) -> Option<Reply> {
+    if let Request::ConsumerHeartbeat(heartbeat) = request {
+        let refused = consumer::check(&config.consumer, caller.api_version, heartbeat);
+        return refused.or_else(|| check_lengths(caller, heartbeat)).map(Reply::ConsumerHeartbeat);
+    }
     let fault = match request {
         Request::Join(join) => check_join(config, caller, join),
         Request::Sync(sync) => check_sync(caller, sync),
@@ -48,6 +53,8 @@ pub fn precheck(config: &GroupConfig, caller: &Caller, request: &Request) -> Opt
         }
         Request::CommitInTransaction(commit) => check_group(&commit.group_id),
         Request::Commit(_)
+        | Request::ConsumerHeartbeat(_)
+        | Request::DescribeConsumer { .. }
         | Request::FetchOffsets { .. }
         | Request::List { .. }
         | Request::Describe { .. }
@@ -76,6 +83,17 @@ fn check_join(config: &GroupConfig, caller: &Caller, join: &JoinGroupRequest) ->
     (longest > MAX_STRING).then_some(ResponseError::UnknownServerError)
 }
 
+/// As for a join: these go into the keys of records.
+fn check_lengths(
+    caller: &Caller,
+    heartbeat: &ConsumerGroupHeartbeatRequest,
+) -> Option<ConsumerGroupHeartbeatResponse> {
+    let pattern = heartbeat.subscribed_topic_regex.as_ref().map_or(0, |pattern| pattern.len());
+    let names = [heartbeat.group_id.len(), heartbeat.member_id.len(), pattern, caller.client_id.len()];
+    let too_long = names.into_iter().any(|length| length > MAX_STRING);
+    too_long.then(|| consumer::refusal(ResponseError::UnknownServerError, None))
+}
+
 fn check_sync(caller: &Caller, sync: &SyncGroupRequest) -> Option<ResponseError> {
     let unnamed = sync.protocol_type.is_none() || sync.protocol_name.is_none();
     if caller.api_version >= SYNC_NAMES_PROTOCOL && unnamed {
@@ -97,6 +115,10 @@ pub fn refusal(version: i16, request: &Request, error: ResponseError) -> Reply {
         }
         Request::Heartbeat(_) => Reply::Heartbeat(HeartbeatResponse::default().with_error_code(code)),
         Request::Leave(_) => Reply::Leave(LeaveGroupResponse::default().with_error_code(code)),
+        Request::ConsumerHeartbeat(_) => Reply::ConsumerHeartbeat(consumer::refusal(error, None)),
+        Request::DescribeConsumer { groups } => Reply::DescribeConsumer(
+            groups.iter().map(|group| consumer::describe_refusal(group, error)).collect(),
+        ),
         Request::Commit(commit) => Reply::Commit(commit_refusal(commit, error)),
         Request::CommitInTransaction(commit) => Reply::CommitInTransaction(txn_commit_refusal(commit, error)),
         Request::FetchOffsets { group, .. } => Reply::FetchOffsets(fetch_refusal(version, group, error)),
@@ -128,7 +150,7 @@ pub(super) fn commit_refusal(request: &OffsetCommitRequest, error: ResponseError
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
 
-fn fetch_refusal(
+pub(super) fn fetch_refusal(
     version: i16,
     group: &OffsetFetchRequestGroup,
     error: ResponseError,

@@ -4,18 +4,54 @@
 
 use milena_storage::ids::Timestamp;
 
+use super::consumer::{GroupLimits, TopicHashes};
 use super::records::{GroupMetadata, WireError};
 use super::{GroupConfig, Name, Output, Record, Reply, Ticket, TimerKey};
+use crate::image::MetadataImage;
 
 pub(super) struct Turn<'a> {
     pub(super) now: Timestamp,
     pub(super) config: &'a GroupConfig,
+    pub(super) image: &'a MetadataImage,
+    pub(super) hashes: TopicHashes,
+    /// The version of the metadata in which topics were created last.
+    pub(super) topics_version: i64,
     pub(super) out: Output,
 }
 
+/// How far the output of a step was.
+pub(super) struct Mark {
+    records: usize,
+    replies: usize,
+    timers: usize,
+}
+
 impl<'a> Turn<'a> {
-    pub(super) fn new(now: Timestamp, config: &'a GroupConfig) -> Self {
-        Self { now, config, out: Output::default() }
+    pub(super) fn new(
+        now: Timestamp,
+        config: &'a GroupConfig,
+        image: &'a MetadataImage,
+        hashes: TopicHashes,
+        topics_version: i64,
+    ) -> Self {
+        Self { now, config, image, hashes, topics_version, out: Output::default() }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let out = &self.out;
+        Mark { records: out.records.len(), replies: out.replies.len(), timers: out.timers.len() }
+    }
+
+    /// Takes back what has come since; for a request that is refused after all.
+    pub(super) fn back_to(&mut self, mark: &Mark) {
+        self.out.records.truncate(mark.records);
+        self.out.replies.truncate(mark.replies);
+        self.out.timers.truncate(mark.timers);
+    }
+
+    /// What holds for a consumer group.
+    pub(super) fn consumer_config(&self, group: &str) -> GroupLimits {
+        self.config.consumer.of_group(self.image, group)
     }
 
     pub(super) fn reply(&mut self, ticket: Ticket, reply: Reply) {

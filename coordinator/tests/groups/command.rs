@@ -46,6 +46,10 @@ impl<'a> Command<'a> {
         self.options.get(name).copied()
     }
 
+    pub(crate) fn options(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.options.iter().map(|(name, value)| (*name, *value))
+    }
+
     pub(crate) fn word(&self, index: usize) -> &'a str {
         self.words.get(index).copied().unwrap_or_else(|| panic!("{}: word {index} is missing", self.name))
     }
@@ -58,19 +62,19 @@ impl<'a> Command<'a> {
         duration(self.option(name).unwrap_or(default))
     }
 
-    fn generation(&self) -> i32 {
+    pub(crate) fn generation(&self) -> i32 {
         self.word(2).parse().expect("a generation")
     }
 
-    fn instance(&self) -> Option<StrBytes> {
+    pub(crate) fn instance(&self) -> Option<StrBytes> {
         self.option("i").map(text)
     }
 
-    fn group(&self) -> GroupId {
+    pub(crate) fn group(&self) -> GroupId {
         GroupId(text(if self.word(0) == "-" { "" } else { self.word(0) }))
     }
 
-    fn member(&self) -> StrBytes {
+    pub(crate) fn member(&self) -> StrBytes {
         member(self.word(1))
     }
 
@@ -83,6 +87,7 @@ impl<'a> Command<'a> {
             "commit" | "fetch" => 10,
             "describe" => 6,
             "delete" => 2,
+            "beat" | "describe-consumer" => 1,
             _ => 0,
         };
         self.number("v", newest) as i16
@@ -104,6 +109,8 @@ impl<'a> Command<'a> {
                     .with_group_instance_id(self.instance()),
             ),
             "leave" => Request::Leave(self.leave()),
+            "beat" => Request::ConsumerHeartbeat(self.beat()),
+            "describe-consumer" => Request::DescribeConsumer { groups: words(0) },
             "commit" => Request::Commit(self.commit()),
             "txn-commit" => Request::CommitInTransaction(self.txn_commit()),
             "fetch" => Request::FetchOffsets { group: self.fetch(), require_stable: false },
@@ -223,6 +230,8 @@ impl<'a> Command<'a> {
         let topics: Vec<_> = topics.collect();
         OffsetFetchRequestGroup::default()
             .with_group_id(self.group())
+            .with_member_id(self.option("member").map(text))
+            .with_member_epoch(self.number("member-epoch", -1) as i32)
             .with_topics((!topics.is_empty()).then_some(topics))
     }
 

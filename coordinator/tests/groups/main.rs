@@ -4,7 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy only knows #[test] functions, and all of this is a test")]
 
+mod cluster;
 mod command;
+mod consumer_command;
+mod consumer_random;
+mod consumer_show;
 mod random;
 #[path = "../runner/mod.rs"]
 mod runner;

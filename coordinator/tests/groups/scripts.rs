@@ -2,7 +2,8 @@
 //!
 //! Must never guess: what it does not understand fails the script.
 
-use milena_coordinator::group::{DeletedTopic, GroupConfig, Input, TimerKey};
+use milena_coordinator::group::{ChangedTopics, DeletedTopic, GroupConfig, Input, MigrationPolicy, TimerKey};
+use milena_coordinator::image::ConfigKind;
 use milena_storage::ids::ProducerId;
 use uuid::Uuid;
 
@@ -48,8 +49,20 @@ fn execute(world: &mut World, line: &str) -> String {
         "topic-deleted" => {
             let id = Uuid::from_u128(command.number("id", 0) as u128);
             let deleted = DeletedTopic { name: command.word(0).to_owned(), id };
-            let happened = world.input(Input::TopicsDeleted(vec![deleted]));
+            let topics = ChangedTopics { deleted: vec![deleted], ..ChangedTopics::default() };
+            let happened = world.input(Input::TopicsChanged(topics));
             show::happened(&happened, world.now, &mut out);
+        }
+        "topic" => {
+            let partitions = command.word(1).parse().expect("a count of partitions");
+            let happened = world.change_topic(command.word(0), partitions);
+            show::happened(&happened, world.now, &mut out);
+        }
+        "rack" => world.cluster.put_rack(command.word(0).parse().expect("a broker"), command.word(1)),
+        "group-config" => {
+            let configs =
+                command.options().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            world.cluster.put_config(ConfigKind::Group, command.word(0), configs);
         }
         "end-txn" => {
             let producer = ProducerId(command.number("pid", 1));
@@ -66,6 +79,20 @@ fn configure(mut config: GroupConfig, command: &Command<'_>) -> GroupConfig {
     }
     if command.option("delay").is_some() {
         config.initial_rebalance_delay_ms = command.duration("delay", "0s") as i32;
+    }
+    let consumer = &mut config.consumer;
+    if command.option("consumer-max-size").is_some() {
+        consumer.max_size = command.number("consumer-max-size", 0) as usize;
+    }
+    if command.option("interval").is_some() {
+        consumer.assignment_interval_ms = command.duration("interval", "0s") as i32;
+    }
+    if let Some(policy) = command.option("migration") {
+        let is = |names: [&str; 2]| names.contains(&policy);
+        consumer.migration = MigrationPolicy {
+            upgrade: is(["upgrade", "bidirectional"]),
+            downgrade: is(["downgrade", "bidirectional"]),
+        };
     }
     config
 }

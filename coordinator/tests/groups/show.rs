@@ -11,6 +11,8 @@ use milena_coordinator::group::{Record, Reply, TimerKey};
 use milena_storage::ids::{LeaderEpoch, Timestamp};
 use uuid::Uuid;
 
+use crate::consumer_show;
+
 use crate::world::Happened;
 
 /// One line per answer, record and deadline.
@@ -40,11 +42,15 @@ pub(crate) fn timer(key: &TimerKey) -> String {
         TimerKey::Session { group, member } => format!("session {group}/{}", short(member)),
         TimerKey::Join { group } => format!("join {group}"),
         TimerKey::Sync { group } => format!("sync {group}"),
+        TimerKey::Revocation { group, member } => format!("revocation {group}/{}", short(member)),
+        TimerKey::MemberJoin { group, member } => format!("member-join {group}/{}", short(member)),
+        TimerKey::MemberSync { group, member } => format!("member-sync {group}/{}", short(member)),
+        TimerKey::Patterns { group } => format!("patterns {group}"),
         TimerKey::Expiry => "expiry".to_owned(),
     }
 }
 
-fn millis(ms: i64) -> String {
+pub(crate) fn millis(ms: i64) -> String {
     if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
 }
 
@@ -80,6 +86,7 @@ fn reply(answer: &Reply) -> String {
             bytes(&sync.assignment)
         ),
         Reply::Heartbeat(heartbeat) => format!("heartbeat {}", error(heartbeat.error_code)),
+        Reply::ConsumerHeartbeat(answer) => consumer_show::beat(answer),
         Reply::Leave(leave) => {
             let member = |member: &kafka_protocol::messages::leave_group_response::MemberResponse| {
                 let instance =
@@ -178,6 +185,9 @@ fn admin_reply(answer: &Reply) -> String {
             }
             text
         }
+        Reply::DescribeConsumer(groups) => {
+            format!("describe-consumer{}", groups.iter().map(consumer_show::described).collect::<String>())
+        }
         Reply::Delete(results) => {
             let each = results
                 .iter()
@@ -228,6 +238,7 @@ fn record(record: &Record) -> String {
         }
         Change::Group(group, None) => format!("group {group} gone"),
         Change::Group(group, Some(value)) => format!("group {group} {}", metadata(&value)),
+        Change::Consumer(group, change) => consumer_show::change(&group, &change),
         Change::Unknown(kind) => format!("unknown {kind}"),
     }
 }

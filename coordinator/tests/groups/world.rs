@@ -4,10 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use milena_coordinator::group::{Caller, GroupConfig, GroupShard, Input, Output, Record, Reply, Request};
-use milena_coordinator::group::{Ticket, TimerKey, precheck};
+use milena_coordinator::group::{
+    Caller, ChangedTopics, GroupConfig, GroupShard, Input, Output, Record, Reply, Request,
+};
+use milena_coordinator::group::{DeletedTopic, Ticket, TimerKey, precheck};
 use milena_storage::ids::{ProducerId, Timestamp};
 use uuid::Uuid;
+
+use crate::cluster::Cluster;
 
 pub(crate) struct World {
     pub(crate) config: GroupConfig,
@@ -17,6 +21,7 @@ pub(crate) struct World {
     shard: GroupShard,
     tickets: u64,
     fresh: u128,
+    pub(crate) cluster: Cluster,
 }
 
 /// What stands in the log: records, those of transactions with their producer, and markers.
@@ -43,6 +48,7 @@ impl World {
             timers: BTreeMap::new(),
             tickets: 0,
             fresh: 0,
+            cluster: Cluster::default(),
         };
         let _ = world.input(Input::Loaded);
         world
@@ -74,7 +80,7 @@ impl World {
     }
 
     pub(crate) fn input(&mut self, input: Input) -> Happened {
-        let output = self.shard.step(self.now, input);
+        let output = self.shard.step(self.now, self.cluster.image(), input);
         let producer = output.transaction.map(|(id, _)| id);
         for record in &output.records {
             self.append(Entry::Record(producer, record.clone()));
@@ -86,6 +92,18 @@ impl World {
             };
         }
         Happened { fired: None, output }
+    }
+
+    /// A topic is new, has other partitions, or is gone; the shard hears of it.
+    pub(crate) fn change_topic(&mut self, name: &str, partitions: i32) -> Happened {
+        let before = self.cluster.topic_id(name);
+        self.cluster.put_topic(name, partitions);
+        let deleted = before.filter(|_| partitions == 0).map(|id| DeletedTopic { name: name.to_owned(), id });
+        self.input(Input::TopicsChanged(ChangedTopics {
+            changed: vec![name.to_owned()],
+            deleted: deleted.into_iter().collect(),
+            created: before.is_none(),
+        }))
     }
 
     /// A log that somebody else has left.
@@ -136,6 +154,7 @@ impl World {
     pub(crate) fn reloaded(&self) -> Self {
         let mut other = Self::new(self.config.clone());
         other.now = self.now;
+        other.cluster = self.cluster.clone();
         other.log = self.log.clone();
         let _ = other.restart(self.config.clone());
         other

@@ -154,3 +154,25 @@ pub(super) const OFFSET_DELETE: Shape = Shape::new(
         array("topics", &[string("name"), array("partitions", &[int32("partition_index")])]),
     ],
 );
+
+/// ConsumerGroupHeartbeat.
+pub(super) const CONSUMER_GROUP_HEARTBEAT: Shape = Shape::new(
+    68,
+    0,
+    &[
+        string("group_id"),
+        string("member_id"),
+        int32("member_epoch"),
+        string("instance_id").null(),
+        string("rack_id").null(),
+        int32("rebalance_timeout_ms"),
+        list("subscribed_topic_names", &STRING).null(),
+        string("subscribed_topic_regex").from(1).null(),
+        string("server_assignor").null(),
+        array("topic_partitions", &[uuid("topic_id"), list("partitions", &INT32)]).null(),
+    ],
+);
+
+/// ConsumerGroupDescribe.
+pub(super) const CONSUMER_GROUP_DESCRIBE: Shape =
+    Shape::new(69, 0, &[list("group_ids", &STRING), boolean("include_authorized_operations")]);

@@ -65,6 +65,8 @@ static SHAPES: &[&Shape] = &[
     &data::DESCRIBE_PRODUCERS,
     &transactions::DESCRIBE_TRANSACTIONS,
     &transactions::LIST_TRANSACTIONS,
+    &groups::CONSUMER_GROUP_HEARTBEAT,
+    &groups::CONSUMER_GROUP_DESCRIBE,
     &cluster::GET_TELEMETRY_SUBSCRIPTIONS,
     &cluster::PUSH_TELEMETRY,
     &cluster::LIST_CONFIG_RESOURCES,

@@ -48,6 +48,8 @@ fn codecs() -> Vec<Codec> {
         HeartbeatRequest,
         LeaveGroupRequest,
         SyncGroupRequest,
+        ConsumerGroupHeartbeatRequest,
+        ConsumerGroupDescribeRequest,
         DescribeGroupsRequest,
         ListGroupsRequest,
         ApiVersionsRequest,

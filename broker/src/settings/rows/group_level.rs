@@ -6,11 +6,11 @@ use super::super::row::{Check, Row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    Row::int("consumer.assignment.interval.ms", "1000").at_least(0.0).synonym("group.consumer.assignment.interval.ms").accepted()
+    Row::int("consumer.assignment.interval.ms", "1000").at_least(0.0).synonym("group.consumer.assignment.interval.ms")
         .doc("The least time between two assignments of the consumer group."),
-    Row::int("consumer.heartbeat.interval.ms", "5000").at_least(1.0).synonym("group.consumer.heartbeat.interval.ms").accepted()
+    Row::int("consumer.heartbeat.interval.ms", "5000").at_least(1.0).synonym("group.consumer.heartbeat.interval.ms")
         .doc("How often members of the consumer group report."),
-    Row::int("consumer.session.timeout.ms", "45000").at_least(1.0).synonym("group.consumer.session.timeout.ms").accepted()
+    Row::int("consumer.session.timeout.ms", "45000").at_least(1.0).synonym("group.consumer.session.timeout.ms")
         .doc("How long a member of the consumer group that does not report stays in it."),
     Row::int("share.assignment.interval.ms", "1000").at_least(0.0).synonym("group.share.assignment.interval.ms").accepted()
         .doc("The least time between two assignments of the share group."),

@@ -6,31 +6,31 @@ use super::super::row::{Check, Row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    Row::int("group.consumer.assignment.interval.ms", "1000").at_least(0.0).cluster_wide().accepted()
+    Row::int("group.consumer.assignment.interval.ms", "1000").at_least(0.0).cluster_wide()
         .doc("The least time between two assignments of a consumer group."),
-    Row::list("group.consumer.assignors", "uniform,range").distinct(false).accepted()
+    Row::list("group.consumer.assignors", "uniform,range").distinct(false)
         .doc("Assignors for consumer groups; the first is used when members ask for none."),
-    Row::int("group.consumer.heartbeat.interval.ms", "5000").at_least(1.0).accepted()
+    Row::int("group.consumer.heartbeat.interval.ms", "5000").at_least(1.0)
         .doc("How often members of a consumer group report."),
-    Row::int("group.consumer.max.assignment.interval.ms", "15000").at_least(0.0).accepted()
+    Row::int("group.consumer.max.assignment.interval.ms", "15000").at_least(0.0)
         .doc("The largest assignment interval that a consumer group may ask for."),
-    Row::int("group.consumer.max.heartbeat.interval.ms", "15000").at_least(1.0).accepted()
+    Row::int("group.consumer.max.heartbeat.interval.ms", "15000").at_least(1.0)
         .doc("The largest heartbeat interval that a consumer group may ask for."),
-    Row::int("group.consumer.max.session.timeout.ms", "60000").at_least(1.0).accepted()
+    Row::int("group.consumer.max.session.timeout.ms", "60000").at_least(1.0)
         .doc("The largest session timeout that a consumer group may ask for."),
-    Row::int("group.consumer.max.size", "2147483647").at_least(1.0).accepted()
+    Row::int("group.consumer.max.size", "2147483647").at_least(1.0)
         .doc("The most members of a consumer group."),
-    Row::text("group.consumer.migration.policy", "bidirectional").check(Check::OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).accepted().kip(848)
+    Row::text("group.consumer.migration.policy", "bidirectional").check(Check::OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])).kip(848)
         .doc("Which way a group may change between the classic and the consumer protocol while it has members."),
-    Row::int("group.consumer.min.assignment.interval.ms", "0").at_least(0.0).accepted()
+    Row::int("group.consumer.min.assignment.interval.ms", "0").at_least(0.0)
         .doc("The smallest assignment interval that a consumer group may ask for."),
-    Row::int("group.consumer.min.heartbeat.interval.ms", "5000").at_least(1.0).accepted()
+    Row::int("group.consumer.min.heartbeat.interval.ms", "5000").at_least(1.0)
         .doc("The smallest heartbeat interval that a consumer group may ask for."),
-    Row::int("group.consumer.min.session.timeout.ms", "45000").at_least(1.0).accepted()
+    Row::int("group.consumer.min.session.timeout.ms", "45000").at_least(1.0)
         .doc("The smallest session timeout that a consumer group may ask for."),
-    Row::int("group.consumer.regex.refresh.interval.ms", "600000").at_least(10000.0).hidden().accepted().kip(848)
+    Row::int("group.consumer.regex.refresh.interval.ms", "600000").at_least(10000.0).hidden().kip(848)
         .doc("How often patterns of topics are matched anew."),
-    Row::int("group.consumer.session.timeout.ms", "45000").at_least(1.0).accepted().kip(848)
+    Row::int("group.consumer.session.timeout.ms", "45000").at_least(1.0).kip(848)
         .doc("How long a member of a consumer group that does not report stays in it."),
     Row::int("group.coordinator.append.linger.ms", "-1").at_least(-1.0).accepted()
         .doc("How long group changes are gathered before they are written; -1 lets the coordinator choose, 0 writes at once."),
@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Threads of the group coordinator for work in the background."),
     Row::int("group.coordinator.cached.buffer.max.bytes", "1048588").at_least(524288.0).cluster_wide().accepted()
         .doc("The largest write buffer that the group coordinator keeps for reuse."),
-    Row::list("group.coordinator.rebalance.protocols", "classic,consumer,streams").check(Check::Items { values: &["consumer", "classic", "share", "streams"], may_be_empty: false }).accepted()
+    Row::list("group.coordinator.rebalance.protocols", "classic,consumer,streams").check(Check::Items { values: &["consumer", "classic", "share", "streams"], may_be_empty: false })
         .doc("Kinds of groups that the coordinator serves."),
     Row::int("group.coordinator.threads", "4").at_least(1.0).high().accepted()
         .doc("Threads of the group coordinator."),

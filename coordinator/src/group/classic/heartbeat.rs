@@ -5,7 +5,8 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
 
-use super::{ClassicGroup, Groups, State};
+use super::{ClassicGroup, State};
+use crate::group::groups::{Group, Groups};
 use crate::group::turn::Turn;
 use crate::group::{Reply, Ticket};
 
@@ -15,7 +16,8 @@ pub(in crate::group) fn heartbeat(
     ticket: Ticket,
     request: &HeartbeatRequest,
 ) {
-    let group = groups.get(&**request.group_id).ok_or(ResponseError::UnknownMemberId);
+    let group =
+        groups.get(&**request.group_id).and_then(Group::as_classic).ok_or(ResponseError::UnknownMemberId);
     let result = group.and_then(|group| group.heartbeat(turn, request));
     let code = result.map_or_else(|error| error.code(), |()| 0);
     turn.reply(ticket, Reply::Heartbeat(HeartbeatResponse::default().with_error_code(code)));

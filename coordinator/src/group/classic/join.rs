@@ -12,8 +12,9 @@ use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::member::{Member, Parked, owned_protocols};
-use super::{ClassicGroup, Groups, State};
+use super::{ClassicGroup, State};
 use crate::group::config::NEW_MEMBER_JOIN_TIMEOUT_MS;
+use crate::group::groups::{Group, Groups};
 use crate::group::turn::Turn;
 use crate::group::{Caller, Name, Reply, Ticket};
 
@@ -47,14 +48,23 @@ pub(in crate::group) fn join(
     }
     let joiner = Joiner { parked: Parked { ticket, version }, caller, request };
     let id: &str = &joiner.request.group_id;
-    let fresh = !groups.contains_key(id);
+    // Who comes to a consumer group without members finds a classic one in its place.
+    let fresh = groups.get(id).is_none_or(|group| group.as_classic().is_none());
     if fresh && !joiner.request.member_id.is_empty() {
         joiner.refuse(turn, &joiner.request.member_id, ResponseError::UnknownMemberId);
         return;
     }
-    let group = groups.entry(id.into()).or_insert_with_key(|id| ClassicGroup::new(id.clone(), turn.now));
+    if let Some(Group::Consumer(empty)) = groups.get(id) {
+        empty.write_tombstones(turn);
+        groups.remove(id);
+    }
+    let buried = turn.out.records.len();
+    let group = groups
+        .entry(id.into())
+        .or_insert_with_key(|id| Group::classic(ClassicGroup::new(id.clone(), turn.now)));
+    let Some(group) = group.as_classic_mut() else { return };
     group.join(turn, joiner);
-    if fresh && turn.out.records.is_empty() {
+    if fresh && turn.out.records.len() == buried {
         group.record_creation(turn);
     }
 }
@@ -228,7 +238,7 @@ pub(in crate::group) fn refusal(version: i16, member: &str, error: ResponseError
     fit(version, response)
 }
 
-fn fit(version: i16, mut response: JoinGroupResponse) -> JoinGroupResponse {
+pub(in crate::group) fn fit(version: i16, mut response: JoinGroupResponse) -> JoinGroupResponse {
     let name = response.protocol_name.take().filter(|name| !name.is_empty());
     response.protocol_name = if version < NULLABLE_PROTOCOL { Some(name.unwrap_or_default()) } else { name };
     response

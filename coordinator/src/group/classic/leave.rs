@@ -7,9 +7,10 @@ use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
-use super::{ClassicGroup, Groups, State};
+use super::{ClassicGroup, State};
+use crate::group::groups::{Group, Groups};
 use crate::group::turn::Turn;
-use crate::group::{Caller, Reply, Ticket};
+use crate::group::{Caller, Reply, Ticket, consumer};
 
 /// From here on the request names several members, and each gets a result of its own.
 const BATCHES: i16 = 3;
@@ -27,7 +28,8 @@ pub(in crate::group) fn leave(
         vec![MemberIdentity::default().with_member_id(request.member_id)]
     };
     let results = match groups.get_mut(&**request.group_id) {
-        Some(group) => group.leave(turn, leaving),
+        Some(Group::Classic(group)) => group.leave(turn, leaving),
+        Some(Group::Consumer(_)) => consumer::classic_leave(groups, turn, &request.group_id, leaving),
         None => {
             leaving.into_iter().map(|member| result(member, Err(ResponseError::UnknownMemberId))).collect()
         }

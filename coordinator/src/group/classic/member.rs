@@ -24,11 +24,11 @@ pub(in crate::group) struct Member {
     pub(in crate::group) instance_id: Option<Name>,
     pub(in crate::group) client_id: String,
     pub(in crate::group) client_host: String,
-    pub(super) rebalance_timeout_ms: i32,
-    pub(super) session_timeout_ms: i32,
+    pub(in crate::group) rebalance_timeout_ms: i32,
+    pub(in crate::group) session_timeout_ms: i32,
     pub(super) protocol_type: String,
     /// Names with the client's metadata, the client's favourite first.
-    pub(super) protocols: Vec<(String, Bytes)>,
+    pub(in crate::group) protocols: Vec<(String, Bytes)>,
     pub(in crate::group) assignment: Bytes,
     pub(super) parked_join: Option<Parked>,
     pub(super) parked_sync: Option<Parked>,
@@ -41,6 +41,11 @@ impl Member {
     pub(in crate::group) fn metadata(&self, protocol: &str) -> Bytes {
         let found = self.protocols.iter().find(|(name, _)| name == protocol);
         found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+    }
+
+    /// The protocol that the client likes best.
+    pub(in crate::group) fn favourite(&self) -> Option<&str> {
+        self.protocols.first().map(|(name, _)| name.as_str())
     }
 
     /// Each name once, whatever the client repeated.
@@ -82,7 +87,7 @@ impl Member {
 }
 
 /// Copies the protocols out of the request's frame.
-pub(super) fn owned_protocols(protocols: &[JoinGroupRequestProtocol]) -> Vec<(String, Bytes)> {
+pub(in crate::group) fn owned_protocols(protocols: &[JoinGroupRequestProtocol]) -> Vec<(String, Bytes)> {
     protocols
         .iter()
         .map(|protocol| (protocol.name.to_string(), Bytes::copy_from_slice(&protocol.metadata)))

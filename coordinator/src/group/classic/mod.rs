@@ -5,6 +5,7 @@
 //!
 //! Kafka: `ClassicGroup`, `ClassicGroupState`, and the classic half of `GroupMetadataManager`.
 
+mod convert;
 mod expire;
 mod heartbeat;
 mod join;
@@ -23,15 +24,14 @@ use kafka_protocol::error::ResponseError;
 use milena_storage::ids::Timestamp;
 
 use super::{Name, turn::Turn};
-use member::{Member, Parked};
+use member::Parked;
 
+pub(super) use convert::Converted;
 pub(super) use heartbeat::heartbeat;
-pub(super) use join::{join, refusal as join_refusal};
+pub(super) use join::{fit as fit_join, join, refusal as join_refusal};
 pub(super) use leave::leave;
+pub(super) use member::{Member, owned_protocols};
 pub(super) use sync::{refusal as sync_refusal, sync};
-
-/// Every group of a shard, in the order of their ids.
-pub(super) type Groups = BTreeMap<Name, ClassicGroup>;
 
 /// The group type's name in ListGroups.
 pub(super) const TYPE: &str = "classic";

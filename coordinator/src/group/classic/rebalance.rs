@@ -159,7 +159,7 @@ impl ClassicGroup {
         turn.cancel_timer(self.sync_timer());
     }
 
-    fn join_timer(&self) -> TimerKey {
+    pub(super) fn join_timer(&self) -> TimerKey {
         TimerKey::Join { group: self.id.clone() }
     }
 

@@ -11,7 +11,8 @@ use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::member::Parked;
-use super::{ClassicGroup, Groups, State};
+use super::{ClassicGroup, State};
+use crate::group::groups::{Group, Groups};
 use crate::group::turn::Turn;
 use crate::group::{Caller, Reply, Ticket};
 
@@ -22,8 +23,8 @@ pub(in crate::group) fn sync(
     caller: &Caller,
     request: SyncGroupRequest,
 ) {
-    let group = groups.get_mut(&**request.group_id).filter(|group| group.state != State::Empty);
-    let Some(group) = group else {
+    let group = groups.get_mut(&**request.group_id).and_then(Group::as_classic_mut);
+    let Some(group) = group.filter(|group| group.state != State::Empty) else {
         turn.reply(ticket, Reply::Sync(refusal(ResponseError::UnknownMemberId)));
         return;
     };

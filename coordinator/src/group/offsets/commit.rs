@@ -15,7 +15,9 @@ use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use milena_storage::ids::{LeaderEpoch, Offset, Timestamp};
 
 use super::key;
-use crate::group::classic::{ClassicGroup, Groups};
+use crate::group::classic::ClassicGroup;
+use crate::group::consumer::Committer;
+use crate::group::groups::{Group, Groups};
 use crate::group::precheck::commit_refusal;
 use crate::group::records::{OffsetCommit, Record};
 use crate::group::turn::Turn;
@@ -68,6 +70,24 @@ fn validate(
             _ => Err(ResponseError::IllegalGeneration),
         };
     };
+    let group = match group {
+        Group::Classic(group) => group,
+        Group::Consumer(group) => {
+            let committer = Committer {
+                member: &request.member_id,
+                instance: request.group_instance_id.as_deref(),
+                epoch: request.generation_id_or_member_epoch,
+                version: Some(version),
+            };
+            let fits = |partition: &&OffsetCommitRequestPartition| !is_too_large(turn, partition);
+            let all = request.topics.iter().flat_map(|topic| {
+                let id = Some(topic.topic_id).filter(|id| !id.is_nil());
+                let partitions = topic.partitions.iter().filter(fits);
+                partitions.map(move |partition| (id, partition.partition_index))
+            });
+            return group.validate_commit(&committer, all);
+        }
+    };
     group.validate_commit(request)?;
     if matches!(group.state(), ClassicState::Stable | ClassicState::PreparingRebalance) {
         group.touch(turn, &request.member_id);
@@ -98,16 +118,21 @@ impl ClassicGroup {
     }
 }
 
+fn is_too_large(turn: &Turn<'_>, partition: &OffsetCommitRequestPartition) -> bool {
+    let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+    metadata.encode_utf16().count() > turn.config.offset_metadata_max
+}
+
 fn commit_partition(
     turn: &mut Turn<'_>,
     request: &OffsetCommitRequest,
     topic: &OffsetCommitRequestTopic,
     partition: &OffsetCommitRequestPartition,
 ) -> Result<(), ResponseError> {
-    let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
-    if metadata.encode_utf16().count() > turn.config.offset_metadata_max {
+    if is_too_large(turn, partition) {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
+    let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
     let expires = request.retention_time_ms != DEFAULT_RETENTION;
     let commit = OffsetCommit {
         offset: Offset(partition.committed_offset),

@@ -10,7 +10,7 @@ use kafka_protocol::messages::offset_delete_response::{
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use super::{Offsets, key};
-use crate::group::classic::{ClassicGroup, Groups};
+use crate::group::groups::{Group, Groups};
 use crate::group::records::{OffsetCommit, Record};
 use crate::group::turn::Turn;
 use crate::group::{ClassicState, DeletedTopic};
@@ -29,18 +29,21 @@ pub(in crate::group) fn delete(
     OffsetDeleteResponse::default().with_topics(topics)
 }
 
-fn deletable<'a>(groups: &'a Groups, group: &str) -> Result<&'a ClassicGroup, ResponseError> {
+fn deletable<'a>(groups: &'a Groups, group: &str) -> Result<&'a Group, ResponseError> {
     let group = groups.get(group).ok_or(ResponseError::GroupIdNotFound)?;
-    if group.state() == ClassicState::Empty || group.uses_consumer_protocol() {
-        Ok(group)
-    } else {
+    match group {
         // The broker cannot tell what the members of other protocols use.
-        Err(ResponseError::NonEmptyGroup)
+        Group::Classic(classic)
+            if classic.state() != ClassicState::Empty && !classic.uses_consumer_protocol() =>
+        {
+            Err(ResponseError::NonEmptyGroup)
+        }
+        Group::Classic(_) | Group::Consumer(_) => Ok(group),
     }
 }
 
 fn delete_topic(
-    group: &ClassicGroup,
+    group: &Group,
     offsets: &Offsets,
     turn: &mut Turn<'_>,
     topic: &OffsetDeleteRequestTopic,
@@ -49,10 +52,10 @@ fn delete_topic(
     let partitions = topic.partitions.iter().map(|partition| {
         let index = partition.partition_index;
         let code = if subscribed { ResponseError::GroupSubscribedToTopic.code() } else { 0 };
-        let known = offsets.get(&group.id, &topic.name, index).is_some()
-            || offsets.pending.has(&group.id, &topic.name, index);
+        let known = offsets.get(group.id(), &topic.name, index).is_some()
+            || offsets.pending.has(group.id(), &topic.name, index);
         if !subscribed && known {
-            forget(turn, &group.id, &topic.name, index);
+            forget(turn, group.id(), &topic.name, index);
         }
         OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code)
     });

@@ -8,7 +8,8 @@ use milena_storage::ids::Timestamp;
 use super::delete::forget;
 use super::{OffsetCommit, Offsets};
 use crate::group::ClassicState;
-use crate::group::classic::{ClassicGroup, Groups};
+use crate::group::classic::ClassicGroup;
+use crate::group::groups::{Group, Groups};
 use crate::group::records::Record;
 use crate::group::turn::Turn;
 
@@ -16,21 +17,26 @@ use crate::group::turn::Turn;
 pub(in crate::group) fn expire(groups: &Groups, offsets: &Offsets, turn: &mut Turn<'_>) {
     for group in groups.values() {
         if expire_group(group, offsets, turn) && group.is_vacant() {
-            turn.record_or_log(&group.id, Record::group_tombstone(&group.id));
+            match group {
+                Group::Classic(group) => {
+                    turn.record_or_log(&group.id, Record::group_tombstone(&group.id));
+                }
+                Group::Consumer(group) => group.write_tombstones(turn),
+            }
         }
     }
 }
 
 /// Whether the group has no offset left.
-fn expire_group(group: &ClassicGroup, offsets: &Offsets, turn: &mut Turn<'_>) -> bool {
+fn expire_group(group: &Group, offsets: &Offsets, turn: &mut Turn<'_>) -> bool {
     // What an open transaction may yet commit keeps the group.
-    let mut all = offsets.pending.of_group(&group.id).next().is_none();
-    for (topic, partitions) in offsets.of(&group.id) {
+    let mut all = offsets.pending.of_group(group.id()).next().is_none();
+    for (topic, partitions) in offsets.of(group.id()) {
         let subscribed = group.is_subscribed_to(topic);
         for (&partition, stored) in partitions {
-            let held = subscribed || offsets.pending.has(&group.id, topic, partition);
+            let held = subscribed || offsets.pending.has(group.id(), topic, partition);
             if !held && is_expired(group, &stored.commit, turn) {
-                forget(turn, &group.id, topic, partition);
+                forget(turn, group.id(), topic, partition);
             } else {
                 all = false;
             }
@@ -39,8 +45,12 @@ fn expire_group(group: &ClassicGroup, offsets: &Offsets, turn: &mut Turn<'_>) ->
     all
 }
 
-fn is_expired(group: &ClassicGroup, commit: &OffsetCommit, turn: &Turn<'_>) -> bool {
-    let Some(since) = retention_start(group, commit) else { return false };
+fn is_expired(group: &Group, commit: &OffsetCommit, turn: &Turn<'_>) -> bool {
+    let since = match group {
+        Group::Classic(group) => retention_start(group, commit),
+        Group::Consumer(_) => Some(commit.commit_timestamp),
+    };
+    let Some(since) = since else { return false };
     match commit.expire_timestamp {
         Some(expire) => turn.now >= expire,
         None => turn.now.0.saturating_sub(since.0) >= turn.config.offsets_retention_ms,

@@ -12,14 +12,23 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::Offsets;
+use crate::group::groups::{Group, Groups};
+use crate::group::precheck::fetch_refusal;
 use crate::group::records::OffsetCommit;
 
 pub(in crate::group) fn fetch(
+    groups: &Groups,
     offsets: &Offsets,
+    version: i16,
     request: &OffsetFetchRequestGroup,
     require_stable: bool,
 ) -> OffsetFetchResponseGroup {
     let group: &str = &request.group_id;
+    if let Some(Group::Consumer(of_members)) = groups.get(group)
+        && let Err(error) = of_members.validate_fetch(request.member_id.as_deref(), request.member_epoch)
+    {
+        return fetch_refusal(version, request, error);
+    }
     let unstable = |topic: &str, partition| require_stable && offsets.pending.has(group, topic, partition);
     let topics = match &request.topics {
         None => all(offsets, group, unstable),

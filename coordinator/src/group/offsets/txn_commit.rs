@@ -16,7 +16,9 @@ use milena_storage::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use uuid::Uuid;
 
 use super::key;
-use crate::group::classic::{ClassicGroup, Groups};
+use crate::group::classic::ClassicGroup;
+use crate::group::consumer::Committer;
+use crate::group::groups::{Group, Groups};
 use crate::group::records::{OffsetCommit, Record};
 use crate::group::turn::Turn;
 use crate::group::{ClassicState, Reply, Ticket};
@@ -27,7 +29,7 @@ pub(in crate::group) fn commit(
     ticket: Ticket,
     request: &TxnOffsetCommitRequest,
 ) {
-    if let Err(error) = validate(groups, request) {
+    if let Err(error) = validate(groups, turn, request) {
         turn.reply(ticket, Reply::CommitInTransaction(refusal(request, error)));
         return;
     }
@@ -64,9 +66,22 @@ fn answer(
     TxnOffsetCommitResponse::default().with_topics(topics.collect())
 }
 
-fn validate(groups: &Groups, request: &TxnOffsetCommitRequest) -> Result<(), ResponseError> {
+fn validate(groups: &Groups, turn: &Turn<'_>, request: &TxnOffsetCommitRequest) -> Result<(), ResponseError> {
     match groups.get(&**request.group_id) {
-        Some(group) => group.validate_transactional_commit(request),
+        Some(Group::Classic(group)) => group.validate_transactional_commit(request),
+        Some(Group::Consumer(group)) => {
+            let committer = Committer {
+                member: &request.member_id,
+                instance: request.group_instance_id.as_deref(),
+                epoch: request.generation_id,
+                version: None,
+            };
+            let all = request.topics.iter().flat_map(|topic| {
+                let id = turn.image.topic(&topic.name).map(|topic| topic.id);
+                topic.partitions.iter().map(move |partition| (id, partition.partition_index))
+            });
+            group.validate_commit(&committer, all)
+        }
         // Somebody who manages partitions without a group.
         None if request.generation_id < 0 => Ok(()),
         None => Err(ResponseError::IllegalGeneration),

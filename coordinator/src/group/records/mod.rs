@@ -6,6 +6,7 @@
 //! Framing (`CoordinatorRecordSerde`): the key is an int16 record type and a non-flexible message; the value is an
 //! int16 version and the message at that version; a deletion is a null value.
 
+mod consumer;
 mod group_metadata;
 mod offset_commit;
 pub(crate) mod wire;
@@ -13,6 +14,10 @@ pub(crate) mod wire;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
+pub use consumer::{
+    ClassicMember, ConsumerChange, ConsumerMember, CurrentAssignment, GroupEpoch, Owned, Partitions, Regex,
+    TargetEpoch,
+};
 pub use group_metadata::{GroupMetadata, MemberMetadata};
 pub use offset_commit::{OffsetCommit, OffsetKey};
 pub use wire::WireError;
@@ -36,6 +41,8 @@ pub struct Record {
 pub enum Change {
     Offset(OffsetKey, Option<OffsetCommit>),
     Group(String, Option<GroupMetadata>),
+    /// A part of a group of the consumer protocol.
+    Consumer(String, ConsumerChange),
     /// A record of another protocol, or of a Kafka newer than this code.
     Unknown(i16),
 }
@@ -64,8 +71,12 @@ impl Record {
                     Some(None) => Change::Unknown(GROUP_METADATA),
                 })
             }
-            other => Ok(Change::Unknown(other)),
+            other => consumer::decode(other, &mut key, value),
         }
+    }
+
+    pub(super) fn consumer(group: &str, change: &ConsumerChange) -> Result<Self, WireError> {
+        consumer::encode(group, change)
     }
 
     pub(super) fn offset(key: &OffsetKey, value: &OffsetCommit) -> Result<Self, WireError> {

@@ -251,6 +251,44 @@ impl Writer {
         Ok(())
     }
 
+    /// An unsigned varint of length + 1; 0 is null.
+    pub(crate) fn compact_nullable_string(
+        &mut self,
+        field: &'static str,
+        value: Option<&str>,
+    ) -> Result<(), WireError> {
+        match value {
+            Some(value) => self.compact_string(field, value),
+            None => {
+                self.varint(0);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn compact_bytes(&mut self, field: &'static str, value: &[u8]) -> Result<(), WireError> {
+        self.any_array_len(field, value.len(), true)?;
+        self.0.put_slice(value);
+        Ok(())
+    }
+
+    /// A tagged field: its number, its size, and what `fill` writes.
+    pub(crate) fn tag(
+        &mut self,
+        tag: u32,
+        fill: impl FnOnce(&mut Self) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        let mut field = Self::new(16);
+        fill(&mut field)?;
+        self.varint(tag);
+        self.varint(
+            u32::try_from(field.0.len())
+                .map_err(|_| WireError::TooLong { field: "tagged field", length: field.0.len() })?,
+        );
+        self.0.put_slice(&field.0);
+        Ok(())
+    }
+
     pub(crate) fn bytes(&mut self, field: &'static str, value: &[u8]) -> Result<(), WireError> {
         self.array_len(field, value.len())?;
         self.0.put_slice(value);
