@@ -3,6 +3,7 @@
 //! Every test runs against Milena or, with `MILENA_TARGET=kafka`, against Apache Kafka from its published jars; that is
 //! how a test is known to be right. It must never know anything of the broker that a user could not know.
 
+pub mod cluster;
 pub mod fetched;
 pub mod java;
 pub mod paths;
@@ -15,6 +16,7 @@ pub mod wait;
 pub mod wire;
 pub mod zoo;
 
+pub use cluster::{Cluster, Role};
 pub use program::Program;
 pub use server::{Server, Target};
 pub use tool::{Running, Tool, Transcript};

@@ -113,8 +113,8 @@ impl Quorum {
 
     /// The first of [`controller::PRODUCER_ID_BLOCK`] ids that nobody else has or gets.
     pub async fn allocate_producer_ids(&self) -> Result<ProducerId, Refusal> {
-        if !self.controls() {
-            let mut first = self.ask_controller(own::PRODUCER_IDS, 0, &[]).await?;
+        while !self.controls() {
+            let Some(mut first) = self.ask_controller(own::PRODUCER_IDS, 0, &[]).await? else { continue };
             let first = first.try_get_i64().map_err(|_| Refusal::bare(ResponseError::UnknownServerError))?;
             return Ok(ProducerId(first));
         }
@@ -157,7 +157,13 @@ impl Quorum {
             let deadline = clock.steady_ms() + PATIENCE_MS;
             loop {
                 match taken.take() {
-                    None => return quorum.forward(&request).await.map(&read),
+                    // Who asked for another broker knows better where the controller is now.
+                    None if quorum.caller != quorum.shared.node => return Err(not_controller()),
+                    None => match quorum.forward(&request).await {
+                        Ok(Some(response)) => return Ok(read(response)),
+                        Ok(None) => {}
+                        Err(refusal) => return Err(refusal),
+                    },
                     Some(turn) => match turn.await {
                         Turn::Came(decided) => return decided,
                         Turn::Missed if clock.steady_ms() >= deadline => return Err(not_controller()),

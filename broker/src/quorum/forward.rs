@@ -47,17 +47,23 @@ impl Quorum {
         self.shared.ensemble.leadership().leads
     }
 
-    /// Has the leader answer one of Kafka's requests; returns when this broker has published what was decided.
-    pub(super) async fn forward<R: Request>(&self, request: &R) -> Result<R::Response, Refusal> {
+    /// Has the leader answer one of Kafka's requests; returns when this broker has published what was decided. Nothing if this
+    /// node has become the controller itself.
+    pub(super) async fn forward<R: Request>(&self, request: &R) -> Result<Option<R::Response>, Refusal> {
         let version = R::VERSIONS.max;
         let mut body = BytesMut::new();
         request.encode(&mut body, version).map_err(|error| broken(&error))?;
-        let mut answer = self.ask_controller(R::KEY, version, &body).await?;
-        R::Response::decode(&mut answer, version).map_err(|error| broken(&error))
+        let Some(mut answer) = self.ask_controller(R::KEY, version, &body).await? else { return Ok(None) };
+        R::Response::decode(&mut answer, version).map(Some).map_err(|error| broken(&error))
     }
 
-    /// Has the leader answer; returns when this broker has published what was decided.
-    pub(super) async fn ask_controller(&self, key: i16, version: i16, body: &[u8]) -> Result<Bytes, Refusal> {
+    /// As [`Quorum::forward`], for any question.
+    pub(super) async fn ask_controller(
+        &self,
+        key: i16,
+        version: i16,
+        body: &[u8],
+    ) -> Result<Option<Bytes>, Refusal> {
         let mut question = Vec::with_capacity(body.len() + 8);
         question.put_i16(key);
         question.put_i16(version);
@@ -72,17 +78,16 @@ impl Quorum {
                 Err(AskError::NoLeader(_)) if !self.controls() => {
                     Err(Refusal::bare(ResponseError::NotController))
                 }
+                Err(AskError::NoLeader(_)) => return Ok(None),
                 // Clients ask again, and find out what became of it.
-                Err(AskError::Unknown | AskError::NoLeader(_)) => {
-                    return Err(Refusal::bare(ResponseError::NotController));
-                }
+                Err(AskError::Unknown) => return Err(Refusal::bare(ResponseError::NotController)),
             };
             match answer {
                 Ok(answer) => {
                     if self.shared.ensemble.barrier().await.is_ok() {
                         self.wait_until_published().await;
                     }
-                    return Ok(answer);
+                    return Ok(Some(answer));
                 }
                 Err(refusal)
                     if refusal.code == ResponseError::NotController && clock.steady_ms() < deadline =>
@@ -119,7 +124,7 @@ impl Quorum {
             own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
             own::MEMBERS => {
                 let change = super::members::VoterChange::decode(&mut question).ok_or_else(malformed)?;
-                self.change_voters(change).await.map(|()| Bytes::new())
+                on_behalf.change_voters(change).await.map(|()| Bytes::new())
             }
             key => on_behalf.answer_kafkas(key, version, question).await,
         }

@@ -26,11 +26,11 @@ pub enum VoterChange {
 impl Quorum {
     /// The quorum as its leader knows it.
     pub async fn describe(&self) -> Result<ensemble::Quorum, Refusal> {
-        if self.controls() {
-            return Ok(self.shared.ensemble.quorum());
+        while !self.controls() {
+            let Some(answer) = self.ask_controller(own::QUORUM, 0, &[]).await? else { continue };
+            return decode_quorum(answer).ok_or_else(|| Refusal::bare(ResponseError::UnknownServerError));
         }
-        let answer = self.ask_controller(own::QUORUM, 0, &[]).await?;
-        decode_quorum(answer).ok_or_else(|| Refusal::bare(ResponseError::UnknownServerError))
+        Ok(self.shared.ensemble.quorum())
     }
 
     /// Asks for a vote of this node's own (`controller.quorum.auto.join.enable`), until it has one.
@@ -51,11 +51,26 @@ impl Quorum {
 
     /// Adds a voter or removes one; returns when that is committed.
     pub async fn change_voters(&self, change: VoterChange) -> Result<(), Refusal> {
-        if !self.controls() {
-            return self.ask_controller(own::MEMBERS, 0, &change.encode()).await.map(|_| ());
+        while !self.controls() {
+            if self.ask_controller(own::MEMBERS, 0, &change.encode()).await?.is_some() {
+                return Ok(());
+            }
         }
         check(&change, &self.shared.ensemble.quorum())?;
         let ensemble = &self.shared.ensemble;
+        if matches!(change, VoterChange::Remove { id, .. } if id == self.shared.node.0) {
+            // Another takes over first, so that there is never a leader without a vote; it is asked to go on.
+            self.hand_over().await;
+            if self.controls() {
+                let message = "No other voter could take over the lead.";
+                return Err(Refusal::new(ResponseError::RequestTimedOut, message));
+            }
+            if self.caller != self.shared.node {
+                return Err(Refusal::bare(ResponseError::NotController));
+            }
+            let done = self.ask_controller(own::MEMBERS, 0, &change.encode()).await?;
+            return done.map(|_| ()).ok_or_else(|| Refusal::bare(ResponseError::NotController));
+        }
         let changed = match change {
             VoterChange::Add { id, address, .. } => ensemble.add_voter(Member { id, address }).await,
             VoterChange::Remove { id, .. } => ensemble.remove_voter(id).await,

@@ -210,14 +210,19 @@ impl Quorum {
     /// Hands leadership over, ends this broker's registration and stops the ensemble; what waits is refused.
     pub async fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
+        self.hand_over().await;
+        self.shared.session.close(&self.shared.ensemble).await;
+        if let Err(error) = self.shared.ensemble.stop().await {
+            tracing::error!(%error, "the ensemble did not stop cleanly");
+        }
+    }
+
+    /// Has another node become the controller, if this one is and another can.
+    async fn hand_over(&self) {
         let (done, handed_over) = oneshot::channel();
         if self.controls() && self.shared.jobs.send(turns::Job::HandOver(done)).await.is_ok() {
             // An error means that the queue's task has ended with what it was to do.
             let _ = handed_over.await;
-        }
-        self.shared.session.close(&self.shared.ensemble).await;
-        if let Err(error) = self.shared.ensemble.stop().await {
-            tracing::error!(%error, "the ensemble did not stop cleanly");
         }
     }
 }

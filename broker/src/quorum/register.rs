@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BufMut, Bytes};
+use kafka_protocol::error::ResponseError::NotController;
 use milena_coordinator::controller::{self, Adopted, Ctx, FirstContent, Item, Refusal, Registration};
 use milena_coordinator::image::{Endpoint, paths};
 use milena_coordinator::tree::{Owner, SessionId, Tree};
@@ -89,7 +90,8 @@ impl Quorum {
             let done = if self.controls() {
                 self.register_here(registering).await
             } else {
-                self.ask_controller(own::REGISTER, 0, &registering.encode()).await.map(|_| ())
+                let asked = self.ask_controller(own::REGISTER, 0, &registering.encode()).await;
+                asked.and_then(|answer| answer.map(|_| ()).ok_or_else(|| Refusal::bare(NotController)))
             };
             match done {
                 Ok(()) => {

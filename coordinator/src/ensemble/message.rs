@@ -26,6 +26,8 @@ pub(super) mod kind {
     pub(crate) const MEMBERS: u8 = 9;
     pub(crate) const TOUCH: u8 = 10;
     pub(crate) const ASK: u8 = 11;
+    /// The sender is leaving: nothing more is to be asked of it. Answered when nothing will be.
+    pub(crate) const LEAVE: u8 = 12;
 }
 
 /// The bytes are not what they should be; the connection is worth nothing any more.

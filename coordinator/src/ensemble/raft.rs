@@ -36,6 +36,9 @@ const KEPT_ENTRIES: u64 = 10_000;
 /// How long a transfer of leadership may take: the other needs what it lacks, and two round trips.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long others may take to hear that this node stops, and their last requests to be answered.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a node starts with.
 pub(super) struct Settings {
     pub(super) node_id: i32,
@@ -65,6 +68,8 @@ impl Default for Settings {
 pub(super) struct Node {
     pub(super) core: Arc<Core>,
     pub(super) answerer: Arc<RwLock<Option<Arc<dyn Answerer>>>>,
+    /// Requests of other nodes that are being answered.
+    under_way: watch::Sender<usize>,
     /// Nobody else votes: there is nobody to wait for.
     is_alone: bool,
     tasks: Vec<AbortHandle>,
@@ -105,6 +110,7 @@ impl Node {
         let mut node = Self {
             core,
             answerer: Arc::default(),
+            under_way: watch::Sender::new(0),
             is_alone,
             tasks: Vec::new(),
             stopped: Mutex::new(false),
@@ -124,7 +130,11 @@ impl Node {
         let core = &self.core;
         if let Some(links) = &core.links {
             let answerer = Arc::clone(&self.answerer);
-            links.serve(Arc::new(Service { core: Arc::clone(core), answerer }));
+            links.serve(Arc::new(Service {
+                core: Arc::clone(core),
+                answerer,
+                under_way: self.under_way.clone(),
+            }));
         }
         core.raft.run();
         if self.is_alone {
@@ -241,6 +251,14 @@ impl Node {
             return Ok(());
         }
         *stopped = true;
+        if let Some(links) = &self.core.links {
+            let mut under_way = self.under_way.subscribe();
+            let served = async move {
+                // The sender lives as long as this node.
+                let _ = under_way.wait_for(|count| *count == 0).await;
+            };
+            links.leave(served, LEAVE_PATIENCE).await;
+        }
         self.tasks.iter().for_each(AbortHandle::abort);
         self.core.raft.shutdown().await.map_err(|error| failed(&error))?;
         if let Some(links) = &self.core.links {

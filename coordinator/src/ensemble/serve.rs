@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use openraft::raft::AppendEntriesRequest;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use super::link::{Asked, Connection, Inbound};
@@ -32,6 +32,8 @@ pub(super) struct Service {
     pub(super) core: Arc<Core>,
     /// What answers the requests of whoever embeds the ensemble.
     pub(super) answerer: Arc<RwLock<Option<Arc<dyn Answerer>>>>,
+    /// Requests of all connections that are being answered.
+    pub(super) under_way: watch::Sender<usize>,
 }
 
 impl Inbound for Service {
@@ -40,6 +42,7 @@ impl Inbound for Service {
             connection: Arc::clone(connection),
             core: Arc::clone(&self.core),
             answerer: Arc::clone(&self.answerer),
+            under_way: self.under_way.clone(),
             stream: None,
             receiving: Arc::default(),
             room: Arc::new(Semaphore::new(2 * MAX_IN_FLIGHT)),
@@ -58,11 +61,28 @@ struct Asker {
     connection: Arc<Connection>,
     core: Arc<Core>,
     answerer: Arc<RwLock<Option<Arc<dyn Answerer>>>>,
+    under_way: watch::Sender<usize>,
     /// The present stream of appends.
     stream: Option<(u64, mpsc::Sender<Append>)>,
     receiving: Arc<tokio::sync::Mutex<Option<Receiving>>>,
     /// Requests under way; a node that has more is not one of ours.
     room: Arc<Semaphore>,
+}
+
+/// A request that is being answered.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn one(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// The part of a snapshot that has come.
@@ -79,13 +99,14 @@ impl Asked for Asker {
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else { return false };
         let Some(work) = self.work(kind, body) else { return false };
         let connection = Arc::clone(&self.connection);
+        let counted = Counted::one(&self.under_way);
         spawn(async move {
             // Without an answer the asking side waits in vain, so a node that fails hangs up.
             match work.await {
                 Some(answer) => connection.answer(kind, number, answer),
                 None => connection.close(),
             }
-            drop(permit);
+            drop((permit, counted));
         });
         true
     }
@@ -149,6 +170,10 @@ impl Asker {
                     let done = core.change_members(peer, change).await;
                     Some(message::encode_result(done.map(|()| Bytes::new())))
                 })
+            }
+            kind::LEAVE => {
+                self.connection.retire();
+                Box::pin(std::future::ready(Some(Bytes::new())))
             }
             kind::TOUCH => Box::pin(std::future::ready(Some(self.touch(&body)?))),
             kind::ASK => {

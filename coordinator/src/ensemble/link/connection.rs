@@ -64,6 +64,8 @@ pub(in super::super) struct Connection {
     next: AtomicU64,
     closed: AtomicBool,
     closing: Notify,
+    /// The peer wants no more requests; changed under the lock of `waiting`.
+    retired: AtomicBool,
     heard: Mutex<Instant>,
 }
 
@@ -85,6 +87,7 @@ impl Connection {
             next: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
+            retired: AtomicBool::new(false),
             heard: Mutex::new(Instant::now()),
         });
         let (read, write) = tokio::io::split(stream);
@@ -109,6 +112,17 @@ impl Connection {
         !self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether requests can be sent.
+    pub(in super::super) fn can_be_asked(&self) -> bool {
+        self.is_open() && !self.retired.load(Ordering::Acquire)
+    }
+
+    /// No request is sent from now on; what was sent is still answered, and so is the peer.
+    pub(in super::super) fn retire(&self) {
+        let _waiting = self.waiting.lock();
+        self.retired.store(true, Ordering::Release);
+    }
+
     pub(in super::super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.closing.notify_one();
@@ -129,12 +143,16 @@ impl Connection {
     ) -> impl Future<Output = Result<Bytes, Lost>> + Send + use<> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        self.waiting.lock().insert(number, answer);
-        let sent = self.send(Frame { kind, number, body });
-        if !sent || !self.is_open() {
-            // The reader's end may have cleared the map before this entry was put in.
-            self.waiting.lock().remove(&number);
-        }
+        let sent = {
+            let mut waiting = self.waiting.lock();
+            waiting.insert(number, answer);
+            let sent = !self.retired.load(Ordering::Acquire) && self.send(Frame { kind, number, body });
+            if !sent || !self.is_open() {
+                // The reader's end may have cleared the map before this entry was put in.
+                waiting.remove(&number);
+            }
+            sent
+        };
         async move {
             if !sent {
                 return Err(Lost::Unsent);

@@ -7,11 +7,14 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::super::message::kind;
 use super::handshake::{introduce, welcome};
 use super::{ClusterSecret, Connection, Dialer, Inbound, Stream};
 
@@ -158,6 +161,24 @@ impl Links {
         self.adopt(stream, (met.id, met.directory)).map(|_| ())
     }
 
+    /// Takes leave of the peers: what they have asked already is still answered, what they would ask now they ask others.
+    /// No new connection is made. Returns when all of that is done, or after `patience`.
+    pub(in super::super) async fn leave(&self, served: impl Future<Output = ()>, patience: Duration) {
+        self.0.stopped.store(true, std::sync::atomic::Ordering::Release);
+        let say = || {
+            let peers = self.0.peers.lock();
+            let open = peers.values().flat_map(|peer| &peer.connections);
+            join_all(open.map(|connection| connection.ask(kind::LEAVE, Bytes::new())).collect::<Vec<_>>())
+        };
+        let leave = async {
+            say().await;
+            served.await;
+            // Answers are behind each other, so that this one's says that the others have been written.
+            say().await;
+        };
+        let _ = timeout(patience, leave).await;
+    }
+
     /// Closes every connection; no new one is made.
     pub(in super::super) fn stop(&self) {
         self.0.stopped.store(true, std::sync::atomic::Ordering::Release);
@@ -202,6 +223,6 @@ impl Links {
 
 impl Peer {
     fn newest(&self) -> Option<Arc<Connection>> {
-        self.connections.iter().rev().find(|connection| connection.is_open()).cloned()
+        self.connections.iter().rev().find(|connection| connection.can_be_asked()).cloned()
     }
 }
