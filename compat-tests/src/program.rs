@@ -7,6 +7,8 @@ use std::fmt;
 use std::process::Command;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::paths;
 use crate::process::Guarded;
 use crate::wait::{self, PATIENCE};
@@ -16,6 +18,15 @@ use crate::wait::{self, PATIENCE};
 pub struct Program {
     command: Command,
     patience: Duration,
+}
+
+/// A program that is running. Dropping it kills it.
+#[derive(Debug)]
+pub struct Started {
+    command: String,
+    process: Guarded,
+    patience: Duration,
+    _folder: TempDir,
 }
 
 /// How a program ended and what it wrote to both its streams.
@@ -71,17 +82,19 @@ impl Program {
     /// # Panics
     /// When it does not start, or does not end in time: it is killed then, and its output is shown.
     #[must_use]
-    pub fn run(mut self) -> Ran {
+    pub fn run(self) -> Ran {
+        self.start().finish()
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(mut self) -> Started {
         let folder = paths::scratch("program");
-        let mut process = Guarded::start(&mut self.command, &folder.path().join("output"));
-        let command = format!("{:?}", self.command);
-        let status = wait::until_or(self.patience, || process.ended());
-        let output = process.output();
-        let Some(status) = status else {
-            process.kill();
-            panic!("{command} did not end within {:?}; its output:\n{output}", self.patience);
-        };
-        Ran { command, status: status.code(), output }
+        let process = Guarded::start(&mut self.command, &folder.path().join("output"));
+        Started { command: format!("{:?}", self.command), process, patience: self.patience, _folder: folder }
     }
 
     /// Runs it; it must succeed. Gives its output.
@@ -90,6 +103,47 @@ impl Program {
     /// When it fails.
     pub fn ok(self) -> String {
         self.run().ok()
+    }
+}
+
+impl Started {
+    /// Waits for a condition on its output, and gives it.
+    ///
+    /// # Panics
+    /// When it ends before, or the time is up; its output is shown.
+    pub fn wait_for(&mut self, what: &str, holds: impl Fn(&str) -> bool) -> String {
+        let held = wait::until_or(self.patience, || {
+            let ended = self.process.ended();
+            let output = self.process.output();
+            let held = holds(&output);
+            assert!(held || ended.is_none(), "{} ended before {what}; its output:\n{output}", self.command);
+            held.then_some(output)
+        });
+        held.unwrap_or_else(|| {
+            let output = self.process.output();
+            panic!("{}: not within {:?}: {what}; its output:\n{output}", self.command, self.patience)
+        })
+    }
+
+    /// All that it has written so far.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end in time: it is killed then, and its output is shown.
+    #[must_use]
+    pub fn finish(mut self) -> Ran {
+        let status = wait::until_or(self.patience, || self.process.ended());
+        let output = self.process.output();
+        let Some(status) = status else {
+            self.process.kill();
+            panic!("{} did not end within {:?}; its output:\n{output}", self.command, self.patience);
+        };
+        Ran { command: self.command, status: status.code(), output }
     }
 }
 
@@ -119,6 +173,20 @@ mod tests {
     fn both_streams_and_the_exit_code_are_kept() {
         let ran = Program::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]).run();
         assert_eq!((ran.status, ran.output.as_str()), (Some(3), "out\nerr\n"));
+    }
+
+    #[test]
+    fn what_a_running_program_says_is_seen_before_its_end() {
+        let mut started = Program::new("sh").args(["-c", "echo begun; exec tail -f /dev/null"]).start();
+        let said = started.wait_for("its first line", |output| output.contains("begun"));
+        assert_eq!(said, "begun\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "ended before its second line")]
+    fn a_program_that_ends_too_early_is_told() {
+        let mut started = Program::new("sh").args(["-c", "echo begun"]).start();
+        let _ = started.wait_for("its second line", |output| output.lines().count() > 1);
     }
 
     #[test]

@@ -355,5 +355,64 @@ def after_restart(bootstrap, name):
     passed("survives a restart")
 
 
+def copy_all(bootstrap, name):
+    original, copies = f"{name}-original", f"{name}-copy"
+    wanted = scenario.words("record", 0, scenario.TO_COPY)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    settled(admin.create_topics([NewTopic(original, 1, 1), NewTopic(copies, 1, 1)]))
+    produce(bootstrap, original, [(0, None, value, None) for value in wanted])
+
+    # By default a librdkafka that has lost its only broker forgets it, but not that it was the group's coordinator: then
+    # send_offsets_to_transaction never ends, whatever the broker (confluentinc/librdkafka#5511).
+    producer = transactional(bootstrap, f"{name}-copier", **{"metadata.recovery.strategy": "none"})
+    reader = consumer(bootstrap, f"{name}-copiers", **{"isolation.level": "read_committed"})
+    reader.subscribe([original])
+    copied = 0
+    while copied < len(wanted):
+        values = [message.value() for message in reader.consume(10, 0.5) if not message.error()]
+        if values and copy_within_transaction(producer, reader, copies, values):
+            copied += len(values)
+            scenario.say({"copied": copied})
+    reader.close()
+    end(bootstrap, copies, "record")
+    expect_equal(seen(bootstrap, copies, "record", "read_committed"), wanted, "the copies")
+    passed("exactly once")
+
+
+def copy_within_transaction(producer, reader, topic, values):
+    """Whether it is committed. It is not when librdkafka asks for an abort: then the reader is where it was before."""
+    try:
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topic, value, partition=0)
+        positions = reader.position(reader.assignment())
+        retried(lambda: producer.send_offsets_to_transaction(positions, reader.consumer_group_metadata(), PATIENCE))
+        retried(lambda: producer.commit_transaction(PATIENCE))
+        return True
+    except KafkaException as error:
+        if not error.args[0].txn_requires_abort():
+            raise
+        retried(lambda: producer.abort_transaction(PATIENCE))
+        for one in reader.committed(reader.assignment(), PATIENCE):
+            reader.seek(TopicPartition(one.topic, one.partition, max(one.offset, 0)))
+        return False
+
+
+def retried(call):
+    """Calls again as long as librdkafka says that it may be: once the broker is back, it succeeds."""
+    until("a call that is not to be retried", lambda: not is_to_be_retried(call))
+
+
+def is_to_be_retried(call):
+    try:
+        call()
+    except KafkaException as error:
+        if not error.args[0].retriable():
+            raise
+        return True
+    return False
+
+
 VERSION = f"{confluent_kafka.__version__}, librdkafka {confluent_kafka.libversion()[0]}"
-scenario.run("confluent-kafka", VERSION, {"phase1": phase1, "transactions": transactions, "phase2": phase2})
+PHASES = {"phase1": phase1, "transactions": transactions, "phase2": phase2, "copy": copy_all}
+scenario.run("confluent-kafka", VERSION, PHASES)

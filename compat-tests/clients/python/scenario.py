@@ -9,6 +9,7 @@ import time
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 TOPICS = ["shared", "kept", *CODECS, "in", "out"]
+TO_COPY = 5000
 PATIENCE = 40.0
 RETENTION_BEFORE = "3600000"
 RETENTION_AFTER = "7200000"
@@ -18,8 +19,12 @@ class Failed(Exception):
     """A check that did not hold."""
 
 
+def say(line):
+    print(json.dumps(line), flush=True)
+
+
 def passed(check):
-    print(json.dumps({"check": check, "ok": True}), flush=True)
+    say({"check": check, "ok": True})
 
 
 def expect_equal(got, wanted, what):
@@ -74,6 +79,6 @@ def run(client, version, phases):
     try:
         phases[phase](bootstrap, name)
     except Exception as error:  # whatever it is, it is the result
-        print(json.dumps({"check": phase, "ok": False, "detail": f"{type(error).__name__}: {error}"}), flush=True)
+        say({"check": phase, "ok": False, "detail": f"{type(error).__name__}: {error}"})
         raise
-    print(json.dumps({"client": client, "version": version, "phase": phase}), flush=True)
+    say({"client": client, "version": version, "phase": phase})

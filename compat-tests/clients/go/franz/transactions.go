@@ -102,11 +102,7 @@ func afterRestart(ctx context.Context, bootstrap, name string) {
 
 // Copies ten records in a transaction, with the library's session for exactly that.
 func copied(ctx context.Context, bootstrap, name string, try kgo.TransactionEndTry) {
-	options := []kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.TransactionalID(name + "-copier"), kgo.ConsumerGroup(name + "-copiers"),
-		kgo.ConsumeTopics(name + "-in"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
-		kgo.RecordPartitioner(kgo.ManualPartitioner())}
-	session := scenario.Get(kgo.NewGroupTransactSession(options...))
+	session := copier(bootstrap, name, name+"-in")
 	defer session.Close()
 	var values []string
 	scenario.Until("ten records to copy", func() bool {
@@ -117,6 +113,47 @@ func copied(ctx context.Context, bootstrap, name string, try kgo.TransactionEndT
 	scenario.Must(session.ProduceSync(ctx, outgoing(name+"-out", values)...).FirstErr())
 	committed := scenario.Get(session.End(ctx, try))
 	scenario.ExpectEqual(committed, bool(try), "whether the session committed")
+}
+
+// The library's session for copying within transactions, as a member of the group of copiers.
+func copier(bootstrap, name, topic string) *kgo.GroupTransactSession {
+	return scenario.Get(kgo.NewGroupTransactSession(kgo.SeedBrokers(bootstrap), kgo.TransactionalID(name+"-copier"),
+		kgo.ConsumerGroup(name+"-copiers"), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner())))
+}
+
+func copyAll(bootstrap, name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*scenario.Patience)
+	defer cancel()
+	original, copies := name+"-original", name+"-copy"
+	wanted := scenario.Words("record", 0, scenario.ToCopy)
+	admin := kadm.NewClient(client(bootstrap))
+	defer admin.Close()
+	scenario.Must(scenario.Get(admin.CreateTopics(ctx, 1, 1, nil, original, copies)).Error())
+	produce(ctx, bootstrap, outgoing(original, wanted))
+
+	session := copier(bootstrap, name, original)
+	defer session.Close()
+	for copied := 0; copied < len(wanted); {
+		scenario.Must(ctx.Err())
+		var values []string
+		// An error of a fetch while the broker is away goes away with it.
+		session.PollRecords(ctx, 10).EachRecord(func(record *kgo.Record) { values = append(values, string(record.Value)) })
+		if len(values) == 0 {
+			continue
+		}
+		scenario.Must(session.Begin())
+		results := session.ProduceSync(ctx, outgoing(copies, values)...)
+		// What is aborted the session reads again.
+		if scenario.Get(session.End(ctx, results.FirstErr() == nil)) {
+			copied += len(values)
+			scenario.Copied(copied)
+		}
+	}
+	end(ctx, bootstrap, copies, "record")
+	scenario.ExpectEqual(seen(ctx, bootstrap, copies, "record", kgo.ReadCommitted()), wanted, "the copies")
+	scenario.Passed("exactly once")
 }
 
 // The committed offset of the copiers, when there is one.

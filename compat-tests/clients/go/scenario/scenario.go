@@ -17,6 +17,9 @@ import (
 // Patience is the longest wait for any condition.
 const Patience = 40 * time.Second
 
+// ToCopy is how many records are copied.
+const ToCopy = 5000
+
 // The setting that is altered, before and after.
 const (
 	RetentionBefore = "3600000"
@@ -180,6 +183,11 @@ func version(module string) string {
 		}
 	}
 	panic(module + " is not in this program")
+}
+
+// Copied tells how many records are copied by now.
+func Copied(records int) {
+	say(map[string]any{"copied": records})
 }
 
 func say(line map[string]any) {
