@@ -11,7 +11,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::int("compression.gzip.level", "-1").check(Check::LevelOrDefault { min: 1, max: 9 }).synonym("compression.gzip.level").kip(390)
         .doc("The gzip level where compression.type is gzip; -1 is the codec's default."),
     Row::int("compression.lz4.level", "9").between(1.0, 17.0).synonym("compression.lz4.level").kip(390)
-        .doc("The lz4 level where compression.type is lz4. Milena has one, that of Kafka's default; others change nothing."),
+        .doc("The lz4 level where compression.type is lz4. 9 is the fast mode; every other one is the high-compression mode."),
     Row::text("compression.type", "producer").one_of(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]).synonym("compression.type")
         .doc("The codec in which batches are kept: one of the codecs, uncompressed, or producer to keep what the producer chose."),
     Row::int("compression.zstd.level", "3").between(-131072.0, 22.0).synonym("compression.zstd.level").kip(390)
