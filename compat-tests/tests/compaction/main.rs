@@ -3,6 +3,7 @@
 //!
 //! A test here must never pass on a log that was not compacted: each waits for the cleaner's checkpoint or counts records.
 
+mod files;
 mod transactions;
 
 use std::collections::BTreeMap;

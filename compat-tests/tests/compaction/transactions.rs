@@ -1,6 +1,8 @@
 //! Transactions in a compacted log: what was aborted goes, what was committed is compacted, and readers of committed
 //! records never see the difference.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -18,7 +20,7 @@ use super::{assert_sound, await_cleaned, setup};
 /// Versions of clients since KIP-890: the first record adds its partition, the end of a transaction bumps the epoch.
 const PRODUCE: i16 = 12;
 const END: i16 = 5;
-const KEYS: usize = 50;
+pub(super) const KEYS: usize = 50;
 
 fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
@@ -34,15 +36,16 @@ fn busy(code: i16) -> bool {
 }
 
 /// A transactional producer that sends all keys in one batch.
-struct Producer {
+pub(super) struct Producer {
     wire: Wire,
     id: i64,
     epoch: i16,
-    sequence: i32,
+    /// Of the next record in each topic.
+    sequences: BTreeMap<String, i32>,
 }
 
 impl Producer {
-    fn new(server: &Server) -> Self {
+    pub(super) fn new(server: &Server) -> Self {
         let mut wire = server.wire();
         let find = FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![text("t")]);
         wait::until(wait::PATIENCE, "a transaction coordinator", || {
@@ -57,38 +60,40 @@ impl Producer {
             Some(wire.call(4, &init)).filter(|answer| !busy(answer.error_code))
         });
         assert_eq!(answer.error_code, 0);
-        Self { wire, id: answer.producer_id.0, epoch: answer.producer_epoch, sequence: 0 }
+        Self { wire, id: answer.producer_id.0, epoch: answer.producer_epoch, sequences: BTreeMap::new() }
     }
 
-    fn send(&mut self, topic: &str, word: &str) {
+    pub(super) fn send(&mut self, topic: &str, word: &str) {
+        let first = self.sequences.get(topic).copied().unwrap_or(0);
         let value = Bytes::from(format!("{word} {}", "x".repeat(4000)));
         let record = |key: usize| Record {
             transactional: true,
             producer_id: self.id,
             producer_epoch: self.epoch,
-            sequence: self.sequence + i32::try_from(key).expect("a small number"),
+            sequence: first + i32::try_from(key).expect("a small number"),
             key: Some(Bytes::from(format!("key {key}"))),
             value: Some(value.clone()),
             ..record("")
         };
         let records = batch((0..KEYS).map(record));
         let data = PartitionProduceData::default().with_index(0).with_records(Some(records));
-        let topic =
+        let data =
             TopicProduceData::default().with_name(TopicName(text(topic))).with_partition_data(vec![data]);
         let request = ProduceRequest::default()
             .with_transactional_id(Some(TransactionalId(text("t"))))
             .with_acks(-1)
             .with_timeout_ms(30_000)
-            .with_topic_data(vec![topic]);
+            .with_topic_data(vec![data]);
         let code = wait::until(wait::PATIENCE, "room for a transaction", || {
             let answer = self.wire.call(PRODUCE, &request);
             Some(answer.responses[0].partition_responses[0].error_code).filter(|code| !busy(*code))
         });
         assert_eq!(code, 0);
-        self.sequence += i32::try_from(KEYS).expect("a small number");
+        let next = first + i32::try_from(KEYS).expect("a small number");
+        self.sequences.insert(topic.to_owned(), next);
     }
 
-    fn end(&mut self, commit: bool) {
+    pub(super) fn end(&mut self, commit: bool) {
         let request = EndTxnRequest::default()
             .with_transactional_id(TransactionalId(text("t")))
             .with_producer_id(ProducerId(self.id))
@@ -99,7 +104,8 @@ impl Producer {
         });
         assert_eq!(answer.error_code, 0);
         if answer.producer_epoch != self.epoch {
-            (self.epoch, self.sequence) = (answer.producer_epoch, 0);
+            self.epoch = answer.producer_epoch;
+            self.sequences.clear();
         }
     }
 }
