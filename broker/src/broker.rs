@@ -130,7 +130,7 @@ impl Broker {
             let (quorum, address) = (quorum.clone(), place.address.clone());
             tokio::spawn(async move { quorum.join_voters(address, directory).await });
         }
-        state.partitions.set_strays_aside(&state.image.load_full());
+        state.partitions.set_strays_aside(&state.image.load_full(), state.clock.now());
 
         let (housekeeping, stop) = watch::channel(false);
         let settings = state.settings.load_full();

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -16,12 +15,14 @@ use kafka_protocol::messages::describe_log_dirs_response::{
 };
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use kafka_protocol::protocol::{Encodable, StrBytes};
+use milena_storage::ids::TopicPartition;
 
 use super::{Answer, Ask, Cx, MessageError, Outcome};
 use crate::codec::write::put_count;
 use crate::net::frame::FrameBuilder;
 use crate::partition::Partition;
 use crate::partition::disk::LogDir;
+use crate::partition::futures::FutureUsage;
 
 pub const VERSIONS: RangeInclusive<i16> = 1..=5;
 
@@ -45,16 +46,19 @@ pub fn handle(cx: &Cx<'_>, Asked(request): Asked) -> Outcome<Told> {
         let pairs = topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.topic.to_string(), *p)));
         pairs.collect()
     });
-    let wanted = |partition: &Arc<Partition>| {
-        let name = &partition.name;
+    let is_asked = |name: &TopicPartition| {
         asked.as_ref().is_none_or(|asked| asked.contains(&(name.topic.clone(), name.partition.0)))
     };
-    let hosted: Vec<_> = cx.broker.partitions.all().into_iter().filter(wanted).collect();
-    let dirs = &cx.broker.partitions.disk.dirs;
-    let results = dirs.iter().enumerate().map(|(index, dir)| {
-        let here = hosted.iter().filter(|partition| partition.dir == index);
-        describe(&dir.path, dir.health.has_failed(), here)
-    });
+    let partitions = &cx.broker.partitions;
+    let current = partitions.all().into_iter().map(|partition| (partition.dir, described(&partition)));
+    let futures = partitions.future_usage().into_iter().map(|usage| (usage.dir, described_future(usage)));
+    let mut of_dirs: Vec<Vec<Described>> = partitions.disk.dirs.iter().map(|_| Vec::new()).collect();
+    for (dir, described) in current.chain(futures).filter(|(_, (name, _))| is_asked(name)) {
+        of_dirs[dir].push(described);
+    }
+    let dirs = &partitions.disk.dirs;
+    let results = dirs.iter().zip(of_dirs);
+    let results = results.map(|(dir, here)| describe(&dir.path, dir.health.has_failed(), here));
     let response = DescribeLogDirsResponse::default().with_results(results.collect());
     Told { response, cordoned: dirs.iter().map(LogDir::is_cordoned).collect() }.into()
 }
@@ -97,29 +101,40 @@ impl Told {
     }
 }
 
-fn describe<'a>(
-    path: &Path,
-    failed: bool,
-    partitions: impl Iterator<Item = &'a Arc<Partition>>,
-) -> DescribeLogDirsResult {
+type Described = (TopicPartition, DescribeLogDirsPartition);
+
+fn described(partition: &Partition) -> Described {
+    let told = DescribeLogDirsPartition::default()
+        .with_partition_index(partition.name.partition.0)
+        .with_partition_size(i64::try_from(partition.size()).unwrap_or(i64::MAX))
+        // How far the log is behind its own high watermark: not at all on a leader (`getLogEndOffsetLag`).
+        .with_offset_lag((partition.high_watermark().0 - partition.log_end_offset().0).max(0));
+    (partition.name.clone(), told)
+}
+
+fn described_future(usage: FutureUsage) -> Described {
+    let told = DescribeLogDirsPartition::default()
+        .with_partition_index(usage.partition.partition.0)
+        .with_partition_size(i64::try_from(usage.size).unwrap_or(i64::MAX))
+        .with_offset_lag(usage.lag)
+        .with_is_future_key(true);
+    (usage.partition, told)
+}
+
+fn describe(path: &Path, failed: bool, partitions: Vec<Described>) -> DescribeLogDirsResult {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let result =
         DescribeLogDirsResult::default().with_log_dir(StrBytes::from_string(absolute.display().to_string()));
     if failed {
         return result.with_error_code(ResponseError::KafkaStorageError.code());
     }
-    let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-    for partition in partitions {
-        let described = DescribeLogDirsPartition::default()
-            .with_partition_index(partition.name.partition.0)
-            .with_partition_size(i64::try_from(partition.size()).unwrap_or(i64::MAX))
-            // How far the log is behind its own high watermark: not at all on a leader (`getLogEndOffsetLag`).
-            .with_offset_lag((partition.high_watermark().0 - partition.log_end_offset().0).max(0));
-        topics.entry(&partition.name.topic).or_default().push(described);
+    let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
+    for (name, described) in partitions {
+        topics.entry(name.topic).or_default().push(described);
     }
     let topics = topics.into_iter().map(|(name, mut partitions)| {
         partitions.sort_by_key(|partition| partition.partition_index);
-        let name = StrBytes::from_string(name.to_owned());
+        let name = StrBytes::from_string(name);
         DescribeLogDirsTopic::default().with_name(name.into()).with_partitions(partitions)
     });
     let result = result.with_topics(topics.collect());

@@ -62,6 +62,9 @@ impl Partitions {
                 offsets[partition.dir].push((partition.name.clone(), offset));
             }
         }
+        for (dir, name, offset) in self.future_points(point) {
+            offsets[dir].push((name, offset));
+        }
         for (dir, offsets) in offsets.iter_mut().enumerate().filter(|(dir, _)| chosen(*dir)) {
             self.write_points(dir, point, offsets);
         }

@@ -2,17 +2,14 @@
 //!
 //! It must never decide which partitions exist: the metadata image does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use milena_storage::StorageError;
-use milena_storage::dirs::{
-    self, DirKind, DirLock, HIGH_WATERMARK_CHECKPOINT, IdentityError, LOG_START_CHECKPOINT, LockError,
-    MetaProperties, RECOVERY_POINT_CHECKPOINT,
-};
+use milena_storage::dirs::{self, IdentityError, LockError, MetaProperties};
 use milena_storage::fs::Fs;
 use milena_storage::ids::{BrokerId, Offset, Timestamp, TopicPartition};
 use milena_storage::log::{Log, LogConfig, OpenHow, OpenReport};
@@ -20,7 +17,10 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::futures::FoundFuture;
 use super::health::{DirHealth, Failures};
+use super::log_dir::Found;
+pub use super::log_dir::LogDir;
 use crate::settings::StorageSettings;
 
 /// Why the log directories cannot be used.
@@ -34,6 +34,12 @@ pub enum DiskError {
     Storage(#[from] StorageError),
     #[error("none of the log directories can be used")]
     AllFailed,
+    #[error(
+        "the partition {partition} lies in both {} and {}: a directory failed while the one was to replace the other. \
+         Delete one of the two by hand, better the one in the directory that failed",
+        .first.display(), .second.display()
+    )]
+    Duplicate { partition: TopicPartition, first: PathBuf, second: PathBuf },
 }
 
 /// Who this node is, for the identity of its directories.
@@ -46,23 +52,6 @@ pub struct Identity {
     pub fresh_cluster_id: Option<String>,
 }
 
-/// One log directory.
-#[derive(Debug)]
-pub struct LogDir {
-    pub path: PathBuf,
-    /// Empty in a directory whose file of Kafka's older version has none.
-    pub id: String,
-    /// Whether `meta.properties` is there, or cannot be written.
-    is_identified: AtomicBool,
-    /// Its logs were closed cleanly, so none needs a scan.
-    pub clean: bool,
-    cordoned: AtomicBool,
-    pub health: Arc<DirHealth>,
-    /// What the checkpoint files tell of logs that are not open yet.
-    points: Mutex<Points>,
-    _lock: Option<DirLock>,
-}
-
 /// All log directories, and where each partition's log lies.
 #[derive(Debug)]
 pub struct Disk {
@@ -72,6 +61,8 @@ pub struct Disk {
     node_id: BrokerId,
     cluster_id: Option<String>,
     places: Mutex<HashMap<TopicPartition, usize>>,
+    /// `-future` directories that were not looked at yet.
+    futures: Mutex<Vec<FoundFuture>>,
     doomed: Mutex<Vec<Doomed>>,
     settled: AtomicBool,
     threads_per_dir: usize,
@@ -88,13 +79,6 @@ pub struct Opened {
     pub high_watermark: Offset,
 }
 
-#[derive(Debug, Default)]
-struct Points {
-    recovery: BTreeMap<TopicPartition, Offset>,
-    log_starts: BTreeMap<TopicPartition, Offset>,
-    high_watermarks: BTreeMap<TopicPartition, Offset>,
-}
-
 /// A renamed log whose files go when their time has come.
 #[derive(Debug)]
 struct Doomed {
@@ -107,13 +91,13 @@ impl Disk {
     pub fn open(fs: Arc<dyn Fs>, settings: &StorageSettings, who: &Identity) -> Result<Self, DiskError> {
         let mut dirs = Vec::with_capacity(settings.dirs.len());
         let mut cluster_id = who.cluster_id.clone();
-        let mut places = HashMap::new();
+        let mut found = Found::default();
         let failures = Failures::default();
         for (index, path) in settings.dirs.iter().enumerate() {
             let cordoned = settings.cordoned_dirs.contains(path);
             let health = DirHealth::new(path, failures.clone());
             let opened = LogDir::open(fs.as_ref(), path, cordoned, &health, who, &mut cluster_id)
-                .and_then(|dir| dir.scan(fs.as_ref(), index, &mut places));
+                .and_then(|dir| dir.scan(fs.as_ref(), index, &mut found));
             let dir = match opened {
                 // The others go on (LogManager.createAndValidateLogDirs).
                 Err(DiskError::Storage(cause @ StorageError::Io { .. })) => {
@@ -134,7 +118,8 @@ impl Disk {
             failures,
             node_id: who.node_id,
             cluster_id,
-            places: Mutex::new(places),
+            places: Mutex::new(found.places.into_iter().map(|(name, (dir, _))| (name, dir)).collect()),
+            futures: Mutex::new(found.futures),
             doomed: Mutex::default(),
             settled: AtomicBool::new(false),
             threads_per_dir: settings.recovery_threads_per_dir.max(1),
@@ -259,9 +244,42 @@ impl Disk {
         self.fs.rename(&from, &to).map_err(|error| StorageError::io("rename", &from, error))
     }
 
+    /// The `-future` directories that were found, once.
+    pub(super) fn take_futures(&self) -> Vec<FoundFuture> {
+        std::mem::take(&mut *self.futures.lock())
+    }
+
+    pub(super) fn open_future(
+        &self,
+        found: &FoundFuture,
+        config: LogConfig,
+        now: Timestamp,
+    ) -> Result<(Log, Offset), StorageError> {
+        let (how, high_watermark) = self.dirs[found.dir].how_to_open(&found.partition);
+        let (log, _) = Log::open(self.fs.clone(), &found.path, config, how, now)?;
+        let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
+        Ok((log, high_watermark))
+    }
+
+    pub(super) fn set_future_aside(&self, found: &FoundFuture) -> Result<(), StorageError> {
+        let to = self.dirs[found.dir].path.join(dirs::stray_dir_name(&found.partition, &unique()));
+        tracing::warn!(from = %found.path.display(), to = %to.display(), "set aside a stray log that was being moved");
+        self.fs.rename(&found.path, &to).map_err(|error| StorageError::io("rename", &found.path, error))
+    }
+
     /// Renames a deleted partition's directory; its files go after `file.delete.delay.ms`.
-    pub fn doom(&self, name: &TopicPartition, mut log: Log, now: Timestamp) -> Result<(), StorageError> {
+    pub fn doom(&self, name: &TopicPartition, log: Log, now: Timestamp) -> Result<(), StorageError> {
         let Some(index) = self.places.lock().remove(name) else { return Ok(()) };
+        self.doom_in(index, name, log, now)
+    }
+
+    pub(super) fn doom_in(
+        &self,
+        index: usize,
+        name: &TopicPartition,
+        mut log: Log,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
         let delay = log.config().file_delete_delay_ms;
         log.rename_dir(&self.dirs[index].path.join(dirs::delete_dir_name(name, &unique())))?;
         self.doomed.lock().push(Doomed { due: Timestamp(now.0.saturating_add(delay)), log });
@@ -317,131 +335,6 @@ impl Disk {
         }
         Ok(())
     }
-}
-
-impl Points {
-    fn read(fs: &dyn Fs, dir: &Path) -> Result<Self, StorageError> {
-        Ok(Self {
-            recovery: checkpoint(fs, dir, RECOVERY_POINT_CHECKPOINT)?,
-            log_starts: checkpoint(fs, dir, LOG_START_CHECKPOINT)?,
-            high_watermarks: checkpoint(fs, dir, HIGH_WATERMARK_CHECKPOINT)?,
-        })
-    }
-
-    fn forget(&mut self, name: &TopicPartition) {
-        self.recovery.remove(name);
-        self.log_starts.remove(name);
-        self.high_watermarks.remove(name);
-    }
-}
-
-impl LogDir {
-    /// Whether it gets no new partitions.
-    #[must_use]
-    pub fn is_cordoned(&self) -> bool {
-        self.cordoned.load(Ordering::Relaxed)
-    }
-
-    fn open(
-        fs: &dyn Fs,
-        path: &Path,
-        cordoned: bool,
-        health: &Arc<DirHealth>,
-        who: &Identity,
-        cluster_id: &mut Option<String>,
-    ) -> Result<Self, DiskError> {
-        fs.create_dir_all(path).map_err(|error| StorageError::io("create", path, error))?;
-        let lock = DirLock::take(fs, path, &format!("milena, process {}", std::process::id()));
-        let lock = lock.map_err(|error| match error {
-            LockError::Storage(cause) => DiskError::Storage(cause),
-            held @ LockError::Held { .. } => DiskError::Locked(held),
-        })?;
-        let meta = MetaProperties::read(fs, path)?;
-        if let Some(meta) = &meta {
-            meta.check(path, cluster_id.as_deref(), who.node_id)?;
-            *cluster_id = cluster_id.take().or_else(|| meta.cluster_id.clone());
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            is_identified: AtomicBool::new(meta.is_some()),
-            // A file of Kafka's older version has no directory id, and gets none while it stays as it is.
-            id: match meta {
-                Some(meta) => meta.directory_id.unwrap_or_default(),
-                None => uuid_text(Uuid::new_v4()),
-            },
-            clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
-            cordoned: AtomicBool::new(cordoned),
-            health: health.clone(),
-            points: Mutex::new(Points::read(fs, path)?),
-            _lock: Some(lock),
-        })
-    }
-
-    /// A directory that cannot be used.
-    fn failed(path: &Path, cordoned: bool, health: Arc<DirHealth>) -> Self {
-        Self {
-            path: path.to_owned(),
-            id: String::new(),
-            is_identified: AtomicBool::new(true),
-            clean: true,
-            cordoned: AtomicBool::new(cordoned),
-            health,
-            points: Mutex::default(),
-            _lock: None,
-        }
-    }
-
-    /// Enters the partitions that lie here into `places`, and ends deletions that a crash or a stop cut short.
-    fn scan(
-        mut self,
-        fs: &dyn Fs,
-        index: usize,
-        places: &mut HashMap<TopicPartition, usize>,
-    ) -> Result<Self, DiskError> {
-        let mut found_here = Vec::new();
-        for found in dirs::partition_dirs(fs, &self.path)? {
-            match found.kind {
-                DirKind::Current => found_here.push(found.partition),
-                DirKind::Delete => remove_dir(fs, &found.path)?,
-                DirKind::Stray | DirKind::Future => {
-                    tracing::info!(path = %found.path.display(), "left as it is");
-                }
-            }
-        }
-        self.clean |= found_here.is_empty();
-        places.extend(found_here.into_iter().map(|partition| (partition, index)));
-        Ok(self)
-    }
-
-    fn how_to_open(&self, name: &TopicPartition) -> (OpenHow, Offset) {
-        let points = self.points.lock();
-        let of = |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or_default();
-        let how = OpenHow {
-            clean: self.clean,
-            recovery_point: of(&points.recovery),
-            log_start: of(&points.log_starts),
-        };
-        (how, of(&points.high_watermarks))
-    }
-
-    fn takes_new(&self) -> bool {
-        !self.is_cordoned() && !self.health.has_failed()
-    }
-}
-
-/// The offsets of a checkpoint; a damaged one is left out, which costs a longer recovery (LogManager.loadLogs).
-fn checkpoint(fs: &dyn Fs, dir: &Path, name: &str) -> Result<BTreeMap<TopicPartition, Offset>, StorageError> {
-    match dirs::read_checkpoint(fs, dir, name) {
-        Err(error @ StorageError::Corrupt { .. }) => {
-            tracing::warn!(%error, "leaving out a damaged checkpoint");
-            Ok(BTreeMap::new())
-        }
-        read => read,
-    }
-}
-
-fn remove_dir(fs: &dyn Fs, path: &Path) -> Result<(), StorageError> {
-    fs.remove_dir_all(path).map_err(|error| StorageError::io("remove", path, error))
 }
 
 /// A UUID as Kafka writes it: URL-safe base64 without padding.

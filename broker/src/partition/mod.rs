@@ -5,8 +5,10 @@
 mod checkpoints;
 pub mod config;
 pub mod disk;
+pub mod futures;
 pub mod health;
 pub mod housekeeping;
+mod log_dir;
 pub mod marker;
 mod opening;
 pub mod read;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use milena_coordinator::image::{ConfigKind, MetadataImage, PartitionImage, TopicImage};
 use milena_storage::ids::{BrokerId, Offset, PartitionIndex, Timestamp, TopicPartition};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::checkpoints::{Point, Written};
 use super::disk::{Disk, LogDir};
+use super::futures::Future;
 use super::opening::{OpenedLogs, Plan, name_of};
 use super::{Partition, PartitionError};
 use crate::settings::Settings;
@@ -21,13 +22,15 @@ use crate::settings::Settings;
 /// The hosted partitions, by topic.
 #[derive(Debug)]
 pub struct Partitions {
-    broker: BrokerId,
+    pub(super) broker: BrokerId,
     pub disk: Disk,
     /// Wakes the cleaner: a log was opened, closed, rolled or got other settings.
     pub cleaner_wake: Arc<Notify>,
     /// Wakes housekeeping: a segment was closed and is to be synced.
     pub roll_wake: Arc<Notify>,
     pub(super) written: Written,
+    /// Few, if any: Kafka was moving them when it stopped.
+    pub(super) futures: Mutex<Vec<Future>>,
     topics: RwLock<HashMap<Arc<str>, Hosted>>,
 }
 
@@ -51,6 +54,7 @@ impl Partitions {
             cleaner_wake: Arc::default(),
             roll_wake: Arc::default(),
             written,
+            futures: Mutex::default(),
             topics: RwLock::default(),
         }
     }
@@ -153,7 +157,7 @@ impl Partitions {
     }
 
     /// Sets aside directories of partitions that no topic has; only after the first image.
-    pub fn set_strays_aside(&self, image: &MetadataImage) {
+    pub fn set_strays_aside(&self, image: &MetadataImage, now: Timestamp) {
         self.disk.settle();
         for name in self.disk.found() {
             let known = image.partition(&name.topic, name.partition);
@@ -163,6 +167,7 @@ impl Partitions {
                 tracing::error!(partition = %name, %error, "cannot set a stray partition aside");
             }
         }
+        self.load_futures(image, now);
         self.checkpoint(Point::Recovery);
         self.checkpoint(Point::LogStart);
     }
@@ -197,12 +202,20 @@ impl Partitions {
                 .collect();
             closing.into_iter().flat_map(|share| share.join().unwrap_or(vec![None])).collect()
         });
+        // Their points are as they were when they were opened: nothing is written to them.
+        let futures = |point| {
+            let all = self.future_points(point).into_iter();
+            all.filter(|(of, ..)| *of == dir).map(|(_, name, offset)| (name, offset)).collect::<Vec<_>>()
+        };
         let mut recovery: Vec<_> =
             points.iter().flatten().map(|closed| (closed.name.clone(), closed.recovery_point)).collect();
         let starts = points.iter().flatten();
         let mut starts: Vec<_> =
             starts.filter_map(|closed| Some((closed.name.clone(), closed.log_start?))).collect();
-        if !self.write_points(dir, Point::Recovery, &mut recovery)
+        recovery.extend(futures(Point::Recovery));
+        starts.extend(futures(Point::LogStart));
+        if !self.close_futures(dir)
+            || !self.write_points(dir, Point::Recovery, &mut recovery)
             || !self.write_points(dir, Point::LogStart, &mut starts)
             || points.iter().any(Option::is_none)
         {
@@ -249,10 +262,13 @@ impl Partitions {
             }
         }
         // So that a partition of the same name does not get these (LogManager.asyncDelete).
+        let went: Vec<_> =
+            partitions.iter().map(|partition| (partition.name.clone(), partition.topic_id)).collect();
+        self.retire_futures(&went, now);
         let touched = |dir| partitions.iter().any(|partition| partition.dir == dir);
         self.checkpoint_in(Point::Recovery, touched);
         self.checkpoint_in(Point::LogStart, touched);
-        partitions.iter().map(|partition| (partition.name.clone(), partition.topic_id)).collect()
+        went
     }
 
     fn follow_topic(

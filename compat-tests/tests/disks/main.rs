@@ -2,6 +2,8 @@
 //!
 //! A test here must never break a disk that is not its own.
 
+mod moved;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,0 +1,187 @@
+//! One log directory: locked, identified, scanned for what lies there.
+//!
+//! It must never open a log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use milena_storage::StorageError;
+use milena_storage::dirs::{
+    self, DirKind, DirLock, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, LockError, MetaProperties,
+    PartitionDir, RECOVERY_POINT_CHECKPOINT,
+};
+use milena_storage::fs::Fs;
+use milena_storage::ids::{Offset, TopicPartition};
+use milena_storage::log::OpenHow;
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::disk::{DiskError, Identity, uuid_text};
+use super::futures::FoundFuture;
+use super::health::DirHealth;
+
+/// One log directory.
+#[derive(Debug)]
+pub struct LogDir {
+    pub path: PathBuf,
+    /// Empty in a directory whose file of Kafka's older version has none.
+    pub id: String,
+    /// Whether `meta.properties` is there, or cannot be written.
+    pub(super) is_identified: AtomicBool,
+    /// Its logs were closed cleanly, so none needs a scan.
+    pub clean: bool,
+    pub(super) cordoned: AtomicBool,
+    pub health: Arc<DirHealth>,
+    /// What the checkpoint files tell of logs that are not open yet.
+    pub(super) points: Mutex<Points>,
+    _lock: Option<DirLock>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Points {
+    recovery: BTreeMap<TopicPartition, Offset>,
+    log_starts: BTreeMap<TopicPartition, Offset>,
+    high_watermarks: BTreeMap<TopicPartition, Offset>,
+}
+
+/// What a scan of the directories found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub places: HashMap<TopicPartition, (usize, PathBuf)>,
+    pub futures: Vec<FoundFuture>,
+}
+
+/// Which of two directories is the good one, only an operator can tell (LogManager.loadLog).
+fn refuse_two(partition: TopicPartition, first: Option<PathBuf>, second: PathBuf) -> Result<(), DiskError> {
+    first.map_or(Ok(()), |first| Err(DiskError::Duplicate { partition, first, second }))
+}
+
+impl Points {
+    fn read(fs: &dyn Fs, dir: &Path) -> Result<Self, StorageError> {
+        Ok(Self {
+            recovery: checkpoint(fs, dir, RECOVERY_POINT_CHECKPOINT)?,
+            log_starts: checkpoint(fs, dir, LOG_START_CHECKPOINT)?,
+            high_watermarks: checkpoint(fs, dir, HIGH_WATERMARK_CHECKPOINT)?,
+        })
+    }
+
+    pub(super) fn forget(&mut self, name: &TopicPartition) {
+        self.recovery.remove(name);
+        self.log_starts.remove(name);
+        self.high_watermarks.remove(name);
+    }
+}
+
+impl LogDir {
+    /// Whether it gets no new partitions.
+    #[must_use]
+    pub fn is_cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(
+        fs: &dyn Fs,
+        path: &Path,
+        cordoned: bool,
+        health: &Arc<DirHealth>,
+        who: &Identity,
+        cluster_id: &mut Option<String>,
+    ) -> Result<Self, DiskError> {
+        fs.create_dir_all(path).map_err(|error| StorageError::io("create", path, error))?;
+        let lock = DirLock::take(fs, path, &format!("milena, process {}", std::process::id()));
+        let lock = lock.map_err(|error| match error {
+            LockError::Storage(cause) => DiskError::Storage(cause),
+            held @ LockError::Held { .. } => DiskError::Locked(held),
+        })?;
+        let meta = MetaProperties::read(fs, path)?;
+        if let Some(meta) = &meta {
+            meta.check(path, cluster_id.as_deref(), who.node_id)?;
+            *cluster_id = cluster_id.take().or_else(|| meta.cluster_id.clone());
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            is_identified: AtomicBool::new(meta.is_some()),
+            // A file of Kafka's older version has no directory id, and gets none while it stays as it is.
+            id: match meta {
+                Some(meta) => meta.directory_id.unwrap_or_default(),
+                None => uuid_text(Uuid::new_v4()),
+            },
+            clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
+            cordoned: AtomicBool::new(cordoned),
+            health: health.clone(),
+            points: Mutex::new(Points::read(fs, path)?),
+            _lock: Some(lock),
+        })
+    }
+
+    /// A directory that cannot be used.
+    pub(super) fn failed(path: &Path, cordoned: bool, health: Arc<DirHealth>) -> Self {
+        Self {
+            path: path.to_owned(),
+            id: String::new(),
+            is_identified: AtomicBool::new(true),
+            clean: true,
+            cordoned: AtomicBool::new(cordoned),
+            health,
+            points: Mutex::default(),
+            _lock: None,
+        }
+    }
+
+    /// Enters the partitions that lie here into `places`, and ends deletions that a crash or a stop cut short.
+    pub(super) fn scan(mut self, fs: &dyn Fs, index: usize, all: &mut Found) -> Result<Self, DiskError> {
+        let mut empty = true;
+        for PartitionDir { partition, kind, path } in dirs::partition_dirs(fs, &self.path)? {
+            match kind {
+                DirKind::Delete => remove_dir(fs, &path)?,
+                // For an operator to look at; Kafka only opens it and says so too.
+                DirKind::Stray => tracing::warn!(path = %path.display(), "found a stray partition"),
+                DirKind::Current => {
+                    empty = false;
+                    let other = all.places.insert(partition.clone(), (index, path.clone()));
+                    refuse_two(partition, other.map(|(_, other)| other), path)?;
+                }
+                DirKind::Future => {
+                    empty = false;
+                    let other = all.futures.iter().find(|other| other.partition == partition);
+                    refuse_two(partition.clone(), other.map(|other| other.path.clone()), path.clone())?;
+                    all.futures.push(FoundFuture { partition, dir: index, path });
+                }
+            }
+        }
+        self.clean |= empty;
+        Ok(self)
+    }
+
+    pub(super) fn how_to_open(&self, name: &TopicPartition) -> (OpenHow, Offset) {
+        let points = self.points.lock();
+        let of = |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or_default();
+        let how = OpenHow {
+            clean: self.clean,
+            recovery_point: of(&points.recovery),
+            log_start: of(&points.log_starts),
+        };
+        (how, of(&points.high_watermarks))
+    }
+
+    pub(super) fn takes_new(&self) -> bool {
+        !self.is_cordoned() && !self.health.has_failed()
+    }
+}
+
+/// The offsets of a checkpoint; a damaged one is left out, which costs a longer recovery (LogManager.loadLogs).
+fn checkpoint(fs: &dyn Fs, dir: &Path, name: &str) -> Result<BTreeMap<TopicPartition, Offset>, StorageError> {
+    match dirs::read_checkpoint(fs, dir, name) {
+        Err(error @ StorageError::Corrupt { .. }) => {
+            tracing::warn!(%error, "leaving out a damaged checkpoint");
+            Ok(BTreeMap::new())
+        }
+        read => read,
+    }
+}
+
+fn remove_dir(fs: &dyn Fs, path: &Path) -> Result<(), StorageError> {
+    fs.remove_dir_all(path).map_err(|error| StorageError::io("remove", path, error))
+}
