@@ -161,7 +161,7 @@ impl Broker {
                 listening.push(untold(ZOOKEEPER, address));
                 let config = zookeeper::Config {
                     node: state.id.0,
-                    ensemble: quorum.ensemble().clone(),
+                    quorum: quorum.clone(),
                     hub,
                     clock: state.clock.clone(),
                     settings,

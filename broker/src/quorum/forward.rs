@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
 use milena_coordinator::controller::Refusal;
 use milena_coordinator::ensemble::{Answerer, AskError};
+use milena_coordinator::tree::SessionId;
 use milena_storage::ids::BrokerId;
 
 use super::register::Registering;
@@ -35,6 +36,7 @@ pub(super) mod own {
     pub(crate) const PRODUCER_IDS: i16 = -2;
     pub(crate) const QUORUM: i16 = -3;
     pub(crate) const MEMBERS: i16 = -4;
+    pub(crate) const HEARD: i16 = -5;
 }
 
 const DONE: u8 = 0;
@@ -64,12 +66,7 @@ impl Quorum {
         version: i16,
         body: &[u8],
     ) -> Result<Option<Bytes>, Refusal> {
-        let mut question = Vec::with_capacity(body.len() + 8);
-        question.put_i16(key);
-        question.put_i16(version);
-        question.put_i32(self.shared.node.0);
-        question.put_slice(body);
-        let question = Bytes::from(question);
+        let question = self.question(key, version, body);
         let clock = &self.shared.clock;
         let deadline = clock.steady_ms() + PATIENCE_MS;
         loop {
@@ -99,6 +96,23 @@ impl Quorum {
         }
     }
 
+    /// Tells the leader which sessions of ZooKeeper's clients this node has heard; false if it was not told.
+    pub async fn tell_heard(&self, sessions: &[SessionId]) -> bool {
+        let mut body = Vec::with_capacity(8 * sessions.len());
+        sessions.iter().for_each(|id| body.put_i64(id.0));
+        let asked = self.shared.ensemble.ask_leader(self.question(own::HEARD, 0, &body)).await;
+        asked.is_ok_and(|answer| read_answer(answer).is_ok())
+    }
+
+    fn question(&self, key: i16, version: i16, body: &[u8]) -> Bytes {
+        let mut question = Vec::with_capacity(body.len() + 8);
+        question.put_i16(key);
+        question.put_i16(version);
+        question.put_i32(self.shared.node.0);
+        question.put_slice(body);
+        question.into()
+    }
+
     /// Decides what another broker passed on.
     async fn answer(&self, from: i32, mut question: Bytes) -> Result<Bytes, Refusal> {
         let malformed = || Refusal::bare(ResponseError::InvalidRequest);
@@ -120,6 +134,17 @@ impl Quorum {
             own::PRODUCER_IDS => {
                 let first = on_behalf.allocate_producer_ids().await?;
                 Ok(Bytes::copy_from_slice(&first.0.to_be_bytes()))
+            }
+            own::HEARD => {
+                let (ids, rest) = question.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(malformed());
+                }
+                let ids: Vec<_> = ids.iter().map(|id| SessionId(i64::from_be_bytes(*id))).collect();
+                if let Some(watcher) = &self.shared.watcher {
+                    watcher.heard(&ids);
+                }
+                Ok(Bytes::new())
             }
             own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
             own::MEMBERS => {

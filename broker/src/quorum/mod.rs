@@ -94,6 +94,7 @@ struct Shared {
     rules: Arc<dyn ConfigRules>,
     auto_create: AutoCreate,
     session: Arc<NodeSession>,
+    watcher: Option<Arc<dyn TreeWatcher>>,
 }
 
 /// Why the coordination service did not start.
@@ -120,7 +121,7 @@ impl Quorum {
             dir: config.dir,
             fs: config.fs,
             now: Arc::new(move || clock.now()),
-            observer: Box::new(publish::ImageBuilder::new(Arc::clone(&slot), config.watcher)),
+            observer: Box::new(publish::ImageBuilder::new(Arc::clone(&slot), config.watcher.clone())),
             cluster: config.cluster,
         })
         .await?;
@@ -155,6 +156,7 @@ impl Quorum {
             rules: config.rules,
             auto_create: AutoCreate::new(config.offsets_topic, config.transactions_topic),
             session,
+            watcher: config.watcher,
             begin: Mutex::new(Some(begin)),
             registration_timeout_ms: i64::try_from(config.registration_timeout.as_millis())
                 .unwrap_or(i64::MAX),

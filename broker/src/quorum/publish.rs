@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use milena_coordinator::ensemble::Observer;
 use milena_coordinator::image::{Delta, MetadataImage};
-use milena_coordinator::tree::{Change, Tree, Zxid};
+use milena_coordinator::tree::{Change, SessionId, Tree, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -18,6 +18,9 @@ use tokio::sync::{Notify, mpsc, watch};
 pub trait TreeWatcher: Send + Sync {
     /// With no changes the tree as a whole is new.
     fn changing(&self, tree: &Tree, changes: &[Change]);
+
+    /// Another node serves these sessions, and has heard of them lately.
+    fn heard(&self, sessions: &[SessionId]);
 }
 
 /// Two images that follow each other.

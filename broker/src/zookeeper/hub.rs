@@ -167,7 +167,17 @@ impl Hub {
         self.state.lock().watches.count()
     }
 
-    /// Sessions that were heard here lately, for the leader; and those that are overdue, if this is the leader.
+    /// Sessions that this node serves and has heard since then, for the leader.
+    pub(super) fn heard_here(&self, since: i64) -> Vec<SessionId> {
+        let state = self.state.lock();
+        let is_heard = |known: &Known| {
+            let peer = known.server.and_then(|server| state.peers.get(&server));
+            peer.is_some_and(|peer| peer.mailbox.heard.load(Ordering::Relaxed) >= since)
+        };
+        state.sessions.iter().filter(|(_, known)| is_heard(known)).map(|(id, _)| *id).collect()
+    }
+
+    /// Sessions that are overdue, if this is the leader.
     pub(super) fn overdue(&self) -> Vec<(SessionId, Zxid)> {
         let now = self.clock.steady_ms();
         let mut state = self.state.lock();
@@ -207,6 +217,16 @@ impl TreeWatcher for Hub {
                         state.tell(&event, &self.counts);
                     }
                 }
+            }
+        }
+    }
+
+    fn heard(&self, sessions: &[SessionId]) {
+        let now = self.clock.steady_ms();
+        let mut state = self.state.lock();
+        for id in sessions {
+            if let Some(known) = state.sessions.get_mut(id) {
+                known.heard = now;
             }
         }
     }

@@ -38,6 +38,7 @@ pub use self::hub::Hub;
 use self::proposer::Proposer;
 use crate::clock::Clock;
 use crate::net::listener::Bound;
+use crate::quorum::Quorum;
 use crate::settings::ZooKeeperSettings as Limits;
 
 /// Pause after a failed accept, which mostly means that the process has no descriptor left.
@@ -45,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all connections share.
 struct Shared {
+    quorum: Quorum,
     ensemble: Ensemble,
     hub: Arc<Hub>,
     proposer: Arc<Proposer>,
@@ -58,7 +60,7 @@ struct Shared {
 /// What the front end needs to start.
 pub struct Config {
     pub node: i32,
-    pub ensemble: Ensemble,
+    pub quorum: Quorum,
     /// The one that the ensemble's observer tells.
     pub hub: Arc<Hub>,
     pub clock: Arc<Clock>,
@@ -86,13 +88,14 @@ pub struct ZooKeeper {
 impl ZooKeeper {
     /// Serves what is bound, with connections dealt to `cores` in turn. Must be called on the ensemble's runtime.
     pub async fn start(config: Config, bound: Bound, cores: Vec<Handle>) -> Result<Self, StartError> {
-        let Config { node, ensemble, hub, clock, settings, fresh_secret } = config;
+        let Config { node, quorum, hub, clock, settings, fresh_secret } = config;
+        let ensemble = quorum.ensemble().clone();
         let secret = secret(&ensemble, fresh_secret).await?;
         let proposer = Arc::new(Proposer::default());
         let port = AtomicU16::new(bound.address.port());
         let admission = Admission::new(settings.connections, settings.connections_per_ip);
         let shared =
-            Arc::new(Shared { ensemble, hub, proposer, clock, limits: settings, secret, node, port });
+            Arc::new(Shared { quorum, ensemble, hub, proposer, clock, limits: settings, secret, node, port });
         tokio::spawn(Arc::clone(&shared.proposer).run(shared.ensemble.clone()));
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(sessions::run(Arc::clone(&shared), stopped.clone()));

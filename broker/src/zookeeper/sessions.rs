@@ -1,6 +1,7 @@
-//! What the leader does in time: ends sessions that fell silent, and removes containers and TTL nodes that are due.
+//! What the leader does in time: ends sessions that fell silent, and removes containers and TTL nodes that are due. Other nodes
+//! tell it which sessions they have heard.
 //!
-//! Acts by proposing alone; whether it is still so is decided where the proposal is applied. Must never run down on a
+//! Acts by proposing alone; whether it is still so is decided where the proposal is applied. Must never end anything on a
 //! node that does not lead.
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use super::proposer::Job;
 /// Sessions are looked at so many times during the shortest time-out; one ends at most that part of it late.
 const LOOKS_PER_TIMEOUT: i64 = 20;
 const LOOK_MIN_MILLIS: i64 = 10;
+/// How long the leader may take to hear; then it is told again, with what was heard meanwhile.
+const TELL_PATIENCE: Duration = Duration::from_secs(1);
 /// Due nodes that are removed in one look, as `ContainerManager` spreads them.
 const REMOVALS_MAX: usize = 1000;
 
@@ -22,6 +25,7 @@ const REMOVALS_MAX: usize = 1000;
 pub(super) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let every = (i64::from(shared.limits.timeout_min) / LOOKS_PER_TIMEOUT).max(LOOK_MIN_MILLIS);
     let mut led = false;
+    let mut told_until = 0;
     let mut removals_at = shared.clock.steady_ms();
     loop {
         let next = shared.clock.steady_ms() + every;
@@ -35,6 +39,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>)
         }
         led = leads;
         if !leads {
+            let now = shared.clock.steady_ms();
+            let heard = shared.hub.heard_here(told_until);
+            let told = async { heard.is_empty() || shared.quorum.tell_heard(&heard).await };
+            if tokio::time::timeout(TELL_PATIENCE, told).await == Ok(true) {
+                told_until = now;
+            }
             continue;
         }
         expire(&shared);
