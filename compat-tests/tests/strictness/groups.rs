@@ -25,7 +25,7 @@ fn group(name: &str) -> GroupId {
 }
 
 /// The coordinator's topic is made by the first question for it.
-fn coordinator_is_there(server: &Server) {
+pub(crate) fn coordinator_is_there(server: &Server) {
     wait::until_like(
         wait::PATIENCE,
         "a coordinator",

@@ -5,6 +5,7 @@
 
 mod admin;
 mod configs;
+mod consumer_groups;
 mod data;
 mod groups;
 mod produce;
@@ -27,10 +28,9 @@ struct Pair {
 
 fn pair() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
-    PAIR.get_or_init(|| Pair {
-        judged: Setup::of(Target::chosen()).start(),
-        right: Setup::of(Target::Kafka).start(),
-    })
+    // Consumer groups are assigned at once, whatever the time.
+    let start = |target| Setup::of(target).set("group.consumer.assignment.interval.ms", "0").start();
+    PAIR.get_or_init(|| Pair { judged: start(Target::chosen()), right: start(Target::Kafka) })
 }
 
 /// The answers of one broker, by case.

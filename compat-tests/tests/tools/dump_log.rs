@@ -7,7 +7,7 @@ use milena_compat_tests::{Server, Target, Tool, wait};
 
 use super::{create, numbers, produce};
 
-fn dump(files: &[impl AsRef<Path>], arguments: &str) -> String {
+pub(crate) fn dump(files: &[impl AsRef<Path>], arguments: &str) -> String {
     let list: Vec<String> = files.iter().map(|file| file.as_ref().display().to_string()).collect();
     Tool::new("kafka-dump-log").args(["--files", &list.join(",")]).line(arguments).ok()
 }
@@ -27,7 +27,7 @@ const COMPLAINTS: &[&str] = &[
     "Exception",
 ];
 
-fn assert_clean(told: &str) {
+pub(crate) fn assert_clean(told: &str) {
     for complaint in COMPLAINTS {
         assert!(!told.contains(complaint), "{complaint:?} in {told}");
     }
@@ -149,7 +149,7 @@ fn a_producer_snapshot_is_readable_after_a_clean_stop() {
 }
 
 /// The one partition of `__consumer_offsets` that holds the group.
-fn group_logs(server: &Server) -> Vec<std::path::PathBuf> {
+pub(crate) fn group_logs(server: &Server) -> Vec<std::path::PathBuf> {
     let partitions = std::fs::read_dir(server.log_dir()).expect("the log directory");
     let mut logs: Vec<std::path::PathBuf> = partitions
         .map(|entry| entry.expect("a readable directory").path())
@@ -161,6 +161,15 @@ fn group_logs(server: &Server) -> Vec<std::path::PathBuf> {
         .collect();
     logs.sort();
     logs
+}
+
+/// What a formatter of the console consumer makes of `__consumer_offsets`.
+pub(crate) fn formatted(server: &Server, formatter: &str) -> String {
+    let tool = server.tool("kafka-console-consumer").line(
+        "--topic __consumer_offsets --from-beginning --timeout-ms 5000 --command-property \
+         exclude.internal.topics=false --formatter",
+    );
+    tool.arg(&format!("org.apache.kafka.tools.consumer.{formatter}")).run().text()
 }
 
 #[test]
@@ -188,17 +197,10 @@ fn group_records_are_decoded_from_the_log_and_by_the_console_formatters() {
         assert!(told.contains(part), "{part} in {told}");
     }
 
-    let formatted = |formatter: &str| {
-        let tool = server.tool("kafka-console-consumer").line(
-            "--topic __consumer_offsets --from-beginning --timeout-ms 5000 --command-property \
-             exclude.internal.topics=false --formatter",
-        );
-        tool.arg(&format!("org.apache.kafka.tools.consumer.{formatter}")).run().text()
-    };
-    let offsets = formatted("OffsetsMessageFormatter");
+    let offsets = formatted(&server, "OffsetsMessageFormatter");
     assert!(offsets.contains(r#""group":"dump-g","topic":"dump-group","partition":0"#), "{offsets}");
     assert!(offsets.contains(r#""offset":6"#), "{offsets}");
-    let groups = formatted("GroupMetadataMessageFormatter");
+    let groups = formatted(&server, "GroupMetadataMessageFormatter");
     assert!(
         groups.contains(r#""group":"dump-g""#) && groups.contains(r#""protocolType":"consumer""#),
         "{groups}"

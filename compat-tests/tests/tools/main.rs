@@ -8,6 +8,7 @@ mod cluster;
 mod compatibility;
 mod configs;
 mod console;
+mod consumer_groups;
 mod dump_log;
 mod groups;
 mod offsets;

@@ -66,7 +66,7 @@ fn held(member: &Running) -> BTreeSet<i64> {
     held
 }
 
-fn is_shared_out(members: &[Running], each: usize) -> bool {
+pub(crate) fn is_shared_out(members: &[Running], each: usize) -> bool {
     let held: Vec<BTreeSet<i64>> = members.iter().map(held).collect();
     let all: BTreeSet<i64> = held.iter().flatten().copied().collect();
     held.iter().all(|partitions| partitions.len() == each) && all.len() == 6

@@ -24,6 +24,7 @@ mod pattern;
 mod reconcile;
 mod refused;
 mod subscriptions;
+mod syntax;
 mod target;
 mod upgrade;
 

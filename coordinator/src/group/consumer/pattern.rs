@@ -2,17 +2,17 @@
 //!
 //! Must never look them up while a member waits: they are taken up right after the step that asked for them.
 //!
-//! Kafka: `GroupMetadataManager.maybeUpdateRegularExpressions`, `TopicRegexResolver`. Patterns are RE2's; those of the
-//! regex crate differ from it in rare classes only, and in the words for what is wrong with one.
+//! Kafka: `GroupMetadataManager.maybeUpdateRegularExpressions`, `TopicRegexResolver`. Patterns are RE2's: `syntax`
+//! refuses what RE2 would, and the regex crate matches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
 
 use super::ConsumerGroup;
-use super::Refresh;
 use super::member::Member;
 use super::refused::Refused;
+use super::{Refresh, syntax};
 use crate::group::TimerKey;
 use crate::group::groups::{self, Groups};
 use crate::group::records::{ConsumerChange, GroupEpoch, Regex};
@@ -51,7 +51,7 @@ impl ConsumerGroup {
             }
             match after {
                 Some(after) if self.subscriptions.subscribers(after) == 0 => {
-                    compile(after).map_err(|fault| invalid(after, &fault))?;
+                    check(after)?;
                     needed = true;
                 }
                 Some(after) if self.subscriptions.resolved(after).is_none() => {}
@@ -151,12 +151,13 @@ fn compile(pattern: &str) -> Result<regex::Regex, regex::Error> {
     build(&format!("\\A(?:{pattern})\\z")).or_else(|_| build(&format!("\\A(?:{pattern}\n)\\z")))
 }
 
-fn invalid(pattern: &str, fault: &regex::Error) -> Refused {
-    let text = fault.to_string();
-    // The last line of a syntax error says what is wrong; the others draw where.
-    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {reason}.");
-    Refused::new(ResponseError::InvalidRegularExpression, message)
+fn check(pattern: &str) -> Result<(), Refused> {
+    let refused = |fault: &str| {
+        let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {fault}.");
+        Refused::new(ResponseError::InvalidRegularExpression, message)
+    };
+    syntax::check(pattern).map_err(refused)?;
+    compile(pattern).map(drop).map_err(|_| refused("it is too large"))
 }
 
 #[cfg(test)]
