@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::group::records::{Change, ConsumerChange};
-use milena_coordinator::group::{ConsumerConfig, GroupConfig, Reply, Request};
+use milena_coordinator::group::{ConsumerConfig, GroupConfig, Record as GroupRecord, Reply, Request};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -92,6 +92,68 @@ proptest! {
             run.check_reload();
         }
         run.settle();
+    }
+}
+
+/// A record of a group with anything in it, or with one of Kafka's changed in a place.
+fn damaged() -> impl Strategy<Value = (Vec<u8>, Option<Vec<u8>>)> {
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..60);
+    let kinds: &[&[u8]] = &[
+        b"\x00\x03\x00\x01g",
+        b"\x00\x04\x00\x01g",
+        b"\x00\x05\x00\x01g\x00\x02m1",
+        b"\x00\x06\x00\x01g",
+        b"\x00\x07\x00\x01g\x00\x02m1",
+        b"\x00\x07\x00\x01g\x00\x02m2",
+        b"\x00\x08\x00\x01g\x00\x02m1",
+        b"\x00\x08\x00\x01g\x00\x02m2",
+        b"\x00\x10\x00\x01g\x00\x02f.",
+        b"\x00\x02\x00\x01g",
+    ];
+    let values: &[&[u8]] = &[
+        b"\x00\x00\x00\x00\x00\x07\x01\x00\x08\xff\xff\xff\xff\xff\xff\xff\xfd",
+        b"\x00\x00\x02\x69\x00\x02\x63\x03\x2f\x68\x03\x02\x61\x02\x62\x01\x00\x00\x01\x2c\x06range\x00",
+        b"\x00\x00\x01\x01\x02\x63\x03\x2f\x68\x01\x00\x00\x00\x01\x2c\x01\x01\x00\x11\x01\x00\x00\x00\x05\x02\
+            \x06range\x03\x01\x02\x00\x00",
+        b"\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x03\x00\x00\x00\x00\
+            \x00\x00\x00\x02\x00\x00",
+        b"\x00\x00\x00\x00\x00\x03\x00\x00\x00\x02\x01\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+            \x00\x00\x00\x01\x03\x00\x00\x00\x00\x00\x00\x00\x02\x01\x00\x09\x03\x00\x00\x00\x02\x00\x00\x00\
+            \x03\x01\x00",
+        b"\x00\x00\x02\x02a\x00\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x09\x00",
+    ];
+    let changed =
+        (proptest::sample::select(values), any::<usize>(), any::<u8>()).prop_map(|(value, at, byte)| {
+            let mut value = value.to_vec();
+            let at = 2 + at % (value.len() - 2);
+            value[at] = byte;
+            value
+        });
+    let versioned = bytes().prop_map(|rest| [vec![0, 0], rest].concat());
+    let value = prop_oneof![8 => changed, 1 => versioned];
+    (proptest::sample::select(kinds).prop_map(<[u8]>::to_vec), proptest::option::weighted(0.9, value))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_lies_in_the_log_the_machine_goes_on(
+        records in proptest::collection::vec(damaged(), 1..30),
+        epochs in proptest::collection::vec(-2..4_i32, 1..30),
+    ) {
+        let mut run = Run::new();
+        let records = records.into_iter().map(|(key, value)| GroupRecord { key: key.into(), value: value.map(Into::into) });
+        run.world.set_log(records.filter(|record| GroupRecord::decode(&record.key, record.value.as_deref()).is_ok()));
+        let _ = run.world.restart(run.world.config.clone());
+        for (index, epoch) in epochs.into_iter().enumerate() {
+            run.clients[index % CLIENTS] = Client { id: text(&format!("m{}", index % 3)), epoch, ..Client::default() };
+            let request = run.request(index % CLIENTS);
+            let _ = run.world.request("c", 1, Request::ConsumerHeartbeat(request));
+            let _ = run.world.tick(20_000);
+            let describe = Request::DescribeConsumer { groups: vec!["g".to_owned()] };
+            let _ = run.world.request("c", 1, describe);
+        }
     }
 }
 
@@ -250,8 +312,7 @@ impl Run {
     }
 
     fn digest(&mut self, happened: &Happened) {
-        for record in &happened.output.records {
-            let change = Record::decode(record);
+        for change in happened.output.records.iter().filter_map(change) {
             match change {
                 ConsumerChange::Epoch(Some(value)) => {
                     assert!(value.epoch > self.group_epoch, "the group's epoch goes back");
@@ -313,15 +374,10 @@ impl Run {
 }
 
 /// A record as a change of a consumer group; all others are none of this test.
-struct Record;
-
-impl Record {
-    fn decode(record: &milena_coordinator::group::Record) -> ConsumerChange {
-        let change = milena_coordinator::group::Record::decode(&record.key, record.value.as_deref());
-        match change.unwrap() {
-            Change::Consumer(_, change) => change,
-            _ => ConsumerChange::PartitionMetadata(false),
-        }
+fn change(record: &GroupRecord) -> Option<ConsumerChange> {
+    match GroupRecord::decode(&record.key, record.value.as_deref()).unwrap() {
+        Change::Consumer(_, change) => Some(change),
+        _ => None,
     }
 }
 

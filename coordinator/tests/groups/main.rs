@@ -12,6 +12,7 @@ mod consumer_show;
 mod random;
 #[path = "../runner/mod.rs"]
 mod runner;
+mod scale;
 mod scripts;
 mod show;
 mod world;

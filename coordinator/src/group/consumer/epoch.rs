@@ -58,7 +58,7 @@ impl ConsumerGroup {
         let members = self.members.len() + usize::from(!known);
         let mut epoch = self.epoch;
         if bump || metadata_hash != self.metadata_hash {
-            epoch += 1;
+            epoch = epoch.saturating_add(1);
             self.write(turn, &ConsumerChange::Epoch(Some(GroupEpoch { epoch, metadata_hash })));
         }
         self.refresh = Refresh { needed: false, epoch };

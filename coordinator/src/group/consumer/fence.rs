@@ -80,7 +80,7 @@ impl ConsumerGroup {
             }
         }
         let metadata_hash = turn.hashes.of_group(turn.image, next.topics());
-        let epoch = self.epoch + 1;
+        let epoch = self.epoch.saturating_add(1);
         self.write(turn, &ConsumerChange::Epoch(Some(GroupEpoch { epoch, metadata_hash })));
     }
 

@@ -113,7 +113,7 @@ impl ConsumerGroup {
         }
         let metadata_hash = turn.hashes.of_group(turn.image, next.topics());
         if bump || metadata_hash != self.metadata_hash {
-            let epoch = self.epoch + 1;
+            let epoch = self.epoch.saturating_add(1);
             self.write(turn, &ConsumerChange::Epoch(Some(GroupEpoch { epoch, metadata_hash })));
             self.refresh = Refresh { needed: false, epoch };
         }

@@ -18,14 +18,9 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
     if topics.is_empty() {
         return vec![Partitions::new(); spec.members.len()];
     }
-    let mut free: Vec<(Uuid, i32)> = Vec::new();
-    let mut total = 0;
-    for &topic in topics.iter() {
-        let count = spec.partition_count(topic);
-        total += usize::try_from(count).unwrap_or(0);
-        let unowned = (0..count).filter(|partition| !spec.is_owned(topic, *partition));
-        free.extend(unowned.map(|partition| (topic, partition)));
-    }
+    let count = |topic: &Uuid| usize::try_from(spec.partition_count(*topic)).unwrap_or(0);
+    let total: usize = topics.iter().map(count).sum();
+    let mut excess: Vec<(Uuid, i32)> = Vec::new();
     let mut shares = Shares {
         least: total / spec.members.len(),
         extra: total % spec.members.len(),
@@ -38,11 +33,13 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
         let (mut share, takes_extra) = shares.next();
         let mut kept = Partitions::new();
         for (topic, partitions) in member.current.iter().filter(|(topic, _)| topics.contains(topic)) {
-            // In a damaged log two members may have it.
-            let owned = partitions.iter().copied().filter(|partition| taken.insert((*topic, *partition)));
+            // In a damaged log two members may have it, or it may not exist.
+            let exists = 0..spec.partition_count(*topic);
+            let owned = partitions.iter().copied().filter(|partition| exists.contains(partition));
+            let owned = owned.filter(|partition| taken.insert((*topic, *partition)));
             let owned: Vec<i32> = owned.collect();
             let keeps: BTreeSet<i32> = owned.iter().copied().take(share).collect();
-            free.extend(owned.iter().skip(share).map(|partition| (*topic, *partition)));
+            excess.extend(owned.iter().skip(share).map(|partition| (*topic, *partition)));
             share -= keeps.len();
             if !keeps.is_empty() {
                 kept.insert(*topic, keeps);
@@ -54,7 +51,12 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
         }
         assigned.push(kept);
     }
-    let mut free = free.into_iter();
+    let unowned = topics
+        .iter()
+        .flat_map(|&topic| (0..spec.partition_count(topic)).map(move |partition| (topic, partition)));
+    // In a damaged log the owners and what members have need not agree.
+    let unowned = unowned.filter(|place| !spec.is_owned(place.0, place.1) && !taken.contains(place));
+    let mut free = unowned.chain(excess);
     for (index, share) in hungry {
         for (topic, partition) in free.by_ref().take(share) {
             assigned[index].entry(topic).or_default().insert(partition);
