@@ -131,6 +131,13 @@ impl Started {
         self.process.output()
     }
 
+    /// Kills it as `kill -9` does, and gives what it had written.
+    #[must_use]
+    pub fn kill(mut self) -> String {
+        self.process.kill();
+        self.process.output()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

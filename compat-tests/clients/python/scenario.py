@@ -10,6 +10,7 @@ import time
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 TOPICS = ["shared", "kept", *CODECS, "in", "out"]
 TO_COPY = 5000
+COPIER_SESSION_MS = 6000
 PATIENCE = 40.0
 RETENTION_BEFORE = "3600000"
 RETENTION_AFTER = "7200000"

@@ -26,7 +26,8 @@ var codecs = map[string]kgo.CompressionCodec{
 
 func main() {
 	scenario.Run("franz-go", "github.com/twmb/franz-go", scenario.Phases{
-		"phase1": phase1, "transactions": transactions, "phase2": phase2, "copy": copyAll,
+		"phase1": phase1, "transactions": transactions, "phase2": phase2,
+		"original": original, "copy": copyAll,
 	})
 }
 

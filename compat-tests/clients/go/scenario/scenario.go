@@ -17,8 +17,11 @@ import (
 // Patience is the longest wait for any condition.
 const Patience = 40 * time.Second
 
-// ToCopy is how many records are copied.
-const ToCopy = 5000
+// ToCopy is how many records are copied, by members whose sessions last so long: what an heir waits for.
+const (
+	ToCopy        = 5000
+	CopierSession = 6 * time.Second
+)
 
 // The setting that is altered, before and after.
 const (
