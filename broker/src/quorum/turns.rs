@@ -120,15 +120,13 @@ impl Turns {
     async fn take_over(&self, first: &FirstContent) -> Result<(), ProposeError> {
         // What earlier leaders committed has to be in the image that is decided on.
         self.ensemble.barrier().await?;
-        let ops = self
+        let session = self.session.open(&self.ensemble).await?;
+        // In one step: each takes a sync, and a new cluster shall be there soon.
+        let mut ops = self
             .ensemble
             .with_tree(|tree| controller::bootstrap(|path| tree.stat(path).is_some(), first.clone()));
-        if !ops.is_empty() {
-            self.ensemble.propose(ops).await?;
-        }
-        let session = self.session.open(&self.ensemble).await?;
         let image = self.slot.newest();
-        let ops = controller::take_over(&image, self.node, self.clock.now());
+        ops.extend(controller::take_over(&image, self.node, self.clock.now()));
         self.ensemble.propose_as(session, ops).await?;
         tracing::info!(epoch = image.controller_epoch + 1, "this node is the controller");
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Everything follows from a seed: faults, latencies, random time-outs. Must never sleep in real time.
 
+mod bugs;
 mod history;
 mod net;
 mod runs;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use self::bugs::Bug;
 use self::net::{Chance, SimDialer, SimNet};
 use super::super::link::ClusterSecret;
 use super::super::raft_types::{Runtime, spawn};
@@ -82,6 +84,7 @@ pub(super) struct World {
     seen: Arc<Mutex<Seen>>,
     chance: Chance,
     snapshot_bytes: u64,
+    bug: Bug,
 }
 
 impl World {
@@ -94,6 +97,7 @@ impl World {
             seen: Arc::default(),
             chance: Chance(!seed),
             snapshot_bytes: 4000,
+            bug: Bug::None,
         }
     }
 
@@ -108,7 +112,7 @@ impl World {
         let settings = raft::Settings {
             node_id: id,
             dir: Path::new("/data").join(super::super::DIRECTORY),
-            fs: Arc::new(fs),
+            fs: self.bug.disk(fs),
             now: Arc::new(move || Timestamp(clock.fetch_add(1, Ordering::Relaxed))),
             snapshot_bytes: self.snapshot_bytes,
             cluster: Some(Cluster {
