@@ -52,7 +52,7 @@ pub fn open_directory(input: &[u8]) {
     let open = |how| Log::open(Arc::new(fs.clone()), Path::new(DIR), config.clone(), how, Timestamp(0));
     let Ok((mut log, _)) = open(how) else { return };
     let end = log.log_end_offset();
-    sweep(&log);
+    sweep(&log, false);
     let mut builder = BatchBuilder::new();
     builder.push(Record { value: Some(b"appended"), ..Record::default() });
     let epoch = log.latest_epoch().unwrap_or(LeaderEpoch(0));
@@ -63,18 +63,22 @@ pub fn open_directory(input: &[u8]) {
     assert_eq!(log.log_end_offset(), end.plus(1));
     drop(log);
     if let Ok((log, _)) = open(OpenHow { clean: false, recovery_point: Offset(0), log_start: Offset(0) }) {
-        sweep(&log);
+        sweep(&log, true);
     }
 }
 
-/// Reads a log through all its doors; errors are fine.
-fn sweep(log: &Log) {
+/// Reads a log through all its doors; errors are fine. `checked`: recovery saw every batch.
+fn sweep(log: &Log, checked: bool) {
     let (mut next, end) = (log.log_start_offset(), log.log_end_offset());
     while next < end {
         let Ok(slice) = log.read(next, 1 << 20, end, true) else { break };
         let Ok(bytes) = slice.read_all() else { break };
         let Some(Ok(last)) = crate::batch::walk(&bytes).last() else { break };
-        assert!(last.next_offset() > next, "reading goes forward");
+        if last.next_offset() <= next {
+            // A clean stop promised whole files, so nothing looked whether these go forward.
+            assert!(!checked, "reading goes forward");
+            break;
+        }
         next = last.next_offset();
         let _ = log.aborted_in(log.log_start_offset(), &slice);
     }

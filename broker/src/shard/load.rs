@@ -23,6 +23,8 @@ enum LoadError {
     Read(#[from] std::io::Error),
     #[error("a batch at offset {at}: {error}")]
     Batch { at: Offset, error: BatchError },
+    #[error("the batches at offset {at} are older ones")]
+    Backwards { at: Offset },
 }
 
 /// Runs until the shard lives, or is not wanted any more.
@@ -65,8 +67,9 @@ struct Loader<M> {
 impl<M: Machine> Loader<M> {
     /// Applies up to `buffer` bytes of batches, or one batch if it is larger.
     fn read_some(&mut self, partition: &Partition, buffer: usize) -> Result<(), LoadError> {
+        let before = self.next;
         let from = ReadFrom {
-            offset: self.next,
+            offset: before,
             max_bytes: buffer,
             at_least_one: true,
             committed: false,
@@ -81,7 +84,8 @@ impl<M: Machine> Loader<M> {
             let applied = batch.and_then(|batch| self.apply_batch(partition, &batch));
             applied.map_err(|error| LoadError::Batch { at, error })?;
         }
-        Ok(())
+        // A damaged log that was marked clean may hold older batches where newer ones belong.
+        if self.next == before { Err(LoadError::Backwards { at: self.next }) } else { Ok(()) }
     }
 
     fn apply_batch(&mut self, partition: &Partition, batch: &BatchView<'_>) -> Result<(), BatchError> {
@@ -105,7 +109,7 @@ impl<M: Machine> Loader<M> {
                 tracing::warn!(%partition, %offset, %error, "skipping a coordinator's record");
             }
         }
-        self.next = batch.next_offset();
+        self.next = self.next.max(batch.next_offset());
         Ok(())
     }
 }

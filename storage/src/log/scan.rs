@@ -70,7 +70,10 @@ impl<'a> Scanner<'a> {
 
     /// The header at the position; `None` at the end.
     pub(super) fn header(&mut self) -> Result<Option<Header>, ScanError> {
-        let left = self.end - self.position;
+        // An index may tell of a place that the file does not have.
+        let Some(left) = self.end.checked_sub(self.position) else {
+            return Err(BatchError::Truncated { have: 0, need: HEADER_LEN }.into());
+        };
         if left == 0 {
             return Ok(None);
         }

@@ -238,7 +238,10 @@ impl Segment {
         let relative = offset.0 - self.base.0;
         let after = self.offsets.partition_point(place, |entry| i64::from(entry.relative) <= relative)?;
         Ok(match after.checked_sub(1) {
-            Some(index) => u64::from(self.offsets.get(place, index)?.position),
+            // Behind the end stands nothing but damage of the index; the log is good without it.
+            Some(index) => Some(u64::from(self.offsets.get(place, index)?.position))
+                .filter(|position| *position < self.size)
+                .unwrap_or(0),
             None => 0,
         })
     }
