@@ -1,4 +1,5 @@
-//! Appends, reads, recovers and idles, next to plain write and sendfile loops in the same run; prints, judges nothing.
+//! Appends, reads, recovers and idles, next to plain write and sendfile loops in the same run, each pair in both orders;
+//! prints, judges nothing.
 //!
 //! The first argument is a directory on the disk in question, where it makes and removes one of its own:
 //!
@@ -93,27 +94,35 @@ fn appends(scratch: &Path, size: usize) -> Result<(), Box<dyn Error>> {
     let count = TOTAL / bytes.len();
     let all = (count * bytes.len()) as u64;
     let plain = scratch.join("plain");
-    measured("plain write loop", all, || {
-        let file = fs::File::create(&plain)?;
-        for n in 0..count {
-            file.write_all_at(&bytes, (n * bytes.len()) as u64)?;
-        }
-        Ok(())
-    })?;
-    fs::remove_file(&plain)?;
+    let write_plain = || {
+        measured("plain write loop", all, || {
+            let file = fs::File::create(&plain)?;
+            for n in 0..count {
+                file.write_all_at(&bytes, (n * bytes.len()) as u64)?;
+            }
+            Ok(())
+        })?;
+        fs::remove_file(&plain).map_err(Box::<dyn Error>::from)
+    };
     let dir = scratch.join(format!("log-{size}"));
-    let mut log = open(&dir, false)?;
-    let rules = log.config().rules();
-    measured("append: check, offsets, index", all, || {
-        for _ in 0..count {
-            let origin = Origin::Client { produce_version: 9 };
-            let batch = validate(bytes.clone(), &rules, Timestamp(0), origin)?;
-            log.append_as_leader(batch, LeaderEpoch(0), Timestamp(0))?;
-        }
-        Ok(())
-    })?;
-    log.close_clean()?;
-    Ok(())
+    let append = || {
+        let mut log = open(&dir, true)?;
+        let rules = log.config().rules();
+        measured("append: check, offsets, index", all, || {
+            for _ in 0..count {
+                let origin = Origin::Client { produce_version: 9 };
+                let batch = validate(bytes.clone(), &rules, Timestamp(0), origin)?;
+                log.append_as_leader(batch, LeaderEpoch(0), Timestamp(0))?;
+            }
+            Ok(())
+        })?;
+        log.close_clean().map(drop).map_err(Box::<dyn Error>::from)
+    };
+    write_plain()?;
+    append()?;
+    fs::remove_dir_all(&dir)?;
+    append()?;
+    write_plain()
 }
 
 /// Both loops give the same bytes to a sink that costs nothing, so that only the way there is compared.
@@ -122,13 +131,22 @@ fn reads(dir: &Path) -> Result<(), Box<dyn Error>> {
     let sink = fs::File::options().write(true).open("/dev/null")?;
     let segment = fs::File::open(dir.join("00000000000000000000.log"))?;
     let len = segment.metadata()?.len();
-    measured("plain sendfile loop", len, || {
-        let mut at = 0;
-        while at < len {
-            rustix::fs::sendfile(&sink, &segment, Some(&mut at), FETCH_LEN)?;
-        }
-        Ok(())
-    })?;
+    let plain = || {
+        measured("plain sendfile loop", len, || {
+            let mut at = 0;
+            while at < len {
+                rustix::fs::sendfile(&sink, &segment, Some(&mut at), FETCH_LEN)?;
+            }
+            Ok(())
+        })
+    };
+    plain()?;
+    read_all(&log, &sink)?;
+    read_all(&log, &sink)?;
+    plain()
+}
+
+fn read_all(log: &Log, sink: &fs::File) -> Result<(), Box<dyn Error>> {
     measured("read: find, slice, sendfile", log.size(), || {
         let (mut next, end) = (Offset(0), log.log_end_offset());
         let records = (256 << 10) / VALUE_LEN as i64;
@@ -139,7 +157,7 @@ fn reads(dir: &Path) -> Result<(), Box<dyn Error>> {
             let (mut at, behind) = (slice.position, slice.position + slice.len as u64);
             while at < behind {
                 let left = usize::try_from(behind - at)?;
-                rustix::fs::sendfile(&sink, file, Some(&mut at), left)?;
+                rustix::fs::sendfile(sink, file, Some(&mut at), left)?;
             }
             // Whole batches of one size: a reader goes on behind the last one.
             next = next.plus(records * (slice.len as i64 / size).max(1));

@@ -149,7 +149,7 @@ impl Disk {
         &self,
         name: &TopicPartition,
         topic_id: Uuid,
-        config: LogConfig,
+        config: impl Into<Arc<LogConfig>> + Clone,
         now: Timestamp,
     ) -> Result<Opened, StorageError> {
         let (index, existed) = self.place(name);

@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use milena_storage::StorageError;
 use milena_storage::ids::{LeaderEpoch, Offset, Timestamp, TopicPartition};
-use milena_storage::log::{Appended, FoundOffset, Log, ProducerEntry};
+use milena_storage::log::{Appended, FoundOffset, Log, LogConfig, ProducerEntry};
 use milena_storage::validate::{Origin, Rules, validate};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -104,7 +104,7 @@ impl Partition {
         at: Place,
         log: Log,
         high_watermark: Offset,
-        rules: TopicRules,
+        rules: Arc<TopicRules>,
     ) -> Self {
         let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
         Self {
@@ -115,7 +115,7 @@ impl Partition {
             cleaner_wake: at.cleaner_wake,
             roll_wake: at.roll_wake,
             log: Mutex::new(Some(log)),
-            rules: ArcSwap::from_pointee(rules),
+            rules: ArcSwap::new(rules),
             high_watermark: AtomicI64::new(high_watermark.0),
             leader_epoch: AtomicI32::new(-1),
             in_sync: AtomicI32::new(1),
@@ -158,8 +158,8 @@ impl Partition {
     }
 
     /// New topic configs: rules for appends, and what the log needs.
-    pub fn reconfigure(&self, rules: TopicRules, config: milena_storage::log::LogConfig) {
-        self.rules.store(Arc::new(rules));
+    pub fn reconfigure(&self, rules: Arc<TopicRules>, config: Arc<LogConfig>) {
+        self.rules.store(rules);
         if let Some(log) = self.log.lock().as_mut() {
             log.set_config(config);
         }

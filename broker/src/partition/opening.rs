@@ -20,8 +20,8 @@ use crate::settings::Settings;
 /// What all partitions of a topic share while they are brought in line.
 pub(super) struct Plan<'a> {
     pub topic: &'a Arc<TopicImage>,
-    pub config: LogConfig,
-    pub rules: TopicRules,
+    pub config: Arc<LogConfig>,
+    pub rules: Arc<TopicRules>,
     now: Timestamp,
 }
 
@@ -36,7 +36,8 @@ impl<'a> Plan<'a> {
         let values = settings.topic(image.topic_config(&topic.name).unwrap_or(&nothing));
         let expiration = settings.transactions().producer_id_expiration.as_millis();
         let config = log_config(&values, i64::try_from(expiration).unwrap_or(i64::MAX));
-        Self { topic, rules: topic_rules(&values, &config), config, now }
+        let rules = Arc::new(topic_rules(&values, &config));
+        Self { topic, rules, config: Arc::new(config), now }
     }
 }
 

@@ -57,7 +57,8 @@ use verifying::Verifying;
 #[derive(Debug)]
 pub struct Log {
     place: Place,
-    config: LogConfig,
+    /// Shared by the partitions of a topic.
+    config: Arc<LogConfig>,
     /// In order of their bases, never empty; the last one is appended to.
     segments: Vec<Segment>,
     log_start: Offset,
@@ -102,8 +103,8 @@ impl Log {
         &self.config
     }
 
-    pub fn set_config(&mut self, config: LogConfig) {
-        self.config = config;
+    pub fn set_config(&mut self, config: impl Into<Arc<LogConfig>>) {
+        self.config = config.into();
     }
 
     /// Offset of the first record that may be read.

@@ -53,11 +53,11 @@ impl Log {
     pub fn open(
         fs: Arc<dyn Fs>,
         dir: &Path,
-        config: LogConfig,
+        config: impl Into<Arc<LogConfig>>,
         how: OpenHow,
         now: Timestamp,
     ) -> Result<(Self, OpenReport), StorageError> {
-        let place = Place::new(fs, dir);
+        let (place, config) = (Place::new(fs, dir), config.into());
         let mut report = OpenReport::default();
         if place.fs.meta(dir).at("look at", dir)?.is_none() {
             place.fs.create_dir_all(dir).at("create", dir)?;

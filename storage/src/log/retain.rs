@@ -56,7 +56,7 @@ impl Log {
                 Ok(remove)
             })?;
         }
-        let LogConfig { retention_ms, .. } = self.config;
+        let LogConfig { retention_ms, .. } = *self.config;
         if retention_ms >= 0 {
             self.remove_while(now, highest_deletable, &mut report, |log, index| {
                 let newest = log.segments[index].newest(&log.place)?;
@@ -109,7 +109,7 @@ impl Log {
     /// When the first segment is old enough to go by `retention.ms`; `None`: never by age.
     pub fn retention_due(&self) -> Result<Option<Timestamp>, StorageError> {
         let first = &self.segments[0];
-        let LogConfig { delete, retention_ms, .. } = self.config;
+        let LogConfig { delete, retention_ms, .. } = *self.config;
         if !delete || retention_ms < 0 || first.size == 0 {
             return Ok(None);
         }

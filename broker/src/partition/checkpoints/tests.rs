@@ -11,6 +11,7 @@ use milena_storage::compress::Codec;
 use milena_storage::dirs::read_checkpoint;
 use milena_storage::fs::{Fs, Open, SimFs};
 use milena_storage::ids::{BrokerId, LeaderEpoch, Timestamp};
+use milena_storage::log::LogConfig;
 use milena_storage::validate::Origin;
 use uuid::Uuid;
 
@@ -115,7 +116,7 @@ fn opened(fs: &SimFs) -> (Disk, Opened) {
     let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: Some("test".into()) };
     let disk = Disk::open(Arc::new(fs.clone()), &settings, &who).unwrap();
     let name = TopicPartition::new("t", 0);
-    let opened = disk.open_log(&name, Uuid::from_u128(1), Default::default(), Timestamp(1)).unwrap();
+    let opened = disk.open_log(&name, Uuid::from_u128(1), LogConfig::default(), Timestamp(1)).unwrap();
     (disk, opened)
 }
 
@@ -150,7 +151,8 @@ fn a_high_watermark_is_read_where_a_log_is_opened() {
             only_compacted: false,
         };
         let name = TopicPartition::new("t", 0);
-        let partition = Partition::new(name, Uuid::from_u128(1), at, again.log, again.high_watermark, rules);
+        let partition =
+            Partition::new(name, Uuid::from_u128(1), at, again.log, again.high_watermark, Arc::new(rules));
         assert_eq!(partition.high_watermark(), Offset(expected));
         // A leader with others in sync waits for them; alone it commits what it has.
         partition.follow_image(true, LeaderEpoch(1), 2, 2).unwrap();

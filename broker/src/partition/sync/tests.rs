@@ -149,7 +149,7 @@ fn partition(config: LogConfig) -> (Arc<Partition>, Arc<Door>) {
         roll_wake: Arc::new(Notify::new()),
     };
     let partition =
-        Partition::new(TopicPartition::new("t", 0), Uuid::from_u128(1), at, log, Offset(0), rules);
+        Partition::new(TopicPartition::new("t", 0), Uuid::from_u128(1), at, log, Offset(0), Arc::new(rules));
     partition.follow_image(true, LeaderEpoch(0), 1, 1).unwrap();
     // A log whose clean stop nobody promised is synced when it is opened.
     door.state.lock().begun = 0;

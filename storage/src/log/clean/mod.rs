@@ -123,7 +123,7 @@ impl Log {
         };
         Ok(Cleaning {
             place: self.place.clone(),
-            config: self.config.clone(),
+            config: LogConfig::clone(&self.config),
             first_dirty: what.first_dirty,
             upper,
             dirty_position,
