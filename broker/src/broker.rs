@@ -28,6 +28,7 @@ use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net};
 use crate::net::workers::Workers;
 use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
 use crate::partition::housekeeping;
+use crate::partition::peers::Peers;
 use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::place::{ControllerListener, Place};
@@ -35,6 +36,7 @@ use crate::quorum::{
     Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TransactionsTopic,
     TreeWatcher,
 };
+use crate::replication::{self, Replication};
 use crate::settings::{Beginning, Listener, Settings, SettingsError, ZooKeeperSettings};
 use crate::shard::{ShardFollower, Shards, Tuning};
 use crate::state::BrokerState;
@@ -85,6 +87,7 @@ pub struct Broker {
     housekeeping: watch::Sender<bool>,
     dead: watch::Receiver<bool>,
     cleaner: JoinHandle<()>,
+    replication: Replication,
     listening: Vec<Listening>,
     _workers: Workers,
 }
@@ -134,12 +137,8 @@ impl Broker {
 
         let (housekeeping, stop) = watch::channel(false);
         let settings = state.settings.load_full();
-        tokio::spawn(housekeeping::run(
-            state.partitions.clone(),
-            state.clock.clone(),
-            settings.clone(),
-            stop.clone(),
-        ));
+        let (partitions, clock) = (state.partitions.clone(), state.clock.clone());
+        tokio::spawn(housekeeping::run(partitions, clock, settings.clone(), stop.clone()));
         let cleaner = tokio::spawn(state.cleaner.clone().run(stop));
         tokio::spawn(state.shards.clone().run_deadlines());
         tokio::spawn(state.transactions.shards.clone().run_deadlines());
@@ -155,23 +154,26 @@ impl Broker {
         if let Some(name) = controller_name {
             place.deal_with(net.dealer(&name, EndpointKind::Controller));
         }
+        let replication = Replication::start(&state, quorum.clone()).await;
         let zookeeper = match zookeeper {
             Some((settings, bound)) => {
-                let address = bound.address;
-                listening.push(untold(ZOOKEEPER, address));
-                let config = zookeeper::Config {
-                    node: state.id.0,
-                    quorum: quorum.clone(),
-                    hub,
-                    clock: state.clock.clone(),
-                    settings,
-                    fresh_secret: random_bytes(),
-                };
+                listening.push(untold(ZOOKEEPER, bound.address));
+                let config = zookeeper::Config::of(&state, &quorum, hub, settings);
                 Some(ZooKeeper::start(config, bound, workers.handles().cloned().collect()).await?)
             }
             None => None,
         };
-        Ok(Self { state, net, zookeeper, housekeeping, dead, cleaner, listening, _workers: workers })
+        Ok(Self {
+            state,
+            net,
+            zookeeper,
+            housekeeping,
+            dead,
+            cleaner,
+            replication,
+            listening,
+            _workers: workers,
+        })
     }
 
     /// Resolves when no log directory is left, or the one of the metadata failed: then the process must end
@@ -205,6 +207,7 @@ impl Broker {
 
     /// Stops in order: no new requests, answers out, registration gone, logs flushed and marked clean.
     pub async fn stop(self) {
+        replication::hand_over(&self.state).await;
         // First, since members that wait for a rebalance would use up the grace.
         self.state.shards.stop();
         if let Some(zookeeper) = &self.zookeeper {
@@ -212,6 +215,7 @@ impl Broker {
         }
         self.state.transactions.shards.stop();
         self.net.stop(STOP_GRACE).await;
+        self.replication.stop();
         let _ = self.housekeeping.send(true);
         if let Err(error) = self.cleaner.await {
             tracing::error!(%error, "the log cleaner failed");
@@ -290,8 +294,8 @@ async fn compose(
     let clock = Arc::new(Clock::new());
     let hub = Arc::new(Hub::new(clock.clone()));
     let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
-    let slots = settings.fetch().session_slots;
-    let partitions = Arc::new(Partitions::new(node.id, disk));
+    let fetch_sessions = SessionCache::new(settings.fetch().session_slots, Uuid::new_v4().as_fields().0);
+    let partitions = Arc::new(Partitions::new(Peers::new(node.id, image.clone()), disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), image.clone(), tuning);
     let cleaner =
@@ -306,10 +310,9 @@ async fn compose(
         producer_ids: producer_ids.clone(),
     };
     let transactions = Transactions::new(means, &transaction_settings);
-    let of_partitions = FollowPartitions::new(&partitions, &cleaner, &settings, &clock);
     let followers: Vec<Box<dyn Follower>> = vec![
         Box::new(FollowSettings::new(node.id, settings.clone())),
-        Box::new(of_partitions),
+        Box::new(FollowPartitions::new(&partitions, &cleaner, &settings, &clock)),
         Box::new(ShardFollower(shards.clone())),
         Box::new(ShardFollower(transactions.shards.clone())),
     ];
@@ -322,6 +325,8 @@ async fn compose(
         rules: settings.load_full(),
         followers,
         seed: Uuid::new_v4().as_u64_pair().0,
+        expected_brokers: settings.load().expected_brokers(),
+        rebalance_ms: settings.load().replication().rebalance_ms(),
         offsets_topic: OffsetsTopic::from(&groups.offsets),
         watcher: watched.then(|| hub.clone() as Arc<dyn TreeWatcher>),
         transactions_topic: TransactionsTopic::from(&transaction_settings),
@@ -344,7 +349,7 @@ async fn compose(
         partitions,
         cleaner,
         shards,
-        fetch_sessions: SessionCache::new(slots, Uuid::new_v4().as_fields().0),
+        fetch_sessions,
         producer_ids,
         transactions,
         quorum: OnceLock::from(quorum.clone()),
@@ -378,14 +383,6 @@ async fn find_cluster(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Resu
             Ok(disk.identify(&found)?)
         }
     }
-}
-
-/// Not to be guessed: two random UUIDs after each other, of which six bits each are fixed.
-fn random_bytes() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(&Uuid::new_v4().into_bytes());
-    bytes[16..].copy_from_slice(&Uuid::new_v4().into_bytes());
-    bytes
 }
 
 /// The listener of ZooKeeper's protocol, if one is asked for.

@@ -25,6 +25,9 @@ pub enum PartitionError {
     FencedEpoch,
     #[error("the leader epoch is newer than the leader's")]
     UnknownEpoch,
+    /// A leader that has only just been elected (KIP-207).
+    #[error("the leader has not committed what its epoch begins with")]
+    NotSettled,
     #[error("fewer replicas are in sync than min.insync.replicas")]
     NotEnoughReplicas,
     #[error("the offset is outside the log")]
@@ -59,6 +62,7 @@ impl PartitionError {
             Self::NotLeader => ResponseError::NotLeaderOrFollower,
             Self::FencedEpoch => ResponseError::FencedLeaderEpoch,
             Self::UnknownEpoch => ResponseError::UnknownLeaderEpoch,
+            Self::NotSettled => ResponseError::OffsetNotAvailable,
             Self::NotEnoughReplicas => ResponseError::NotEnoughReplicas,
             Self::OutOfRange => ResponseError::OffsetOutOfRange,
             Self::OnlyCompacted => ResponseError::PolicyViolation,

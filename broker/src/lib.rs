@@ -18,6 +18,7 @@ pub mod partition;
 pub mod producer_ids;
 pub mod quorum;
 mod refused_records;
+pub mod replication;
 pub mod settings;
 pub mod shard;
 pub mod state;

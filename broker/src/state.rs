@@ -55,16 +55,17 @@ impl BrokerState {
     #[must_use]
     pub fn idle() -> Arc<Self> {
         use crate::partition::disk::{Disk, Identity};
+        use crate::partition::peers::Peers;
         let settings = Settings::from_pairs(&[]).expect("the defaults are valid");
         let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: Some("test".into()) };
         let fs = Arc::new(milena_storage::fs::SimFs::new());
         let disk = Disk::open(fs, &settings.storage(), &who).expect("the disk is empty");
         let clock = Arc::new(Clock::new());
-        let partitions = Arc::new(Partitions::new(BrokerId(1), disk));
+        let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
+        let partitions = Arc::new(Partitions::new(Peers::new(BrokerId(1), image.clone()), disk));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), (1, 2));
         let tuning = crate::shard::Tuning::from_settings(&settings.load().groups());
-        let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
         let shards = Shards::new(BrokerId(1), clock.clone(), partitions.clone(), image.clone(), tuning);
         let producer_ids = Arc::new(ProducerIds::default());
         let means = crate::transactions::Means {

@@ -19,7 +19,7 @@ use crate::codec::Node;
 use crate::codec::fetch_request::{FetchRequest, TopicRef};
 use crate::codec::fetch_response::{Aborted, FetchAnswer, PartitionAnswer, TopicAnswer};
 use crate::fetch::cache::{Asked, Context};
-use crate::fetch::poll::{self, Params, Pass, Served};
+use crate::fetch::poll::{self, Follower, Params, Pass, Served};
 use crate::fetch::session::{Key, Told, Wanted};
 use crate::state::BrokerState;
 
@@ -68,8 +68,11 @@ fn params(cx: &Cx<'_>, request: &FetchRequest) -> Params {
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         min_bytes: positive(request.min_bytes).min(max_bytes),
         max_bytes,
-        read_committed: request.isolation_level == READ_COMMITTED,
+        read_committed: request.isolation_level == READ_COMMITTED && request.replica_id < 0,
         by_topic_id: cx.version >= TOPIC_IDS,
+        follower: (request.replica_id >= 0)
+            .then_some(Follower { id: BrokerId(request.replica_id), broker_epoch: request.replica_epoch }),
+        now: cx.now,
     }
 }
 
@@ -107,7 +110,7 @@ fn asked(cx: &Cx<'_>, request: FetchRequest, params: &Params) -> Asked {
         session_id: request.session_id,
         session_epoch: request.session_epoch,
         uses_topic_ids: params.by_topic_id,
-        follower: false,
+        follower: params.follower.is_some(),
         wanted,
         forgotten,
     }

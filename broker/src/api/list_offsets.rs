@@ -130,13 +130,19 @@ fn look_up(
             .with_offset(offset)
             .with_timestamp(timestamp)
             .with_leader_epoch(if cx.version >= 4 { epoch } else { -1 }),
+        // Before version 5 there is no word for it but one that makes clients ask again.
+        Err(PartitionError::NotSettled) if cx.version < 5 => {
+            refusal(asked, ResponseError::LeaderNotAvailable.code())
+        }
         Err(error) => refusal(asked, error.code()),
     }
 }
 
 fn search(partition: &Partition, timestamp: i64, limit: Limit) -> Result<Found, PartitionError> {
     let last = limit.offset(partition);
+    let settled = matches!(limit, Limit::LogEnd) || partition.is_settled();
     match timestamp {
+        LATEST if !settled => Err(PartitionError::NotSettled),
         LATEST => Ok((last.0, -1, partition.leader_epoch().0)),
         EARLIEST | EARLIEST_LOCAL => {
             let start = partition.log_start_offset();
@@ -144,15 +150,22 @@ fn search(partition: &Partition, timestamp: i64, limit: Limit) -> Result<Found, 
         }
         LATEST_TIERED => Ok(NOTHING),
         EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
-        MAX_TIMESTAMP => Ok(fetchable(partition.max_timestamp()?, last)),
-        _ => Ok(fetchable(partition.offset_for_timestamp(Timestamp(timestamp))?, last)),
+        MAX_TIMESTAMP => fetchable(partition.max_timestamp()?, last, settled),
+        _ => fetchable(partition.offset_for_timestamp(Timestamp(timestamp))?, last, settled),
     }
 }
 
-fn fetchable(found: Option<milena_storage::log::FoundOffset>, last: Offset) -> Found {
+/// What lies below `last`; a leader that is not settled does not know yet whether there is anything
+/// (Partition.fetchOffsetForTimestamp).
+fn fetchable(
+    found: Option<milena_storage::log::FoundOffset>,
+    last: Offset,
+    settled: bool,
+) -> Result<Found, PartitionError> {
     match found {
-        Some(found) if found.offset < last => (found.offset.0, found.timestamp.0, found.leader_epoch.0),
-        _ => NOTHING,
+        Some(found) if found.offset < last => Ok((found.offset.0, found.timestamp.0, found.leader_epoch.0)),
+        _ if settled => Ok(NOTHING),
+        _ => Err(PartitionError::NotSettled),
     }
 }
 

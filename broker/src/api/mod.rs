@@ -6,6 +6,7 @@ pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod add_raft_voter;
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
 pub mod consumer_group_describe;
@@ -174,6 +175,13 @@ pub static TABLE: &[Row] = &[
         incremental_alter_configs,
         IncrementalAlterConfigsRequest,
         IncrementalAlterConfigsResponse
+    ),
+    row!(
+        45,
+        "AlterPartitionReassignments",
+        alter_partition_reassignments,
+        AlterPartitionReassignmentsRequest,
+        AlterPartitionReassignmentsResponse
     ),
     row!(
         46,

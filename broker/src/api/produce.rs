@@ -16,7 +16,9 @@ use milena_storage::ids::{BrokerId, Offset, PartitionIndex};
 use milena_storage::log::{AppendError, Appended};
 use milena_storage::validate::InvalidKind;
 use std::sync::Arc;
+use std::time::Duration;
 
+mod owed;
 mod transaction;
 
 use super::{Cx, Outcome};
@@ -24,9 +26,10 @@ use crate::codec::Node;
 use crate::codec::produce_request::{PartitionRecords, ProduceRequest, TopicData};
 use crate::codec::produce_response::{PartitionAnswer, ProduceAnswer, TopicAnswer};
 use crate::partition::waiters::Wakes;
-use crate::partition::{AppendAs, Partition, PartitionError};
+use crate::partition::{AppendAs, PartitionError};
 use crate::refused_records;
 use crate::shard::Asked;
+use owed::{Owed, settle};
 use transaction::Known;
 
 pub const VERSIONS: RangeInclusive<i16> = 3..=13;
@@ -35,6 +38,8 @@ pub const VERSIONS: RangeInclusive<i16> = 3..=13;
 const TOPIC_IDS: i16 = 13;
 /// From here on an answer may name the current leader.
 const LEADER_HINTS: i16 = 10;
+/// All replicas that are in sync must have the records.
+const ACKS_ALL: i16 = -1;
 /// The only client that may write internal topics (AdminUtils.ADMIN_CLIENT_ID, used by kafka-transactions and tests).
 const ADMIN_CLIENT: &str = "__admin_client";
 
@@ -76,9 +81,10 @@ fn append_all(cx: &Cx<'_>, request: ProduceRequest, gate: &Gate, known: &Known) 
     let mut wakes = Wakes::default();
     let mut response = ProduceAnswer::default();
     let mut failed = None;
-    let mut unsynced = Vec::new();
+    let mut owed = Vec::new();
+    let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     for topic in request.topics {
-        let mut work = Work { acks, known, wakes: &mut wakes, unsynced: &mut unsynced };
+        let mut work = Work { acks, known, wakes: &mut wakes, owed: &mut owed };
         let answer = produce_topic(cx, topic, gate, &mut work, &mut response.nodes);
         failed =
             failed.or_else(|| answer.partitions.iter().map(|each| each.error_code).find(|code| *code != 0));
@@ -91,15 +97,15 @@ fn append_all(cx: &Cx<'_>, request: ProduceRequest, gate: &Gate, known: &Known) 
             Outcome::Close
         }
         (0, None) => {
-            if !unsynced.is_empty() {
+            if !owed.is_empty() {
                 // Nobody waits for an answer, so nobody waits for the disk.
-                tokio::spawn(async move { sync(&mut response, unsynced).await });
+                tokio::spawn(async move { settle(&mut response, owed, patience).await });
             }
             Outcome::Nothing
         }
-        _ if unsynced.is_empty() => response.into(),
+        _ if owed.is_empty() => response.into(),
         _ => Outcome::later(async move {
-            sync(&mut response, unsynced).await;
+            settle(&mut response, owed, patience).await;
             response
         }),
     }
@@ -110,28 +116,8 @@ struct Work<'a> {
     acks: i16,
     known: &'a Known,
     wakes: &'a mut Wakes,
-    /// Appends that `flush.messages` wants on disk before they are answered.
-    unsynced: &'a mut Vec<Unsynced>,
-}
-
-struct Unsynced {
-    partition: Arc<Partition>,
-    up_to: Offset,
-}
-
-/// Syncs what the appends owe; a partition whose disk fails answers with the error instead.
-async fn sync(response: &mut ProduceAnswer, unsynced: Vec<Unsynced>) {
-    for Unsynced { partition, up_to } in unsynced {
-        let Err(error) = partition.sync_to(up_to).await else { continue };
-        let topics = response
-            .topics
-            .iter_mut()
-            .filter(|topic| topic.name.as_str() == partition.name.topic || topic.id == partition.topic_id);
-        let answers = topics.flat_map(|topic| &mut topic.partitions);
-        for answer in answers.filter(|answer| answer.index == partition.name.partition.0) {
-            *answer = PartitionAnswer::refused(answer.index, error.code());
-        }
-    }
+    /// Appends that are answered when they are on disk, or on other brokers.
+    owed: &'a mut Vec<Owed>,
 }
 
 /// The answer to every partition when the whole request cannot be served.
@@ -265,11 +251,14 @@ fn append(
         return Err(PartitionError::InconsistentTopicId);
     }
     let origin = work.known.origin(cx.version, &partition.name)?;
-    let how = AppendAs { origin, all_replicas: work.acks == -1, now: cx.now };
+    let how = AppendAs { origin, all_replicas: work.acks == ACKS_ALL, now: cx.now };
+    let epoch = partition.leader_epoch();
     let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes)?;
     let log_start = partition.log_start_offset();
-    if appended.flush_due {
-        work.unsynced.push(Unsynced { up_to: appended.last.plus(1), partition });
+    let up_to = appended.last.plus(1);
+    let commit = (work.acks == ACKS_ALL && partition.high_watermark() < up_to).then_some(epoch);
+    if appended.flush_due || commit.is_some() {
+        work.owed.push(Owed { up_to, sync: appended.flush_due, commit, partition });
     }
     Ok((appended, log_start))
 }

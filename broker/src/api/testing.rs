@@ -53,6 +53,8 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
         rules: broker.settings.load_full(),
         followers: Vec::new(),
         seed: 1,
+        expected_brokers: 1,
+        rebalance_ms: None,
         offsets_topic: OffsetsTopic { partitions: 2, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
         cluster: None,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milena_coordinator::image::MetadataImage;
-use milena_storage::ids::Offset;
+use milena_storage::ids::{BrokerId, Offset, Timestamp};
 use tokio::time::sleep;
 
 use super::session::{Told, Wanted};
+use crate::partition::replicas::Replica;
 use crate::partition::set::Partitions;
-use crate::partition::waiters::FetchWait;
+use crate::partition::waiters::{FetchWait, Wakes};
 use crate::partition::{Partition, PartitionError, ReadAt, ReadFrom};
 
 /// What a request says for all its partitions.
@@ -23,6 +24,16 @@ pub struct Params {
     pub max_bytes: usize,
     pub read_committed: bool,
     pub by_topic_id: bool,
+    /// Set when a follower asks; it reads to the end of the log.
+    pub follower: Option<Follower>,
+    pub now: Timestamp,
+}
+
+/// A broker that keeps a replica, by the word of its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Follower {
+    pub id: BrokerId,
+    pub broker_epoch: i64,
 }
 
 /// A partition that was asked for, and where it is.
@@ -108,8 +119,10 @@ impl Pass {
 #[must_use]
 pub fn read(targets: &[Target], params: &Params) -> Pass {
     let mut pass = Pass { served: Vec::with_capacity(targets.len()), bytes: 0, urgent: false };
+    let mut wakes = Wakes::default();
     for target in targets {
-        let outcome = read_one(target, params, params.max_bytes.saturating_sub(pass.bytes), pass.bytes == 0);
+        let room = params.max_bytes.saturating_sub(pass.bytes);
+        let outcome = read_one(target, params, room, pass.bytes == 0, &mut wakes);
         match &outcome {
             Ok(read) => {
                 pass.bytes += read.len();
@@ -119,6 +132,7 @@ pub fn read(targets: &[Target], params: &Params) -> Pass {
         }
         pass.served.push(Served { wanted: target.wanted.clone(), outcome });
     }
+    wakes.fire();
     pass
 }
 
@@ -140,7 +154,13 @@ pub async fn wait(targets: Vec<Target>, params: Params, mut pass: Pass) -> Pass 
     }
 }
 
-fn read_one(target: &Target, params: &Params, room: usize, at_least_one: bool) -> Result<ReadAt, i16> {
+fn read_one(
+    target: &Target,
+    params: &Params,
+    room: usize,
+    at_least_one: bool,
+    wakes: &mut Wakes,
+) -> Result<ReadAt, i16> {
     let partition = target.place.as_ref().map_err(|code| *code)?;
     let wanted = &target.wanted;
     let at = ReadFrom {
@@ -148,10 +168,18 @@ fn read_one(target: &Target, params: &Params, room: usize, at_least_one: bool) -
         max_bytes: room.min(usize::try_from(wanted.max_bytes).unwrap_or(0)),
         at_least_one,
         committed: params.read_committed,
+        whole: false,
         current_leader_epoch: wanted.current_leader_epoch,
         last_fetched_epoch: wanted.last_fetched_epoch,
     };
-    partition.read(at).map_err(|error| error.code())
+    let read = match params.follower {
+        None => partition.read(at),
+        Some(Follower { id, broker_epoch }) => {
+            let log_start = Offset(wanted.log_start_offset);
+            partition.read_as_replica(at, Replica { id, broker_epoch, log_start }, params.now, wakes)
+        }
+    };
+    read.map_err(|error| error.code())
 }
 
 /// A registered wait that partitions forget when it is dropped, also when its connection goes away.
@@ -164,7 +192,10 @@ impl Watching {
         let watching = Self(FetchWait::new(i64::try_from(missing).unwrap_or(i64::MAX)));
         for (target, served) in targets.iter().zip(&pass.served) {
             if let (Ok(partition), Ok(read)) = (&target.place, &served.outcome)
-                && !partition.watch(&watching.0, read.high_watermark)
+                && !params.follower.map_or_else(
+                    || partition.watch(&watching.0, read.high_watermark),
+                    |_| partition.watch_end(&watching.0, read.log_end_offset),
+                )
             {
                 return None;
             }

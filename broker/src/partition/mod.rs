@@ -5,15 +5,20 @@
 mod checkpoints;
 pub mod config;
 pub mod disk;
+pub mod following;
 pub mod futures;
 pub mod health;
 pub mod housekeeping;
 mod log_dir;
 pub mod marker;
 mod opening;
+pub mod peers;
 pub mod read;
+pub mod replicas;
 pub mod set;
 mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod waiters;
 
 use std::sync::Arc;
@@ -21,8 +26,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use milena_coordinator::image::PartitionImage;
+use milena_coordinator::replica::Leading;
 use milena_storage::StorageError;
-use milena_storage::ids::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 use milena_storage::log::{Appended, FoundOffset, Log, LogConfig, ProducerEntry};
 use milena_storage::validate::{Origin, Rules, validate};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -32,6 +39,7 @@ use uuid::Uuid;
 pub use crate::error::PartitionError;
 use disk::Disk;
 use health::DirHealth;
+use peers::Peers;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
 use waiters::{FetchWait, Waiters, Wakes};
@@ -66,6 +74,7 @@ pub struct Place {
     pub cleaner_wake: Arc<Notify>,
     /// Told when a segment is closed, which is then to be synced.
     pub roll_wake: Arc<Notify>,
+    pub peers: Arc<Peers>,
 }
 
 /// One partition that this broker hosts.
@@ -76,6 +85,7 @@ pub struct Partition {
     /// Index of the log directory that holds it.
     pub dir: usize,
     health: Arc<DirHealth>,
+    peers: Arc<Peers>,
     /// `None` once it was closed or deleted.
     log: Mutex<Option<Log>>,
     rules: ArcSwap<TopicRules>,
@@ -84,6 +94,10 @@ pub struct Partition {
     in_sync: AtomicI32,
     replicas: AtomicI32,
     leads: AtomicBool,
+    /// The arithmetic over followers, while this broker leads several replicas. Taken after the log's lock, never before.
+    leading: Mutex<Option<Leading>>,
+    /// Bytes appended since the high watermark last moved, where followers move it.
+    uncommitted: AtomicI64,
     offline: AtomicBool,
     waiters: Mutex<Waiters>,
     /// Told when a segment of a compacted log is closed.
@@ -112,6 +126,7 @@ impl Partition {
             topic_id,
             dir: at.dir,
             health: at.health,
+            peers: at.peers,
             cleaner_wake: at.cleaner_wake,
             roll_wake: at.roll_wake,
             log: Mutex::new(Some(log)),
@@ -121,37 +136,48 @@ impl Partition {
             in_sync: AtomicI32::new(1),
             replicas: AtomicI32::new(1),
             leads: AtomicBool::new(false),
+            leading: Mutex::default(),
+            uncommitted: AtomicI64::new(0),
             offline: AtomicBool::new(false),
             waiters: Mutex::new(Waiters::default()),
             syncing: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Takes up what the image says of leadership.
-    pub fn follow_image(
-        &self,
-        leads: bool,
-        epoch: LeaderEpoch,
-        in_sync: usize,
-        replicas: usize,
-    ) -> Result<(), PartitionError> {
-        let before = self.leader_epoch.load(Ordering::Acquire);
-        if leads && epoch.0 > before {
-            let mut log = self.lock()?;
-            let end = log.log_end_offset();
-            let assigned = log.assign_epoch_start(epoch, end);
-            drop(log);
-            self.noted(assigned)?;
+    /// Takes up what the image says of leadership. A state that is older than the one known changes nothing.
+    pub fn follow_image(&self, state: &PartitionImage, now: Timestamp) -> Result<(), PartitionError> {
+        let leads = state.leader == Some(self.peers.local);
+        let count = |list: &[BrokerId]| i32::try_from(list.len()).unwrap_or(i32::MAX);
+        let mut log = self.lock()?;
+        let (led, before) = (self.leads.load(Ordering::Acquire), self.leader_epoch());
+        if state.leader_epoch < before {
+            return Ok(());
         }
-        self.leader_epoch.store(epoch.0, Ordering::Release);
-        self.in_sync.store(i32::try_from(in_sync).unwrap_or(i32::MAX), Ordering::Release);
-        self.replicas.store(i32::try_from(replicas).unwrap_or(i32::MAX), Ordering::Release);
+        let end = log.log_end_offset();
+        let taken = if leads && state.leader_epoch > before {
+            log.assign_epoch_start(state.leader_epoch, end)
+        } else if !leads && state.leader_epoch > before {
+            // An epoch in which nothing was written is not one that the leader may know of.
+            log.truncate_to(end, now).map(drop)
+        } else {
+            Ok(())
+        };
+        self.leader_epoch.store(state.leader_epoch.0, Ordering::Release);
+        self.in_sync.store(count(&state.isr), Ordering::Release);
+        self.replicas.store(count(&state.replicas), Ordering::Release);
         self.leads.store(leads, Ordering::Release);
-        if leads && in_sync <= 1 {
-            // What the only replica in sync has is committed (Partition.maybeIncrementLeaderHW).
-            self.high_watermark.fetch_max(self.log_end_offset().0, Ordering::AcqRel);
+        self.lead_replicas(state, leads, end, now);
+        drop(log);
+        self.noted(taken)?;
+        let mut wakes = Wakes::default();
+        if leads && state.replicas.len() == 1 {
+            // With this broker as the only replica, everything in the log is committed.
+            self.advance(end, usize::MAX, &mut wakes);
+        } else if leads {
+            self.reckon(now, &mut wakes);
         }
-        if epoch.0 != before || !leads {
+        wakes.fire();
+        if state.leader_epoch != before || led != leads || !leads {
             self.disturb();
         }
         Ok(())
@@ -174,23 +200,22 @@ impl Partition {
     ) -> Result<Appended, PartitionError> {
         self.check_leads()?;
         let rules = self.rules.load();
-        let in_sync = usize::try_from(self.in_sync.load(Ordering::Acquire)).unwrap_or(0);
-        // A partition never asks for more replicas than it has (Partition.effectiveMinIsr).
-        let replicas = usize::try_from(self.replicas.load(Ordering::Acquire)).unwrap_or(0);
-        if how.all_replicas && in_sync < rules.min_insync_replicas.min(replicas) {
+        if how.all_replicas && !self.has_enough_in_sync() {
             return Err(PartitionError::NotEnoughReplicas);
         }
         let batch =
             validate(records, &rules.validation, how.now, how.origin).map_err(PartitionError::Invalid)?;
-        let epoch = self.leader_epoch();
         let mut log = self.lock()?;
+        // Leadership changes under the log's lock: from here on it stays what it is.
+        self.check_leads()?;
+        let epoch = self.leader_epoch();
         log.settle_transactions(self.high_watermark());
         let appended = log.append_as_leader(batch, epoch, how.now);
         let end = log.log_end_offset();
         drop(log);
         let appended = self.noted(appended.map_err(PartitionError::from))?;
         if !appended.duplicate {
-            self.advance(end, appended.bytes, wakes);
+            self.grown(end, appended.bytes, how.now, wakes);
         }
         if appended.rolled {
             self.roll_wake.notify_one();
@@ -211,7 +236,7 @@ impl Partition {
         true
     }
 
-    /// Resolves when the high watermark has reached `offset`; the caller looks at the partition again.
+    /// Resolves when the high watermark has reached `offset`, or leadership changed; the caller looks at the partition again.
     #[must_use]
     pub fn park(&self, offset: Offset) -> Option<Arc<Notify>> {
         let mut waiters = self.waiters.lock();

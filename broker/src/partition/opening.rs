@@ -22,7 +22,7 @@ pub(super) struct Plan<'a> {
     pub topic: &'a Arc<TopicImage>,
     pub config: Arc<LogConfig>,
     pub rules: Arc<TopicRules>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 impl<'a> Plan<'a> {
@@ -130,6 +130,7 @@ impl Partitions {
                     health: self.disk.dirs[opened.dir].health.clone(),
                     cleaner_wake: self.cleaner_wake.clone(),
                     roll_wake: self.roll_wake.clone(),
+                    peers: self.peers.clone(),
                 };
                 let (log, high_watermark) = (opened.log, opened.high_watermark);
                 let rules = plan.rules.clone();

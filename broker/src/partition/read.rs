@@ -15,6 +15,7 @@ pub struct ReadAt {
     pub high_watermark: Offset,
     pub last_stable_offset: Offset,
     pub log_start_offset: Offset,
+    pub log_end_offset: Offset,
     /// The epoch at which the reader's log diverges (KIP-595), with its end offset here.
     pub diverging: Option<(LeaderEpoch, Offset)>,
     /// More follows in the next segment, so that a short slice is no reason to wait (DelayedFetch.tryComplete).
@@ -44,6 +45,8 @@ pub struct ReadFrom {
     /// Give a whole batch even when it is larger than `max_bytes`.
     pub at_least_one: bool,
     pub committed: bool,
+    /// Read to the log's end, committed or not: for followers.
+    pub whole: bool,
     /// The leader epoch that the reader knows; −1 for none.
     pub current_leader_epoch: i32,
     /// The epoch of the last record that the reader has; −1 for none.
@@ -58,7 +61,12 @@ impl Partition {
         let log = self.lock()?;
         let last_stable_offset = last_stable(&log, high_watermark);
         let log_start_offset = log.log_start_offset();
-        let upper = if at.committed { last_stable_offset } else { high_watermark };
+        let log_end_offset = log.log_end_offset();
+        let upper = match at {
+            ReadFrom { whole: true, .. } => log_end_offset,
+            ReadFrom { committed: true, .. } => last_stable_offset,
+            _ => high_watermark,
+        };
         let diverging = diverging(&log, &at)?;
         let in_older_segment = !log.is_in_active_segment(at.offset);
         let read = match diverging {
@@ -72,6 +80,7 @@ impl Partition {
             high_watermark,
             last_stable_offset,
             log_start_offset,
+            log_end_offset,
             diverging,
             in_older_segment,
             aborted,

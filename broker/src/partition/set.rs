@@ -16,6 +16,7 @@ use super::checkpoints::{Point, Written};
 use super::disk::{Disk, LogDir};
 use super::futures::Future;
 use super::opening::{OpenedLogs, Plan, name_of};
+use super::peers::Peers;
 use super::{Partition, PartitionError};
 use crate::settings::Settings;
 
@@ -31,6 +32,7 @@ pub struct Partitions {
     pub(super) written: Written,
     /// Few, if any: Kafka was moving them when it stopped.
     pub(super) futures: Mutex<Vec<Future>>,
+    pub peers: Arc<Peers>,
     topics: RwLock<HashMap<Arc<str>, Hosted>>,
 }
 
@@ -46,10 +48,11 @@ struct Hosted {
 
 impl Partitions {
     #[must_use]
-    pub fn new(broker: BrokerId, disk: Disk) -> Self {
+    pub fn new(peers: Arc<Peers>, disk: Disk) -> Self {
         let written = Written::new(disk.dirs.len());
         Self {
-            broker,
+            broker: peers.local,
+            peers,
             disk,
             cleaner_wake: Arc::default(),
             roll_wake: Arc::default(),
@@ -225,6 +228,11 @@ impl Partitions {
         marked.inspect_err(|error| tracing::error!(%error, "cannot mark a log directory clean")).is_ok()
     }
 
+    /// Writes the recovery points of a directory after a log in it was cut, so that none stays above its log's end.
+    pub fn keep_recovery_point(&self, cut: &Partition) {
+        self.checkpoint_in(Point::Recovery, |dir| dir == cut.dir);
+    }
+
     /// Wakes whoever waits for partitions of failed directories; true if the broker can go on without these.
     pub fn withdraw_failed(&self, metadata_dir: &Path) -> bool {
         for partition in self.all() {
@@ -256,7 +264,12 @@ impl Partitions {
         }
         self.cleaner_wake.notify_one();
         let partitions: Vec<_> = gone.into_iter().flat_map(|hosted| hosted.partitions).flatten().collect();
-        for partition in &partitions {
+        self.retire_all(&partitions, now)
+    }
+
+    /// Deletes the logs of partitions that are not hosted any more.
+    fn retire_all(&self, partitions: &[Arc<Partition>], now: Timestamp) -> Vec<Gone> {
+        for partition in partitions {
             if let Err(error) = partition.retire(&self.disk, now) {
                 tracing::error!(partition = %partition.name, %error, "cannot delete a partition");
             }
@@ -281,6 +294,12 @@ impl Partitions {
         let topic = plan.topic;
         let before = self.topics.read().get(&topic.name).map(|hosted| hosted.partitions.clone());
         let before = before.unwrap_or_default();
+        // Whose replica has moved to other brokers for good; while it moves, this one is still named.
+        let left = |(index, partition): (usize, &Option<Arc<Partition>>)| {
+            let wanted = topic.partitions.get(index)?;
+            partition.clone().filter(|_| !wanted.replicas.contains(&self.broker))
+        };
+        let left: Vec<_> = before.iter().enumerate().filter_map(left).collect();
         let partitions: Vec<_> = topic
             .partitions
             .iter()
@@ -299,6 +318,9 @@ impl Partitions {
             settings: settings.clone(),
         };
         self.topics.write().insert(topic.name.clone(), hosted);
+        if !left.is_empty() {
+            self.retire_all(&left, plan.now);
+        }
     }
 
     fn follow_partition(
@@ -311,10 +333,7 @@ impl Partitions {
             return None;
         }
         partition.reconfigure(plan.rules.clone(), plan.config.clone());
-        let leads = wanted.leader == Some(self.broker);
-        if let Err(error) =
-            partition.follow_image(leads, wanted.leader_epoch, wanted.isr.len(), wanted.replicas.len())
-        {
+        if let Err(error) = partition.follow_image(wanted, plan.now) {
             tracing::error!(partition = %partition.name, %error, "cannot take up leadership");
         }
         Some(partition)

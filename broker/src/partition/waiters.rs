@@ -73,19 +73,32 @@ impl Wakes {
 #[derive(Debug, Default)]
 pub struct Waiters {
     fetches: Vec<Arc<FetchWait>>,
+    /// Followers' polls, which wait for the log's end and not for the high watermark.
+    followers: Vec<Arc<FetchWait>>,
     acks: Vec<(Offset, Arc<Notify>)>,
 }
 
 impl Waiters {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fetches.is_empty() && self.acks.is_empty()
+        self.fetches.is_empty() && self.followers.is_empty() && self.acks.is_empty()
     }
 
     /// Adds a poll, forgetting those that are over.
     pub fn watch(&mut self, wait: Arc<FetchWait>) {
         self.fetches.retain(|each| !each.is_over());
         self.fetches.push(wait);
+    }
+
+    /// Adds a follower's poll.
+    pub fn watch_end(&mut self, wait: Arc<FetchWait>) {
+        self.followers.retain(|each| !each.is_over());
+        self.followers.push(wait);
+    }
+
+    /// The log has `bytes` more, committed or not.
+    pub fn grown(&mut self, bytes: i64, wakes: &mut Wakes) {
+        arrived(&mut self.followers, bytes, wakes);
     }
 
     /// Adds a reply that waits until the high watermark reaches `offset`.
@@ -95,13 +108,7 @@ impl Waiters {
 
     /// The high watermark moved up to `high_watermark`, making `bytes` more readable.
     pub fn advanced(&mut self, high_watermark: Offset, bytes: i64, wakes: &mut Wakes) {
-        self.fetches.retain(|wait| {
-            let stays = !wait.is_over();
-            if stays && wait.arrived(bytes) {
-                wakes.fetches.push(wait.clone());
-            }
-            stays
-        });
+        arrived(&mut self.fetches, bytes, wakes);
         self.acks.retain(|(offset, notify)| {
             let passed = *offset <= high_watermark;
             if passed {
@@ -114,8 +121,20 @@ impl Waiters {
     /// Leadership, deletion or a directory failure: everybody must look again.
     pub fn disturb(&mut self, wakes: &mut Wakes) {
         wakes.fetches.append(&mut self.fetches);
+        wakes.fetches.append(&mut self.followers);
         wakes.acks.extend(self.acks.drain(..).map(|(_, notify)| notify));
     }
+}
+
+/// Counts bytes for polls, and forgets those that are over.
+fn arrived(polls: &mut Vec<Arc<FetchWait>>, bytes: i64, wakes: &mut Wakes) {
+    polls.retain(|wait| {
+        let stays = !wait.is_over();
+        if stays && wait.arrived(bytes) {
+            wakes.fetches.push(wait.clone());
+        }
+        stays
+    });
 }
 
 #[cfg(test)]

@@ -25,12 +25,14 @@ const MAX_IN_FLIGHT: usize = 1000;
 pub struct OffsetsTopic {
     pub partitions: i32,
     pub replication_factor: i16,
+    /// The operator has set the number, so no other will do.
+    pub replication_given: bool,
     pub segment_bytes: i32,
 }
 
 impl Default for OffsetsTopic {
     fn default() -> Self {
-        Self { partitions: 50, replication_factor: 3, segment_bytes: 104_857_600 }
+        Self { partitions: 50, replication_factor: 3, replication_given: false, segment_bytes: 104_857_600 }
     }
 }
 
@@ -39,6 +41,7 @@ impl From<&OffsetsSettings> for OffsetsTopic {
         Self {
             partitions: settings.topic_partitions,
             replication_factor: settings.topic_replication_factor,
+            replication_given: settings.topic_replication_given,
             segment_bytes: settings.topic_segment_bytes,
         }
     }
@@ -49,13 +52,21 @@ impl From<&OffsetsSettings> for OffsetsTopic {
 pub struct TransactionsTopic {
     pub partitions: i32,
     pub replication_factor: i16,
+    /// The operator has set the number, so no other will do.
+    pub replication_given: bool,
     pub min_isr: i32,
     pub segment_bytes: i32,
 }
 
 impl Default for TransactionsTopic {
     fn default() -> Self {
-        Self { partitions: 50, replication_factor: 3, min_isr: 2, segment_bytes: 104_857_600 }
+        Self {
+            partitions: 50,
+            replication_factor: 3,
+            replication_given: false,
+            min_isr: 2,
+            segment_bytes: 104_857_600,
+        }
     }
 }
 
@@ -64,6 +75,7 @@ impl From<&TransactionSettings> for TransactionsTopic {
         Self {
             partitions: settings.topic_partitions,
             replication_factor: settings.topic_replication_factor,
+            replication_given: settings.topic_replication_given,
             min_isr: settings.topic_min_isr,
             segment_bytes: settings.topic_segment_bytes,
         }
@@ -75,12 +87,18 @@ impl From<&TransactionSettings> for TransactionsTopic {
 pub struct AutoCreate {
     offsets: OffsetsTopic,
     transactions: TransactionsTopic,
+    /// Brokers that the cluster will have when all voters that are brokers too have started.
+    expected_brokers: usize,
     in_flight: Mutex<BTreeSet<String>>,
 }
 
 impl AutoCreate {
-    pub(super) fn new(offsets: OffsetsTopic, transactions: TransactionsTopic) -> Self {
-        Self { offsets, transactions, in_flight: Mutex::default() }
+    pub(super) fn new(
+        offsets: OffsetsTopic,
+        transactions: TransactionsTopic,
+        expected_brokers: usize,
+    ) -> Self {
+        Self { offsets, transactions, expected_brokers, in_flight: Mutex::default() }
     }
 
     /// Claims the name; `false` while another request is under way.
@@ -96,21 +114,25 @@ impl AutoCreate {
         }
     }
 
-    /// −1 leaves partitions and replicas to the controller's defaults. Internal topics have no more replicas than `most`,
-    /// though as many brokers as asked for are there: without them there would be no groups.
-    fn topic(&self, name: &str, brokers: usize, most: Option<usize>) -> CreatableTopic {
-        let factor = |asked: i16| match most.and_then(|most| i16::try_from(most).ok()) {
-            Some(most) if asked > most && usize::try_from(asked).is_ok_and(|asked| brokers >= asked) => {
-                warn!(topic = name, asked, replicas = most, "an internal topic gets fewer replicas than set");
-                most
+    /// −1 leaves partitions and replicas to the controller's defaults. Unless the operator says how many, internal topics
+    /// have no more replicas than there are brokers: without them there would be no groups.
+    fn topic(&self, name: &str, brokers: usize) -> CreatableTopic {
+        let brokers = i16::try_from(brokers.max(self.expected_brokers)).unwrap_or(i16::MAX);
+        let factor = |asked: i16, given: bool| {
+            if given || asked <= brokers {
+                return asked;
             }
-            _ => asked,
+            warn!(topic = name, asked, replicas = brokers, "an internal topic gets fewer replicas than set");
+            brokers
         };
         let topic = CreatableTopic::default().with_name(text(name).into());
         match name {
             group::TOPIC => topic
                 .with_num_partitions(self.offsets.partitions)
-                .with_replication_factor(factor(self.offsets.replication_factor))
+                .with_replication_factor(factor(
+                    self.offsets.replication_factor,
+                    self.offsets.replication_given,
+                ))
                 .with_configs(configs(&[
                     ("cleanup.policy", "compact"),
                     ("compression.type", "producer"),
@@ -119,7 +141,7 @@ impl AutoCreate {
             // TransactionStateManager.transactionTopicConfigs
             transaction::TOPIC => {
                 let asked = self.transactions.replication_factor;
-                let replicas = factor(asked);
+                let replicas = factor(asked, self.transactions.replication_given);
                 // With fewer replicas than were asked for, what they would have allowed to be lost cannot be asked for.
                 let min_isr = self.transactions.min_isr;
                 let min_isr = if replicas < asked { min_isr.min(i32::from(replicas)) } else { min_isr };
@@ -174,7 +196,7 @@ impl Quorum {
 
     fn topic_to_create(&self, name: &str) -> CreatableTopic {
         let brokers = self.newest_image().brokers.len();
-        self.shared.auto_create.topic(name, brokers, self.rules().max_replicas())
+        self.shared.auto_create.topic(name, brokers)
     }
 
     /// Creates topics whose names are claimed; tells the first refusal.

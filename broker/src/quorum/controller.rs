@@ -5,17 +5,19 @@
 use bytes::Buf;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as LegacyResponse;
+use kafka_protocol::messages::alter_partition_reassignments_response::ReassignableTopicResponse;
 use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterUserScramCredentialsRequest, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterPartitionResponse,
+    AlterUserScramCredentialsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
 };
 use kafka_protocol::protocol::Request;
-use milena_coordinator::controller::{self, Ctx, Item, Plan, Refusal};
+use milena_coordinator::controller::{self, Altered, Ctx, Item, Plan, Refusal};
 use milena_coordinator::tree::SessionId;
 use milena_storage::ids::{BrokerId, ProducerId};
 use tokio::sync::oneshot;
@@ -109,6 +111,53 @@ impl Quorum {
         };
         let mut answers = self.at_controller(request, decide, fail, |response| vec![response]).await?;
         Ok(answers.pop().expect("one item was decided"))
+    }
+
+    /// Has others lead what this broker leads, before it stops; it is fenced from then on.
+    pub async fn hand_over_partitions(&self) -> Result<(), Refusal> {
+        if !self.controls() {
+            return self.ask_controller(own::SHUT_DOWN, 0, &[]).await.map(|_| ());
+        }
+        let broker = self.caller;
+        let decide = move |ctx: &mut Ctx<'_>| {
+            let plan = controller::shut_down(ctx, broker)?.into_iter();
+            Ok(plan.map(|item| Item { ops: item.ops, result: Ok(()) }).collect())
+        };
+        let done = self.decide(decide, |_, refusal| Err(refusal.clone())).await?;
+        done.into_iter().collect()
+    }
+
+    /// A leader's proposals of other in-sync sets.
+    pub async fn alter_partition(&self, request: AlterPartitionRequest) -> Result<Vec<Altered>, Refusal> {
+        let decide =
+            |ctx: &mut Ctx<'_>, request: &AlterPartitionRequest| controller::alter_partition(ctx, request);
+        let fail = |(topic, answer): Altered, refusal: &Refusal| {
+            (topic, answer.with_error_code(refusal.code.code()))
+        };
+        let read = |response: AlterPartitionResponse| {
+            let topics = response.topics.into_iter();
+            topics
+                .flat_map(|topic| topic.partitions.into_iter().map(move |each| (topic.topic_id, each)))
+                .collect()
+        };
+        self.at_controller(request, decide, fail, read).await
+    }
+
+    pub async fn alter_partition_reassignments(
+        &self,
+        request: AlterPartitionReassignmentsRequest,
+    ) -> Result<Vec<ReassignableTopicResponse>, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &AlterPartitionReassignmentsRequest| {
+            Ok(controller::alter_partition_reassignments(ctx, request))
+        };
+        let fail = |topic: ReassignableTopicResponse, refusal: &Refusal| {
+            let failed = topic.partitions.iter().map(|each| {
+                let each = each.clone().with_error_code(refusal.code.code());
+                each.with_error_message(refusal.wire_message())
+            });
+            topic.clone().with_partitions(failed.collect())
+        };
+        self.at_controller(request, decide, fail, |response| response.responses).await
     }
 
     /// The first of [`controller::PRODUCER_ID_BLOCK`] ids that nobody else has or gets.

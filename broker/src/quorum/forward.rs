@@ -10,13 +10,14 @@ use std::sync::Weak;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, AlterUserScramCredentialsRequest,
+    AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsResponse, AlterPartitionRequest, AlterUserScramCredentialsRequest,
     AlterUserScramCredentialsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
     CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
     ElectLeadersRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
-use milena_coordinator::controller::Refusal;
+use milena_coordinator::controller::{self, Refusal};
 use milena_coordinator::ensemble::{Answerer, AskError};
 use milena_coordinator::tree::SessionId;
 use milena_storage::ids::BrokerId;
@@ -37,6 +38,7 @@ pub(super) mod own {
     pub(crate) const QUORUM: i16 = -3;
     pub(crate) const MEMBERS: i16 = -4;
     pub(crate) const HEARD: i16 = -5;
+    pub(crate) const SHUT_DOWN: i16 = -6;
 }
 
 const DONE: u8 = 0;
@@ -146,6 +148,7 @@ impl Quorum {
                 }
                 Ok(Bytes::new())
             }
+            own::SHUT_DOWN => on_behalf.hand_over_partitions().await.map(|()| Bytes::new()),
             own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
             own::MEMBERS => {
                 let change = super::members::VoterChange::decode(&mut question).ok_or_else(malformed)?;
@@ -180,6 +183,14 @@ impl Quorum {
             AlterUserScramCredentialsRequest::KEY => {
                 let results = self.alter_user_scram_credentials(read(version, body)?).await?;
                 write(version, &AlterUserScramCredentialsResponse::default().with_results(results))
+            }
+            AlterPartitionRequest::KEY => {
+                let answers = self.alter_partition(read(version, body)?).await?;
+                write(version, &controller::altered(answers))
+            }
+            AlterPartitionReassignmentsRequest::KEY => {
+                let responses = self.alter_partition_reassignments(read(version, body)?).await?;
+                write(version, &AlterPartitionReassignmentsResponse::default().with_responses(responses))
             }
             ElectLeadersRequest::KEY => {
                 let response = self.elect_leaders(read(version, body)?).await?;

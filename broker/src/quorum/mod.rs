@@ -42,6 +42,8 @@ pub use register::Listeners;
 
 /// Decisions that may wait for their turn; one more is refused, so a flood of requests costs bounded memory.
 const MAX_WAITING_DECISIONS: usize = 1024;
+/// How long a stopping node waits for others to take over, and again for the end of its session.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Followers that may be added before the first of them has been told of the image.
 const MAX_NEW_FOLLOWERS: usize = 16;
 
@@ -60,6 +62,10 @@ pub struct QuorumConfig {
     /// Seeds topic ids and placement.
     pub seed: u64,
     pub offsets_topic: OffsetsTopic,
+    /// Brokers that the cluster has once all voters of both roles run.
+    pub expected_brokers: usize,
+    /// How often leadership goes back to where it is preferred, in milliseconds; `None` for never.
+    pub rebalance_ms: Option<i64>,
     /// Told of every change of the tree; none while nobody watches it.
     pub watcher: Option<Arc<dyn TreeWatcher>>,
     /// How to find the other nodes; none for a node that stays on its own.
@@ -143,6 +149,8 @@ impl Quorum {
             rules: Arc::clone(&config.rules),
             session: Arc::clone(&session),
             seed: config.seed,
+            published: published.clone(),
+            rebalance_ms: config.rebalance_ms,
         };
         tokio::spawn(turns.run(queue, begun));
         let shared = Shared {
@@ -154,7 +162,11 @@ impl Quorum {
             new_followers,
             jobs,
             rules: config.rules,
-            auto_create: AutoCreate::new(config.offsets_topic, config.transactions_topic),
+            auto_create: AutoCreate::new(
+                config.offsets_topic,
+                config.transactions_topic,
+                config.expected_brokers,
+            ),
             session,
             watcher: config.watcher,
             begin: Mutex::new(Some(begin)),
@@ -213,7 +225,10 @@ impl Quorum {
     pub async fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.hand_over().await;
-        self.shared.session.close(&self.shared.ensemble).await;
+        let closing = self.shared.session.close(&self.shared.ensemble);
+        if tokio::time::timeout(STOP_PATIENCE, closing).await.is_err() {
+            tracing::debug!("the session was not closed; it expires");
+        }
         if let Err(error) = self.shared.ensemble.stop().await {
             tracing::error!(%error, "the ensemble did not stop cleanly");
         }
@@ -223,8 +238,9 @@ impl Quorum {
     async fn hand_over(&self) {
         let (done, handed_over) = oneshot::channel();
         if self.controls() && self.shared.jobs.send(turns::Job::HandOver(done)).await.is_ok() {
-            // An error means that the queue's task has ended with what it was to do.
-            let _ = handed_over.await;
+            // An error means that the queue's task has ended with what it was to do; without a majority it may be in the
+            // middle of a decision that never comes to an end.
+            let _ = tokio::time::timeout(STOP_PATIENCE, handed_over).await;
         }
     }
 }

@@ -136,6 +136,12 @@ impl Quorum {
         if owner.is_some_and(|owner| Owner::from_field(owner) == Owner::Session(session)) {
             return self.take_up_leadership(broker, clean).await;
         }
+        let departed = move |ctx: &mut Ctx<'_>| {
+            let plan = controller::restart(ctx, broker, clean).into_iter();
+            Ok(plan.map(|item| Item { ops: item.ops, result: Ok(()) }).collect())
+        };
+        let departed = self.decide(departed, |_, refusal| Err(refusal.clone())).await?;
+        departed.into_iter().collect::<Result<(), Refusal>>()?;
         let decide = move |ctx: &mut Ctx<'_>| {
             let ops = controller::register(ctx.image, &registration, ctx.now);
             Ok(vec![Item { ops, result: Ok(()) }])

@@ -90,6 +90,8 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
         rules: Arc::new(AnythingGoes),
         followers: vec![Box::new(Recorder { seen, image: Arc::clone(&image) })],
         seed: 1,
+        expected_brokers: 1,
+        rebalance_ms: None,
         offsets_topic: OffsetsTopic { partitions: 4, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
         cluster: None,

@@ -11,7 +11,7 @@ use milena_coordinator::ensemble::{Ensemble, Leadership, ProposeError};
 use milena_coordinator::image::paths;
 use milena_coordinator::tree::{Op, SessionId, Zxid};
 use milena_storage::ids::BrokerId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::publish;
 use super::refusal;
@@ -57,7 +57,13 @@ pub(super) struct Turns {
     pub(super) rules: Arc<dyn ConfigRules>,
     pub(super) session: Arc<NodeSession>,
     pub(super) seed: u64,
+    pub(super) published: watch::Receiver<Zxid>,
+    /// How often leadership goes back to where it is preferred, in milliseconds; `None` for never.
+    pub(super) rebalance_ms: Option<i64>,
 }
+
+/// The brokers, with their epochs, for which partitions were last put in order.
+type Seen = Vec<(BrokerId, i64, bool)>;
 
 impl Turns {
     /// Runs until every handle of the service is gone; `begin` says what a new cluster holds.
@@ -66,10 +72,14 @@ impl Turns {
         let mut seeds = Dice::new(self.seed);
         let mut leadership = self.ensemble.watch_leadership();
         let mut controls: Option<u64> = None;
+        let mut published = self.published.clone();
+        let mut seen: Option<Seen> = None;
+        let mut rebalanced = self.clock.steady_ms();
         loop {
             let Leadership { term, leads, .. } = *leadership.borrow_and_update();
             if !leads {
                 controls = None;
+                seen = None;
             } else if controls != Some(term) {
                 match self.take_over(&first).await {
                     Ok(()) => controls = Some(term),
@@ -80,9 +90,17 @@ impl Turns {
                     }
                 }
             }
+            if controls.is_some() {
+                self.fail_over(&mut seen).await;
+            }
             tokio::select! {
                 biased;
                 changed = leadership.changed() => if changed.is_err() { return },
+                changed = published.changed(), if controls.is_some() => if changed.is_err() { return },
+                () = self.rebalance_due(rebalanced), if controls.is_some() => {
+                    rebalanced = self.clock.steady_ms();
+                    self.put_in_order(controller::prefer, "leaders are preferred again").await;
+                }
                 job = queue.recv() => match job {
                     None => return,
                     Some(Job::HandOver(done)) => {
@@ -96,6 +114,45 @@ impl Turns {
                 },
             }
         }
+    }
+
+    /// Puts the partitions in order for the brokers that there are, when these have changed.
+    async fn fail_over(&self, seen: &mut Option<Seen>) {
+        let image = self.slot.newest();
+        let brokers: Seen = image.brokers.iter().map(|(id, each)| (*id, each.epoch, each.fenced)).collect();
+        if seen.as_ref() == Some(&brokers) {
+            return;
+        }
+        // What failed, because a partition had changed meanwhile, is decided again on the newer image.
+        if self.put_in_order(controller::fail_over, "partitions follow the brokers").await {
+            *seen = Some(brokers);
+        }
+    }
+
+    /// Resolves when leaders are to be put where they are preferred; with one broker there is nothing to do, ever.
+    async fn rebalance_due(&self, last: i64) {
+        match self.rebalance_ms {
+            Some(every) if self.slot.newest().brokers.len() > 1 => {
+                self.clock.sleep_until(last.saturating_add(every)).await;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Commits what is decided on the newest image; true if all of it could be.
+    async fn put_in_order(&self, decide: fn(&Ctx<'_>) -> controller::Plan<()>, what: &str) -> bool {
+        let image = self.slot.newest();
+        let (rules, dice) = (self.rules.as_ref(), Dice::new(0));
+        let ctx = Ctx { image: &image, rules, node: self.node, now: self.clock.now(), dice };
+        let items: Vec<_> = decide(&ctx).into_iter().map(|item| item.ops).collect();
+        // Each begins with the fence.
+        let partitions = items.iter().map(|ops| ops.len().saturating_sub(1)).sum::<usize>();
+        let outcomes = commit(&self.ensemble, SessionId::NONE, items).await;
+        let done = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done | Outcome::Nothing));
+        if partitions > 0 {
+            tracing::info!(partitions, done, "{what}");
+        }
+        done
     }
 
     async fn turn(&self, node: BrokerId, decide: Box<dyn FnOnce(&mut Ctx<'_>) -> Decided + Send>, seed: u64) {

@@ -4,7 +4,7 @@
 //! `DynamicBrokerConfig.validateConfigs`, `GroupConfig.validate`, `ClientMetricsConfigs.validate`).
 
 use kafka_protocol::error::ResponseError;
-use milena_coordinator::controller::{ConfigRules, EffectiveConfig, Refusal};
+use milena_coordinator::controller::{ConfigRules, EffectiveConfig, Refusal, ReplicationRules};
 use milena_coordinator::image::{ConfigKind, Configs, MetadataImage};
 
 use super::row::{Kind, Row, Update};
@@ -53,9 +53,14 @@ impl ConfigRules for Settings {
         self.topic_defaults().replication_factor
     }
 
-    /// Nothing is replicated yet, and a second replica must not be pretended.
-    fn max_replicas(&self) -> Option<usize> {
-        Some(1)
+    fn replication(&self, image: &MetadataImage, topic: &str) -> ReplicationRules {
+        let nothing = Configs::new();
+        let overrides = image.topic_config(topic).unwrap_or(&nothing);
+        let values = self.with_image(image).topic(overrides);
+        ReplicationRules {
+            min_in_sync: usize::try_from(values.min_insync_replicas).unwrap_or(1),
+            unclean_election: values.unclean_leader_election,
+        }
     }
 }
 

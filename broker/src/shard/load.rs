@@ -73,6 +73,7 @@ impl<M: Machine> Loader<M> {
             max_bytes: buffer,
             at_least_one: true,
             committed: false,
+            whole: false,
             current_leader_epoch: -1,
             last_fetched_epoch: -1,
         };

@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use milena_coordinator::group::{Reply, Request};
+use milena_coordinator::image::PartitionImage;
 
 use super::*;
 use crate::api::testing::{answer, caller, create, cx, with_quorum};
@@ -256,10 +257,11 @@ async fn a_refused_append_is_answered_and_the_shard_loads_anew() {
     assert_eq!(commit(&broker, "t", 1).await, 0);
     let slot = slot_of(&broker.shards, &broker);
     let partition = slot.partition().clone();
-    let epoch = partition.leader_epoch();
-    partition.follow_image(false, epoch, 1, 1).unwrap();
+    let led = broker.image.load().partition(&partition.name.topic, partition.name.partition).unwrap().clone();
+    let lost = PartitionImage { leader: None, ..(*led).clone() };
+    partition.follow_image(&lost, broker.clock.now()).unwrap();
     assert_eq!(commit(&broker, "t", 2).await, ResponseError::NotCoordinator.code());
-    partition.follow_image(true, epoch, 1, 1).unwrap();
+    partition.follow_image(&led, broker.clock.now()).unwrap();
     // Loading may have met the partition without a leader; then it is the next image that takes it up again.
     until(async || !slot.is_loading()).await;
     let again = restarted(&broker);

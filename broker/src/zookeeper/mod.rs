@@ -31,6 +31,7 @@ use milena_coordinator::tree::Secret;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use self::admission::{Admission, Admitted};
 use self::connection::Connection;
@@ -40,6 +41,7 @@ use crate::clock::Clock;
 use crate::net::listener::Bound;
 use crate::quorum::Quorum;
 use crate::settings::ZooKeeperSettings as Limits;
+use crate::state::BrokerState;
 
 /// Pause after a failed accept, which mostly means that the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -67,6 +69,27 @@ pub struct Config {
     pub settings: Limits,
     /// Becomes the secret of session passwords if the tree has none yet: 32 random bytes.
     pub fresh_secret: [u8; 32],
+}
+
+impl Config {
+    pub(crate) fn of(state: &BrokerState, quorum: &Quorum, hub: Arc<Hub>, settings: Limits) -> Self {
+        Self {
+            node: state.id.0,
+            quorum: quorum.clone(),
+            hub,
+            clock: state.clock.clone(),
+            settings,
+            fresh_secret: random_bytes(),
+        }
+    }
+}
+
+/// Not to be guessed: two random UUIDs after each other, of which six bits each are fixed.
+fn random_bytes() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&Uuid::new_v4().into_bytes());
+    bytes[16..].copy_from_slice(&Uuid::new_v4().into_bytes());
+    bytes
 }
 
 /// Why the front end did not start.

@@ -95,7 +95,6 @@ fn create_topic(
     check_new_name(ctx, name)?;
     let configs = check_configs(ctx, topic)?;
     let replicas = if topic.assignments.is_empty() { placed(ctx, topic)? } else { assigned(ctx, topic)? };
-    check_replicated(ctx, replicas[0].len())?;
     let id = ctx.dice.topic_id();
     let ops = topic_ops(ctx, name, id, &replicas, &configs);
     let result = CreatableTopicResult::default()
@@ -105,18 +104,6 @@ fn create_topic(
         .with_replication_factor(i16::try_from(replicas[0].len()).unwrap_or(i16::MAX))
         .with_configs(Some(effective_configs(ctx, &configs)));
     Ok((ops, result))
-}
-
-/// What the brokers can do, whoever chose the replicas.
-fn check_replicated(ctx: &Ctx<'_>, replicas: usize) -> Result<(), Refusal> {
-    match ctx.rules.max_replicas() {
-        Some(most) if replicas > most => {
-            let message =
-                format!("Partitions can have {most} replica(s) so far, and {replicas} were asked for.");
-            Err(Refusal::new(ResponseError::InvalidReplicationFactor, message))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn check_new_name(ctx: &Ctx<'_>, name: &str) -> Result<(), Refusal> {

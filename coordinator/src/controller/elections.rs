@@ -65,9 +65,11 @@ pub fn take_up_leadership(image: &MetadataImage, broker: BrokerId, clean: bool) 
     let mut ops = Vec::new();
     for topic in image.topics() {
         for partition in &topic.partitions {
+            // With other replicas it is for these to lead, or for the controller to find out (`fail_over`).
+            let alone = partition.replicas == [broker];
             let led = partition.leader == Some(broker);
             let orphaned = partition.leader.is_none() && partition.isr.contains(&broker);
-            if orphaned || (led && !clean) {
+            if alone && (orphaned || (led && !clean)) {
                 ops.push(lead(image, &topic.name, partition, broker));
             }
         }
@@ -148,7 +150,7 @@ fn clean_leader(image: &MetadataImage, partition: &PartitionImage) -> Option<Bro
 
 /// The write that makes `leader` lead; a leader from outside the in-sync set is alone in the new one and marked as
 /// recovering.
-fn lead(image: &MetadataImage, topic: &str, partition: &PartitionImage, leader: BrokerId) -> Op {
+pub(super) fn lead(image: &MetadataImage, topic: &str, partition: &PartitionImage, leader: BrokerId) -> Op {
     let in_sync = partition.isr.contains(&leader);
     let clean = in_sync || partition.elr.contains(&leader);
     let isr = if in_sync { partition.isr.clone() } else { vec![leader] };

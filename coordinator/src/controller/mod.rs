@@ -4,15 +4,19 @@
 //! group of them checks `/controller_epoch`, so that a deposed controller changes nothing.
 
 mod adopt;
+mod alter_partition;
 mod answer;
 mod cluster;
 mod configs;
 mod create_topics;
 mod delete_topics;
 mod elections;
+mod fail_over;
 mod names;
+mod next_state;
 mod partitions;
 mod placement;
+mod reassign;
 mod rules;
 mod scram;
 
@@ -22,6 +26,7 @@ use crate::image::{MetadataImage, paths};
 use crate::tree::Op;
 
 pub use adopt::{Adopted, AdoptedPartition, AdoptedTopic, adopt};
+pub use alter_partition::{Altered, alter_partition, altered};
 pub use answer::{Dice, Item, Plan, Refusal};
 pub use cluster::{
     FirstContent, PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register, take_over,
@@ -30,9 +35,11 @@ pub use configs::{alter_configs, incremental_alter_configs};
 pub use create_topics::create_topics;
 pub use delete_topics::delete_topics;
 pub use elections::{elect_leaders, take_up_leadership};
+pub use fail_over::{fail_over, prefer, restart, shut_down};
 pub use names::check_topic_name;
 pub use partitions::create_partitions;
-pub use rules::{ConfigRules, EffectiveConfig};
+pub use reassign::alter_partition_reassignments;
+pub use rules::{ConfigRules, EffectiveConfig, ReplicationRules};
 pub use scram::{ScramMechanism, alter_user_scram_credentials, iterations};
 
 /// What a decision may look at besides the request.

@@ -1,6 +1,6 @@
 //! What the controller asks the settings table: is this value allowed, is this a list, what is its default.
 //!
-//! Must never hold a config's name: the one table of them is in the broker.
+//! Must never hold more config names than the two on which elections depend: the one table of them is in the broker.
 
 use crate::image::{ConfigKind, Configs, MetadataImage};
 
@@ -27,10 +27,23 @@ pub trait ConfigRules: Send + Sync {
     /// `default.replication.factor`.
     fn default_replication_factor(&self) -> i16;
 
-    /// The most replicas that a partition may have; `None`: as many as there are brokers.
-    fn max_replicas(&self) -> Option<usize> {
-        None
+    /// What a topic says of its replicas.
+    fn replication(&self, image: &MetadataImage, topic: &str) -> ReplicationRules {
+        let nothing = Configs::new();
+        let values = self.topic_configs(image, image.topic_config(topic).unwrap_or(&nothing));
+        let value = |name: &str| values.iter().find(|each| each.name == name)?.value.as_deref();
+        ReplicationRules {
+            min_in_sync: value("min.insync.replicas").and_then(|text| text.parse().ok()).unwrap_or(1),
+            unclean_election: value("unclean.leader.election.enable") == Some("true"),
+        }
     }
+}
+
+/// `min.insync.replicas` and `unclean.leader.election.enable` of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicationRules {
+    pub min_in_sync: usize,
+    pub unclean_election: bool,
 }
 
 /// One line of a topic's effective configs.

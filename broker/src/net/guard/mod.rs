@@ -55,6 +55,8 @@ static SHAPES: &[&Shape] = &[
     &topics::ELECT_LEADERS,
     &topics::INCREMENTAL_ALTER_CONFIGS,
     &topics::LIST_PARTITION_REASSIGNMENTS,
+    &topics::ALTER_PARTITION_REASSIGNMENTS,
+    &topics::ALTER_PARTITION,
     &groups::OFFSET_DELETE,
     &cluster::DESCRIBE_CLIENT_QUOTAS,
     &cluster::DESCRIBE_USER_SCRAM_CREDENTIALS,

@@ -72,6 +72,8 @@ fn codecs() -> Vec<Codec> {
         CreatePartitionsRequest,
         DeleteGroupsRequest,
         ElectLeadersRequest,
+        AlterPartitionReassignmentsRequest,
+        AlterPartitionRequest,
         IncrementalAlterConfigsRequest,
         ListPartitionReassignmentsRequest,
         OffsetDeleteRequest,

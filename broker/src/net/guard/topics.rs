@@ -2,7 +2,9 @@
 //!
 //! Facts of Kafka 4.3.1 only; must never say what a field means.
 
-use super::shape::{INT32, STRING, Shape, array, boolean, int8, int16, int32, list, string, structure, uuid};
+use super::shape::{
+    INT32, STRING, Shape, array, boolean, int8, int16, int32, int64, list, string, structure, uuid,
+};
 
 /// Metadata.
 pub(super) const METADATA: Shape = Shape::new(
@@ -77,6 +79,50 @@ pub(super) const LIST_PARTITION_REASSIGNMENTS: Shape = Shape::new(
     46,
     0,
     &[int32("timeout_ms"), array("topics", &[string("name"), list("partition_indexes", &INT32)]).null()],
+);
+
+/// AlterPartitionReassignments.
+pub(super) const ALTER_PARTITION_REASSIGNMENTS: Shape = Shape::new(
+    45,
+    0,
+    &[
+        int32("timeout_ms"),
+        boolean("allow_replication_factor_change").from(1),
+        array(
+            "topics",
+            &[
+                string("name"),
+                array("partitions", &[int32("partition_index"), list("replicas", &INT32).null()]),
+            ],
+        ),
+    ],
+);
+
+/// AlterPartition, which only brokers send.
+pub(super) const ALTER_PARTITION: Shape = Shape::new(
+    56,
+    0,
+    &[
+        int32("broker_id"),
+        int64("broker_epoch"),
+        array(
+            "topics",
+            &[
+                uuid("topic_id"),
+                array(
+                    "partitions",
+                    &[
+                        int32("partition_index"),
+                        int32("leader_epoch"),
+                        list("new_isr", &INT32).to(2),
+                        array("new_isr_with_epochs", &[int32("broker_id"), int64("broker_epoch")]).from(3),
+                        int8("leader_recovery_state"),
+                        int32("partition_epoch"),
+                    ],
+                ),
+            ],
+        ),
+    ],
 );
 
 /// DescribeTopicPartitions.

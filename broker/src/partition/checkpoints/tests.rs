@@ -10,7 +10,7 @@ use milena_storage::batch::{BatchBuilder, Record};
 use milena_storage::compress::Codec;
 use milena_storage::dirs::read_checkpoint;
 use milena_storage::fs::{Fs, Open, SimFs};
-use milena_storage::ids::{BrokerId, LeaderEpoch, Timestamp};
+use milena_storage::ids::{BrokerId, Timestamp};
 use milena_storage::log::LogConfig;
 use milena_storage::validate::Origin;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use super::*;
 use crate::api::testing::{create, with_quorum};
 use crate::partition::AppendAs;
 use crate::partition::disk::{Disk, Identity, Opened};
+use crate::partition::testing::state;
 use crate::partition::waiters::Wakes;
 use crate::quorum::{Follower, ImageChange};
 use crate::settings::Settings;
@@ -144,6 +145,7 @@ fn a_high_watermark_is_read_where_a_log_is_opened() {
             health: disk.dirs[0].health.clone(),
             cleaner_wake: Arc::default(),
             roll_wake: Arc::default(),
+            peers: crate::partition::testing::peers(1),
         };
         let rules = crate::partition::TopicRules {
             validation: again.log.config().rules(),
@@ -155,9 +157,11 @@ fn a_high_watermark_is_read_where_a_log_is_opened() {
             Partition::new(name, Uuid::from_u128(1), at, again.log, again.high_watermark, Arc::new(rules));
         assert_eq!(partition.high_watermark(), Offset(expected));
         // A leader with others in sync waits for them; alone it commits what it has.
-        partition.follow_image(true, LeaderEpoch(1), 2, 2).unwrap();
+        let now = Timestamp(1);
+        partition.follow_image(&state(1, 1, 1, &[1, 2], &[1, 2]), now).unwrap();
         assert_eq!(partition.high_watermark(), Offset(expected));
-        partition.follow_image(true, LeaderEpoch(1), 1, 2).unwrap();
+        // The other has had its time.
+        partition.follow_image(&state(1, 1, 2, &[1], &[1, 2]), Timestamp(60_000)).unwrap();
         assert_eq!(partition.high_watermark(), Offset(10));
     }
     // A damaged file costs nothing but the watermark.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use milena_storage::batch::{BatchBuilder, Record};
 use milena_storage::compress::Codec;
 use milena_storage::fs::{Entry, File, Fs, Lock, Meta, Open, SimFs};
-use milena_storage::ids::{LeaderEpoch, TopicPartition};
+use milena_storage::ids::TopicPartition;
 use milena_storage::log::{LogConfig, OpenHow};
 use milena_storage::validate::Origin;
 use parking_lot::{Condvar, Mutex};
@@ -147,10 +147,12 @@ fn partition(config: LogConfig) -> (Arc<Partition>, Arc<Door>) {
         health: DirHealth::new(Path::new("/d"), Failures::default()),
         cleaner_wake: Arc::new(Notify::new()),
         roll_wake: Arc::new(Notify::new()),
+        peers: crate::partition::testing::peers(1),
     };
     let partition =
         Partition::new(TopicPartition::new("t", 0), Uuid::from_u128(1), at, log, Offset(0), Arc::new(rules));
-    partition.follow_image(true, LeaderEpoch(0), 1, 1).unwrap();
+    let alone = crate::partition::testing::state(1, 0, 0, &[1], &[1]);
+    partition.follow_image(&alone, Timestamp(0)).unwrap();
     // A log whose clean stop nobody promised is synced when it is opened.
     door.state.lock().begun = 0;
     (Arc::new(partition), door)

@@ -24,6 +24,8 @@ pub struct GroupSettings {
 pub struct OffsetsSettings {
     pub topic_partitions: i32,
     pub topic_replication_factor: i16,
+    /// The operator has set it.
+    pub topic_replication_given: bool,
     pub topic_segment_bytes: i32,
     /// The codec of the topic's batches as a batch attribute; zero is none.
     pub topic_codec: i32,
@@ -120,6 +122,7 @@ impl Settings {
         OffsetsSettings {
             topic_partitions: self.int("offsets.topic.num.partitions"),
             topic_replication_factor: self.short("offsets.topic.replication.factor"),
+            topic_replication_given: self.given().contains_key("offsets.topic.replication.factor"),
             topic_segment_bytes: self.int("offsets.topic.segment.bytes"),
             topic_codec: self.int("offsets.topic.compression.codec"),
             metadata_max_bytes: self.count("offset.metadata.max.bytes"),

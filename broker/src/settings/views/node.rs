@@ -30,6 +30,8 @@ pub struct ReplicationSettings {
     pub fetch_response_max_bytes: usize,
     pub fetch_backoff: Duration,
     pub socket_timeout: Duration,
+    /// The listener that brokers use among themselves.
+    pub inter_broker_listener: String,
     pub auto_leader_rebalance: bool,
     pub leader_imbalance_check_interval: Duration,
 }
@@ -39,6 +41,8 @@ pub struct ReplicationSettings {
 pub struct TransactionSettings {
     pub topic_partitions: i32,
     pub topic_replication_factor: i16,
+    /// The operator has set it.
+    pub topic_replication_given: bool,
     pub topic_min_isr: i32,
     pub topic_segment_bytes: i32,
     /// `request.timeout.ms`: how long an answer waits for its records to be committed.
@@ -54,7 +58,21 @@ pub struct TransactionSettings {
     pub producer_id_expiration_check_interval: Duration,
 }
 
+impl ReplicationSettings {
+    /// How often leadership goes back to where it is preferred; `None` for never.
+    pub fn rebalance_ms(&self) -> Option<i64> {
+        let every = i64::try_from(self.leader_imbalance_check_interval.as_millis()).unwrap_or(i64::MAX);
+        self.auto_leader_rebalance.then_some(every)
+    }
+}
+
 impl Settings {
+    /// Brokers that there will be when all voters of both roles run; 0 where nothing is known of them.
+    pub fn expected_brokers(&self) -> usize {
+        let node = self.node();
+        if node.is_broker && node.is_controller { self.quorum().voters.len() } else { 0 }
+    }
+
     pub fn node(&self) -> NodeSettings {
         let roles = self.list("process.roles");
         let has = |role: &str| roles.is_empty() || roles.iter().any(|one| one == role);
@@ -81,6 +99,7 @@ impl Settings {
             fetch_response_max_bytes: self.count("replica.fetch.response.max.bytes"),
             fetch_backoff: self.millis("replica.fetch.backoff.ms"),
             socket_timeout: self.millis("replica.socket.timeout.ms"),
+            inter_broker_listener: self.connections().inter_broker_listener,
             auto_leader_rebalance: self.boolean("auto.leader.rebalance.enable"),
             leader_imbalance_check_interval: Duration::from_secs(imbalance_seconds.unwrap_or_default()),
         }
@@ -90,6 +109,7 @@ impl Settings {
         TransactionSettings {
             topic_partitions: self.int("transaction.state.log.num.partitions"),
             topic_replication_factor: self.short("transaction.state.log.replication.factor"),
+            topic_replication_given: self.given().contains_key("transaction.state.log.replication.factor"),
             topic_min_isr: self.int("transaction.state.log.min.isr"),
             topic_segment_bytes: self.int("transaction.state.log.segment.bytes"),
             commit_timeout: self.millis("request.timeout.ms"),

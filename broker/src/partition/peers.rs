@@ -1,0 +1,71 @@
+//! What the partitions of this broker know of the other brokers, and what they want told to the controller.
+//!
+//! It must never send anything: whoever carries the word takes it from here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use milena_coordinator::image::MetadataImage;
+use milena_storage::ids::{BrokerId, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Kafka's default of `replica.lag.time.max.ms`.
+const LAG_MAX_MS: i64 = 30_000;
+
+/// Shared by all partitions of a broker.
+#[derive(Debug)]
+pub struct Peers {
+    pub local: BrokerId,
+    image: Arc<ArcSwap<MetadataImage>>,
+    /// `replica.lag.time.max.ms`
+    lag_max_ms: AtomicI64,
+    /// Partitions whose in-sync set is to change; each is here at most once.
+    changes: Mutex<BTreeSet<TopicPartition>>,
+    changed: Notify,
+}
+
+impl Peers {
+    #[must_use]
+    pub fn new(local: BrokerId, image: Arc<ArcSwap<MetadataImage>>) -> Arc<Self> {
+        Arc::new(Self {
+            local,
+            image,
+            lag_max_ms: AtomicI64::new(LAG_MAX_MS),
+            changes: Mutex::default(),
+            changed: Notify::new(),
+        })
+    }
+
+    pub fn set_lag_max_ms(&self, lag_max_ms: i64) {
+        self.lag_max_ms.store(lag_max_ms, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn lag_max_ms(&self) -> i64 {
+        self.lag_max_ms.load(Ordering::Relaxed)
+    }
+
+    /// The epoch of a broker that may be in sync: registered and not fenced.
+    #[must_use]
+    pub fn live(&self, id: BrokerId) -> Option<i64> {
+        self.image.load().broker(id).filter(|broker| !broker.fenced).map(|broker| broker.epoch)
+    }
+
+    /// Notes that a partition has a proposal for the controller.
+    pub fn note_change(&self, name: TopicPartition) {
+        self.changes.lock().insert(name);
+        self.changed.notify_one();
+    }
+
+    /// Resolves when there is something for the controller.
+    pub async fn has_changes(&self) {
+        self.changed.notified().await;
+    }
+
+    pub fn take_changes(&self) -> BTreeSet<TopicPartition> {
+        std::mem::take(&mut *self.changes.lock())
+    }
+}

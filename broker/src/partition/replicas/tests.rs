@@ -1,0 +1,198 @@
+//! A leader and its followers, passing records by hand: what is committed when, and who gives way after an election.
+
+use bytes::Bytes;
+use milena_storage::batch::{BatchBuilder, Record};
+use milena_storage::compress::Codec;
+use milena_storage::validate::Origin;
+
+use super::super::AppendAs;
+use super::super::following::{Replicated, Standing};
+use super::super::testing::{replica, state};
+use super::*;
+
+const ALL: [i32; 3] = [1, 2, 3];
+
+fn append(leader: &Partition, value: &str, all_replicas: bool) -> Result<Offset, PartitionError> {
+    let now = Timestamp(1_000_000);
+    let mut builder = BatchBuilder::new();
+    builder.push(Record { timestamp: now, key: None, value: Some(value.as_bytes()), headers: &[] });
+    let how = AppendAs { origin: Origin::Client { produce_version: 9 }, all_replicas, now };
+    let appended = leader.append(builder.finish(Codec::None, None), how, &mut Wakes::default())?;
+    Ok(appended.last.plus(1))
+}
+
+fn ask(stood: &Standing) -> ReadFrom {
+    ReadFrom {
+        offset: stood.end,
+        max_bytes: 1 << 20,
+        at_least_one: true,
+        committed: false,
+        whole: false,
+        current_leader_epoch: stood.epoch.0,
+        last_fetched_epoch: stood.last_epoch.map_or(-1, |epoch| epoch.0),
+    }
+}
+
+fn as_replica(id: i32) -> Replica {
+    Replica { id: BrokerId(id), broker_epoch: i64::from(id) * 10, log_start: Offset(0) }
+}
+
+/// One fetch; false when the follower was told to cut back, or nothing came of it.
+fn fetch(leader: &Partition, follower: &Partition, id: i32, now: i64) -> Result<bool, PartitionError> {
+    let stood = follower.standing().expect("it follows");
+    let now = Timestamp(now);
+    let read = leader.read_as_replica(ask(&stood), as_replica(id), now, &mut Wakes::default())?;
+    if let Some(diverging) = read.diverging {
+        follower.cut_back(stood.epoch, diverging, now)?;
+        return Ok(false);
+    }
+    let records =
+        read.slice.map_or_else(Bytes::new, |slice| slice.read_all().expect("a simulated disk").into());
+    let sent = Replicated {
+        epoch: stood.epoch,
+        from: stood.end,
+        records,
+        high_watermark: read.high_watermark,
+        log_start: read.log_start_offset,
+    };
+    follower.replicate(sent, now)
+}
+
+fn values(partition: &Partition) -> usize {
+    usize::try_from(partition.log_end_offset().0).expect("not below 0")
+}
+
+fn trio(min_insync: usize) -> [Partition; 3] {
+    let trio = ALL.map(|id| replica(id, min_insync));
+    for partition in &trio {
+        partition.follow_image(&state(1, 0, 0, &ALL, &ALL), Timestamp(1_000_000)).unwrap();
+    }
+    trio
+}
+
+#[test]
+fn a_record_is_committed_when_every_replica_in_sync_has_asked_for_the_next() {
+    let [leader, second, third] = trio(2);
+    assert_eq!(append(&leader, "a", true).unwrap(), Offset(1));
+    assert_eq!(leader.high_watermark(), Offset(0));
+    assert!(fetch(&leader, &second, 2, 1_000_000).unwrap());
+    assert!(fetch(&leader, &third, 3, 1_000_000).unwrap());
+    assert_eq!(leader.high_watermark(), Offset(0), "they have it, but the leader does not know");
+    assert!(fetch(&leader, &second, 2, 1_000_001).unwrap());
+    assert_eq!(leader.high_watermark(), Offset(0), "rule 13: the slowest counts");
+    assert!(fetch(&leader, &third, 3, 1_000_001).unwrap());
+    assert_eq!(leader.high_watermark(), Offset(1));
+    assert!(fetch(&leader, &second, 2, 1_000_002).unwrap());
+    assert_eq!((second.high_watermark(), values(&second)), (Offset(1), 1), "rule 21");
+}
+
+#[test]
+fn consumers_never_see_what_is_not_committed() {
+    let [leader, second, third] = trio(2);
+    append(&leader, "a", false).unwrap();
+    let consumer =
+        ReadFrom { current_leader_epoch: -1, last_fetched_epoch: -1, ..ask(&second.standing().unwrap()) };
+    assert!(leader.read(consumer).unwrap().is_empty(), "rule 17");
+    for now in 1_000_000..1_000_002 {
+        fetch(&leader, &second, 2, now).unwrap();
+        fetch(&leader, &third, 3, now).unwrap();
+    }
+    assert!(!leader.read(consumer).unwrap().is_empty());
+}
+
+#[test]
+fn too_few_in_sync_refuse_and_commit_nothing() {
+    let [leader, second, _] = trio(2);
+    leader.follow_image(&state(1, 0, 1, &[1], &ALL), Timestamp(1_000_001)).unwrap();
+    assert!(matches!(append(&leader, "a", true), Err(PartitionError::NotEnoughReplicas)), "rule 11");
+    append(&leader, "b", false).unwrap();
+    fetch(&leader, &second, 2, 1_000_002).unwrap();
+    fetch(&leader, &second, 2, 1_000_003).unwrap();
+    assert_eq!(leader.high_watermark(), Offset(0), "rule 13: below the minimum nothing is committed");
+    let proposal = leader.proposal().expect("the follower has caught up");
+    assert_eq!(proposal.isr, [(BrokerId(1), -1), (BrokerId(2), 20)]);
+    // Late enough that nobody waits for the third any more.
+    leader.follow_image(&state(1, 0, 2, &[1, 2], &ALL), Timestamp(1_040_000)).unwrap();
+    assert_eq!(leader.high_watermark(), Offset(1), "the change itself commits");
+}
+
+#[test]
+fn the_log_that_a_new_leader_does_not_have_is_cut() {
+    let [first, second, third] = trio(2);
+    append(&first, "a", true).unwrap();
+    for now in 1_000_000..1_000_002 {
+        fetch(&first, &second, 2, now).unwrap();
+        fetch(&first, &third, 3, now).unwrap();
+    }
+    append(&first, "only on the first", false).unwrap();
+    append(&first, "this one too", false).unwrap();
+    // The second leads; the first comes back and follows.
+    let elected = state(2, 1, 1, &[2, 3], &ALL);
+    for partition in [&first, &second, &third] {
+        partition.follow_image(&elected, Timestamp(1_000_010)).unwrap();
+    }
+    append(&second, "b", true).unwrap();
+    assert_eq!(values(&first), 3);
+    assert!(!fetch(&second, &first, 1, 1_000_011).unwrap(), "rule 19: it is told where they part");
+    assert_eq!(values(&first), 1);
+    assert!(fetch(&second, &first, 1, 1_000_012).unwrap());
+    assert_eq!(values(&first), 2);
+    assert_eq!(first.epoch_at(Offset(1)), Some(LeaderEpoch(1)), "rule 20");
+}
+
+#[test]
+fn fetches_of_another_epoch_are_fenced_and_answers_of_another_epoch_dropped() {
+    let [first, second, third] = trio(2);
+    let old = second.standing().unwrap();
+    let elected = state(1, 1, 1, &ALL, &ALL);
+    first.follow_image(&elected, Timestamp(1_000_010)).unwrap();
+    let read = |at| first.read_as_replica(at, as_replica(2), Timestamp(1_000_011), &mut Wakes::default());
+    assert!(matches!(read(ask(&old)), Err(PartitionError::FencedEpoch)), "rule 18");
+    let newer = Standing { epoch: LeaderEpoch(2), ..old };
+    assert!(matches!(read(ask(&newer)), Err(PartitionError::UnknownEpoch)), "rule 18");
+    let stranger = first.read_as_replica(
+        ask(&Standing { epoch: LeaderEpoch(1), ..old }),
+        as_replica(4),
+        Timestamp(1_000_011),
+        &mut Wakes::default(),
+    );
+    assert!(matches!(stranger, Err(PartitionError::NotLeader)));
+    second.follow_image(&elected, Timestamp(1_000_010)).unwrap();
+    let late = Replicated {
+        epoch: LeaderEpoch(0),
+        from: Offset(0),
+        records: Bytes::new(),
+        high_watermark: Offset(9),
+        log_start: Offset(0),
+    };
+    assert!(!second.replicate(late, Timestamp(1_000_012)).unwrap(), "it was asked under the epoch before");
+    drop(third);
+}
+
+#[test]
+fn a_new_leader_is_not_settled_before_its_epoch_is_committed() {
+    let [first, second, third] = trio(2);
+    append(&first, "a", false).unwrap();
+    fetch(&first, &second, 2, 1_000_000).unwrap();
+    fetch(&first, &third, 3, 1_000_000).unwrap();
+    let elected = state(2, 1, 1, &[2, 3], &ALL);
+    for partition in [&first, &second, &third] {
+        partition.follow_image(&elected, Timestamp(1_000_010)).unwrap();
+    }
+    assert!(!second.is_settled(), "rule 10");
+    fetch(&second, &third, 3, 1_000_011).unwrap();
+    assert_eq!(second.high_watermark(), Offset(1));
+    assert!(second.is_settled());
+}
+
+#[test]
+fn a_slow_follower_is_proposed_to_leave() {
+    let [leader, second, third] = trio(2);
+    append(&leader, "a", false).unwrap();
+    fetch(&leader, &second, 2, 1_000_000).unwrap();
+    fetch(&leader, &second, 2, 1_040_000).unwrap();
+    leader.check_lag(Timestamp(1_040_001));
+    assert_eq!(leader.proposal().unwrap().isr, [(BrokerId(1), -1), (BrokerId(2), 20)]);
+    assert_eq!(leader.high_watermark(), Offset(0), "rule 15: until the controller says so, the third counts");
+    drop(third);
+}

@@ -1,0 +1,79 @@
+//! Partitions on a simulated disk, and the states that an image would tell them.
+//!
+//! Must never be compiled into the broker.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use milena_coordinator::image::{BrokerImage, MetadataImage, PartitionImage};
+use milena_storage::fs::SimFs;
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicPartition};
+use milena_storage::log::{Log, LogConfig, OpenHow};
+use uuid::Uuid;
+
+use super::health::{DirHealth, Failures};
+use super::peers::Peers;
+use super::{Partition, Place, TopicRules};
+
+/// The state of a partition: its leader, the leader epoch, the node's version, the in-sync set and all replicas.
+pub(crate) fn state(leader: i32, epoch: i32, version: i32, isr: &[i32], replicas: &[i32]) -> PartitionImage {
+    let ids = |list: &[i32]| list.iter().copied().map(BrokerId).collect::<Vec<_>>();
+    PartitionImage {
+        index: PartitionIndex(0),
+        leader: (leader >= 0).then_some(BrokerId(leader)),
+        leader_epoch: LeaderEpoch(epoch),
+        partition_epoch: version,
+        replicas: ids(replicas),
+        isr: ids(isr),
+        adding: Vec::new(),
+        removing: Vec::new(),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+        recovering: false,
+    }
+}
+
+/// Peers of broker `local`, where brokers 1, 2 and 3 live, in epochs of ten times their ids.
+pub(crate) fn peers(local: i32) -> Arc<Peers> {
+    let mut image = MetadataImage::default();
+    for id in 1..=3 {
+        let broker = BrokerImage {
+            id: BrokerId(id),
+            epoch: i64::from(id) * 10,
+            endpoints: Vec::new(),
+            rack: None,
+            fenced: false,
+        };
+        image.brokers.insert(BrokerId(id), broker.into());
+    }
+    Peers::new(BrokerId(local), Arc::new(ArcSwap::from_pointee(image)))
+}
+
+/// A place without anybody to wake.
+pub(crate) fn place(local: i32) -> Place {
+    Place {
+        dir: 0,
+        health: DirHealth::new(Path::new("/d"), Failures::default()),
+        cleaner_wake: Arc::default(),
+        roll_wake: Arc::default(),
+        peers: peers(local),
+    }
+}
+
+/// An empty replica of `t-0` on broker `local`.
+pub(crate) fn replica(local: i32, min_insync_replicas: usize) -> Partition {
+    let config = LogConfig::default();
+    let rules = TopicRules { validation: config.rules(), min_insync_replicas, only_compacted: false };
+    let opened =
+        Log::open(Arc::new(SimFs::new()), Path::new("/d/t-0"), config, OpenHow::default(), Timestamp(0));
+    let (log, _) = opened.expect("the disk is empty");
+    Partition::new(
+        TopicPartition::new("t", 0),
+        Uuid::from_u128(1),
+        place(local),
+        log,
+        Offset(0),
+        Arc::new(rules),
+    )
+}

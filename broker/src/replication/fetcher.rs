@@ -1,0 +1,338 @@
+//! Follows the partitions that one other broker leads: asks for what comes next, appends it, cuts back where told.
+//!
+//! It must never keep what it asked under one leader epoch for another: the partition checks it once more.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use milena_coordinator::image::{Endpoint, MetadataImage, PartitionImage};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::Means;
+use super::peer::{Peer, PeerError};
+use crate::partition::Partition;
+use crate::partition::following::{Replicated, Standing};
+use crate::settings::ReplicationSettings;
+
+/// Version with the replica's state and topic ids.
+const FETCH_VERSION: i16 = 16;
+/// Version in which a replica names its own and the leader's epoch.
+const LIST_OFFSETS_VERSION: i16 = 7;
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+
+/// Fetches from one leader.
+pub(super) struct Fetcher {
+    pub(super) leader: BrokerId,
+    pub(super) means: Arc<Means>,
+    /// Moves when an image was published.
+    pub(super) published: watch::Receiver<u64>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// What is followed, as of one image.
+#[derive(Default)]
+struct Course {
+    image: Arc<MetadataImage>,
+    partitions: Vec<Followed>,
+    /// Partitions that failed are left alone until then.
+    paused: HashMap<TopicPartition, i64>,
+}
+
+struct Followed {
+    partition: Arc<Partition>,
+    topic: Uuid,
+}
+
+impl Fetcher {
+    /// Runs until the broker stops, or this leader leads nothing that is kept here.
+    pub(super) async fn run(mut self) {
+        let mut peer: Option<Peer> = None;
+        let mut course = Course::default();
+        while !*self.stop.borrow() {
+            let settings = self.means.settings.load().replication();
+            let backoff_ms = millis(settings.fetch_backoff);
+            self.published.mark_unchanged();
+            course.follow(&self.means, self.leader);
+            if course.partitions.is_empty() {
+                return;
+            }
+            let standing = course.standing(self.means.clock.steady_ms());
+            if standing.is_empty() {
+                self.pause(backoff_ms).await;
+                continue;
+            }
+            let known = course.partitions.len();
+            let (mut published, mut stop) = (self.published.clone(), self.stop.clone());
+            let fetched = tokio::select! {
+                fetched = self.round(&mut peer, &mut course, &standing, &settings) => fetched,
+                _ = stop.wait_for(|stop| *stop) => return,
+                // A poll that waits at the leader does not know of partitions that came since.
+                () = asks_for_more(&mut published, &self.means, self.leader, known) => {
+                    peer = None;
+                    continue;
+                }
+            };
+            if let Err(error) = fetched {
+                peer = None;
+                tracing::debug!(leader = %self.leader, %error, "a follower cannot fetch");
+                self.pause(backoff_ms).await;
+            }
+        }
+    }
+
+    /// Pauses, or goes on at once when there is a new image, or the broker stops.
+    async fn pause(&mut self, backoff_ms: i64) {
+        let clock = &self.means.clock;
+        tokio::select! {
+            _ = self.published.changed() => {}
+            _ = self.stop.wait_for(|stop| *stop) => {}
+            () = clock.sleep_until(clock.steady_ms() + backoff_ms.max(1)) => {}
+        }
+    }
+
+    async fn round(
+        &self,
+        peer: &mut Option<Peer>,
+        course: &mut Course,
+        standing: &[(usize, Standing)],
+        settings: &ReplicationSettings,
+    ) -> Result<(), PeerError> {
+        let connected = match peer {
+            Some(peer) => peer,
+            None => peer.insert(self.connect(&course.image, settings).await?),
+        };
+        let request = self.request(course, standing, settings);
+        let answer: FetchResponse = connected.ask(FETCH_VERSION, &request).await?;
+        if let Some(code) = ResponseError::try_from_code(answer.error_code) {
+            return Err(PeerError::Malformed(code.to_string()));
+        }
+        let mut beside = Vec::new();
+        {
+            let mut told: HashMap<(Uuid, i32), PartitionData> = HashMap::new();
+            for topic in answer.responses {
+                let id = topic.topic_id;
+                told.extend(topic.partitions.into_iter().map(|each| ((id, each.partition_index), each)));
+            }
+            for (index, stood) in standing {
+                let followed = &course.partitions[*index];
+                let key = (followed.topic, followed.partition.name.partition.0);
+                match told.remove(&key).map(|data| self.take(followed, stood, data)) {
+                    Some(Ok(Taken::Kept)) => {}
+                    Some(Ok(Taken::Beside)) => beside.push((*index, *stood)),
+                    Some(Err(why)) => {
+                        let name = followed.partition.name.clone();
+                        tracing::info!(partition = %name, leader = %self.leader, why, "not replicated for now");
+                        let until = self.means.clock.steady_ms() + millis(settings.fetch_backoff);
+                        course.paused.insert(name, until);
+                    }
+                    // A leader answers every partition of a fetch without a session.
+                    None => {}
+                }
+            }
+        }
+        for (index, stood) in beside {
+            self.find_way_back(connected, &course.partitions[index], &stood).await?;
+        }
+        Ok(())
+    }
+
+    async fn connect(
+        &self,
+        image: &MetadataImage,
+        settings: &ReplicationSettings,
+    ) -> Result<Peer, PeerError> {
+        let endpoint = endpoint_of(image, self.leader, &settings.inter_broker_listener)
+            .ok_or_else(|| PeerError::Malformed("the leader is not registered".into()))?;
+        let id = format!("broker-{}-fetcher-0", self.means.local);
+        Peer::connect(endpoint, id, settings.socket_timeout).await
+    }
+
+    fn request(
+        &self,
+        course: &Course,
+        standing: &[(usize, Standing)],
+        settings: &ReplicationSettings,
+    ) -> FetchRequest {
+        let mut topics: BTreeMap<Uuid, Vec<FetchPartition>> = BTreeMap::new();
+        for (index, stood) in standing {
+            let followed = &course.partitions[*index];
+            let partition = FetchPartition::default()
+                .with_partition(followed.partition.name.partition.0)
+                .with_current_leader_epoch(stood.epoch.0)
+                .with_fetch_offset(stood.end.0)
+                .with_last_fetched_epoch(stood.last_epoch.map_or(-1, |epoch| epoch.0))
+                .with_log_start_offset(stood.log_start.0)
+                .with_partition_max_bytes(int(settings.fetch_max_bytes));
+            topics.entry(followed.topic).or_default().push(partition);
+        }
+        let topics = topics
+            .into_iter()
+            .map(|(id, partitions)| FetchTopic::default().with_topic_id(id).with_partitions(partitions));
+        let epoch = course.image.broker(self.means.local).map_or(-1, |broker| broker.epoch);
+        let replica =
+            ReplicaState::default().with_replica_id(self.means.local.0.into()).with_replica_epoch(epoch);
+        FetchRequest::default()
+            .with_replica_state(replica)
+            .with_max_wait_ms(i32::try_from(settings.fetch_wait_max.as_millis()).unwrap_or(i32::MAX))
+            .with_min_bytes(int(settings.fetch_min_bytes))
+            .with_max_bytes(int(settings.fetch_response_max_bytes))
+            .with_session_epoch(-1)
+            .with_topics(topics.collect())
+    }
+
+    /// Takes one partition's answer in; the error says why nothing is asked for a while.
+    fn take(&self, followed: &Followed, stood: &Standing, data: PartitionData) -> Result<Taken, String> {
+        let partition = &followed.partition;
+        let now = self.means.clock.now();
+        match ResponseError::try_from_code(data.error_code) {
+            None => {}
+            Some(ResponseError::OffsetOutOfRange) => return Ok(Taken::Beside),
+            Some(error) => return Err(error.to_string()),
+        }
+        let said = |error: crate::partition::PartitionError| error.to_string();
+        let diverging = &data.diverging_epoch;
+        if diverging.epoch >= 0 && diverging.end_offset >= 0 {
+            let at = (LeaderEpoch(diverging.epoch), Offset(diverging.end_offset));
+            tracing::info!(partition = %partition.name, epoch = %at.0, end = %at.1, own_end = %stood.end, "cutting back to the leader");
+            partition.cut_back(stood.epoch, at, now).map_err(said)?;
+            self.means.partitions.keep_recovery_point(partition);
+            return Ok(Taken::Kept);
+        }
+        let sent = Replicated {
+            epoch: stood.epoch,
+            from: stood.end,
+            records: data.records.unwrap_or_default(),
+            high_watermark: Offset(data.high_watermark),
+            log_start: Offset(data.log_start_offset),
+        };
+        partition.replicate(sent, now).map_err(said)?;
+        Ok(Taken::Kept)
+    }
+
+    /// Our end is not in the leader's log: it ends before, or begins after (AbstractFetcherThread.fetchOffsetAndTruncate).
+    async fn find_way_back(
+        &self,
+        peer: &mut Peer,
+        followed: &Followed,
+        stood: &Standing,
+    ) -> Result<(), PeerError> {
+        let earliest = self.offset(peer, followed, stood, EARLIEST).await?;
+        let latest = self.offset(peer, followed, stood, LATEST).await?;
+        let (Some(earliest), Some(latest)) = (earliest, latest) else { return Ok(()) };
+        let partition = &followed.partition;
+        tracing::warn!(partition = %partition.name, own_end = %stood.end, %earliest, %latest, "out of the leader's range");
+        if let Err(error) = partition.restart_within(stood.epoch, earliest..latest, self.means.clock.now()) {
+            tracing::error!(partition = %partition.name, %error, "cannot follow the leader's range");
+        }
+        self.means.partitions.keep_recovery_point(partition);
+        Ok(())
+    }
+
+    async fn offset(
+        &self,
+        peer: &mut Peer,
+        followed: &Followed,
+        stood: &Standing,
+        which: i64,
+    ) -> Result<Option<Offset>, PeerError> {
+        let name = &followed.partition.name;
+        let asked = ListOffsetsPartition::default()
+            .with_partition_index(name.partition.0)
+            .with_current_leader_epoch(stood.epoch.0)
+            .with_timestamp(which);
+        let topic = ListOffsetsTopic::default()
+            .with_name(TopicName(StrBytes::from_string(name.topic.clone())))
+            .with_partitions(vec![asked]);
+        let request =
+            ListOffsetsRequest::default().with_replica_id(self.means.local.0.into()).with_topics(vec![topic]);
+        let answer = peer.ask(LIST_OFFSETS_VERSION, &request).await?;
+        let found = answer.topics.first().and_then(|topic| topic.partitions.first());
+        Ok(found.filter(|found| found.error_code == 0).map(|found| Offset(found.offset)))
+    }
+}
+
+/// What became of a partition's answer.
+enum Taken {
+    Kept,
+    /// The offset is not in the leader's range.
+    Beside,
+}
+
+impl Course {
+    /// Takes up the newest image, if it is another.
+    fn follow(&mut self, means: &Means, leader: BrokerId) {
+        let image = means.image.load_full();
+        if Arc::ptr_eq(&image, &self.image) {
+            return;
+        }
+        self.partitions = followed(means, &image, leader);
+        self.paused.clear();
+        self.image = image;
+    }
+
+    /// Where the partitions stand that are to be asked for now.
+    fn standing(&mut self, now_ms: i64) -> Vec<(usize, Standing)> {
+        self.paused.retain(|_, until| *until > now_ms);
+        let wanted = |(index, followed): (usize, &Followed)| {
+            if self.paused.contains_key(&followed.partition.name) {
+                return None;
+            }
+            followed.partition.standing().map(|stood| (index, stood))
+        };
+        self.partitions.iter().enumerate().filter_map(wanted).collect()
+    }
+}
+
+/// What is kept here and led there.
+fn followed(means: &Means, image: &MetadataImage, leader: BrokerId) -> Vec<Followed> {
+    let mut all = Vec::new();
+    for topic in image.topics() {
+        let ours = topic.partitions.iter().filter(|each| follows(each, means.local, leader));
+        for each in ours {
+            if let Some(partition) = means.partitions.get(&topic.name, each.index.0) {
+                all.push(Followed { partition, topic: topic.id });
+            }
+        }
+    }
+    all
+}
+
+/// Whether `local` keeps a replica of a partition that `leader` leads.
+pub(super) fn follows(partition: &PartitionImage, local: BrokerId, leader: BrokerId) -> bool {
+    partition.leader == Some(leader) && leader != local && partition.replicas.contains(&local)
+}
+
+/// Resolves when an image makes more partitions to be followed than are asked for.
+async fn asks_for_more(published: &mut watch::Receiver<u64>, means: &Means, leader: BrokerId, known: usize) {
+    while published.changed().await.is_ok() {
+        if followed(means, &means.image.load(), leader).len() > known {
+            return;
+        }
+    }
+    // No more images: there is nothing to go on for.
+    std::future::pending().await
+}
+
+/// Where a broker serves other brokers.
+fn endpoint_of<'a>(image: &'a MetadataImage, broker: BrokerId, listener: &str) -> Option<&'a Endpoint> {
+    let broker = image.broker(broker)?;
+    broker.endpoint(listener).or_else(|| broker.endpoints.first())
+}
+
+fn int(value: usize) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,139 @@
+//! Replication between brokers: fetches what others lead, and tells the controller who keeps up with what is led here.
+//!
+//! It must never decide: partitions know what is committed, the controller who is in sync.
+
+mod fetcher;
+mod in_sync;
+pub mod peer;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use milena_coordinator::image::MetadataImage;
+use milena_storage::ids::BrokerId;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::partition::set::Partitions;
+use crate::quorum::{Follower, ImageChange, Quorum};
+use crate::settings::Settings;
+use crate::state::BrokerState;
+use fetcher::Fetcher;
+
+/// How long a stopping broker waits for others to lead its partitions: an election of the controller and a commit.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What fetchers work with.
+#[derive(Debug)]
+pub(crate) struct Means {
+    pub(crate) local: BrokerId,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) image: Arc<ArcSwap<MetadataImage>>,
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    pub(crate) partitions: Arc<Partitions>,
+}
+
+/// The fetchers of a broker, one for each leader, and the task that proposes in-sync sets.
+#[derive(Debug)]
+pub struct Replication {
+    stop: watch::Sender<bool>,
+    proposing: JoinHandle<()>,
+}
+
+impl Replication {
+    /// Starts following; must be called on the runtime that shall run it.
+    pub(crate) async fn start(state: &BrokerState, quorum: Quorum) -> Self {
+        let means = Arc::new(Means {
+            local: state.id,
+            clock: state.clock.clone(),
+            image: state.image.clone(),
+            settings: state.settings.clone(),
+            partitions: state.partitions.clone(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let lag = means.settings.load().replication().lag_time_max;
+        means.partitions.peers.set_lag_max_ms(i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
+        let follower = Leaders {
+            means: means.clone(),
+            running: Arc::default(),
+            published: watch::channel(0).0,
+            stop: stopped,
+            runtime: Handle::current(),
+        };
+        let proposing = tokio::spawn(in_sync::propose(means, quorum.clone()));
+        quorum.follow(Box::new(follower)).await;
+        Self { stop, proposing }
+    }
+
+    /// Ends all tasks at their next step; what has been appended stays.
+    pub fn stop(&self) {
+        self.proposing.abort();
+        self.stop.send_replace(true);
+    }
+}
+
+/// Has other brokers lead what this one leads, where there are any, so that clients find new leaders before the old one goes.
+pub(crate) async fn hand_over(state: &BrokerState) {
+    let others = state.image.load().brokers.len() > 1;
+    let Some(quorum) = state.quorum.get().filter(|_| others) else { return };
+    match timeout(HAND_OVER_PATIENCE, quorum.hand_over_partitions()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => tracing::warn!(error = %refusal, "the partitions were not handed over"),
+        Err(_) => tracing::warn!("no controller took the partitions over in time"),
+    }
+}
+
+/// Keeps one fetcher for each broker that leads something that is kept here.
+struct Leaders {
+    means: Arc<Means>,
+    /// Leaders that have a fetcher.
+    running: Arc<Mutex<BTreeSet<BrokerId>>>,
+    published: watch::Sender<u64>,
+    stop: watch::Receiver<bool>,
+    runtime: Handle,
+}
+
+impl Follower for Leaders {
+    fn published(&mut self, change: &ImageChange) {
+        self.published.send_modify(|count| *count += 1);
+        let local = self.means.local;
+        let mut leaders = BTreeSet::new();
+        for partition in change.new.topics().flat_map(|topic| &topic.partitions) {
+            leaders.extend(partition.leader.filter(|leader| fetcher::follows(partition, local, *leader)));
+        }
+        for leader in leaders {
+            self.start_fetcher(leader);
+        }
+    }
+}
+
+impl Leaders {
+    fn start_fetcher(&self, leader: BrokerId) {
+        if !self.running.lock().insert(leader) {
+            return;
+        }
+        let (means, running) = (self.means.clone(), self.running.clone());
+        let (published, stop) = (self.published.subscribe(), self.stop.clone());
+        self.runtime.spawn(async move {
+            loop {
+                let (means, published) = (means.clone(), published.clone());
+                Fetcher { leader, means: means.clone(), published, stop: stop.clone() }.run().await;
+                // What came after its last look is looked for under the lock that the next start takes.
+                let mut running = running.lock();
+                let image = means.image.load();
+                let mut partitions = image.topics().flat_map(|topic| &topic.partitions);
+                let follows = partitions.any(|each| fetcher::follows(each, means.local, leader));
+                if !follows || *stop.borrow() {
+                    running.remove(&leader);
+                    return;
+                }
+            }
+        });
+    }
+}
