@@ -22,6 +22,10 @@ fn files(server: &Server, topic: &str) -> BTreeMap<String, Vec<PathBuf>> {
     for entry in fs::read_dir(server.log_dir().join(format!("{topic}-0"))).expect("the partition") {
         let path = entry.expect("a readable folder").path();
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        // Kafka leaves to its next start what was replaced just before it stopped.
+        if name.ends_with(".deleted") && server.target() == Target::Kafka {
+            continue;
+        }
         let kind = name.split_once('.').map_or(name.as_str(), |(_, kind)| kind).to_owned();
         kinds.entry(kind).or_default().push(path);
     }

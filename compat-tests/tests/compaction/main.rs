@@ -203,8 +203,14 @@ fn the_offsets_topic_is_compacted_and_groups_know_their_offsets_afterwards() {
     tool(&server, "--delete --group deleted");
     server.kill();
     server.start();
-    let groups = tool(&server, "--list");
-    assert!(groups.contains("kept") && !groups.contains("deleted"), "{groups}");
+    // Kafka lists what it has loaded so far.
+    let groups = wait::until_like(
+        wait::PATIENCE,
+        "the group is loaded",
+        || tool(&server, "--list"),
+        |groups| groups.contains("kept"),
+    );
+    assert!(!groups.contains("deleted"), "{groups}");
     let told = tool(&server, "--describe --group kept --offsets");
     assert_eq!(
         told.lines().filter(|line| line.split_whitespace().nth(3) == Some("0")).count(),
