@@ -205,7 +205,7 @@ impl Fetcher {
             let at = (LeaderEpoch(diverging.epoch), Offset(diverging.end_offset));
             tracing::info!(partition = %partition.name, epoch = %at.0, end = %at.1, own_end = %stood.end, "cutting back to the leader");
             partition.cut_back(stood.epoch, at, now).map_err(said)?;
-            self.means.partitions.keep_recovery_point(partition);
+            self.means.note_cut(partition);
             return Ok(Taken::Kept);
         }
         let sent = Replicated {
@@ -234,7 +234,7 @@ impl Fetcher {
         if let Err(error) = partition.restart_within(stood.epoch, earliest..latest, self.means.clock.now()) {
             tracing::error!(partition = %partition.name, %error, "cannot follow the leader's range");
         }
-        self.means.partitions.keep_recovery_point(partition);
+        self.means.note_cut(partition);
         Ok(())
     }
 

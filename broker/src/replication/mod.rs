@@ -19,7 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::cleaner::Cleaner;
 use crate::clock::Clock;
+use crate::partition::Partition;
 use crate::partition::set::Partitions;
 use crate::quorum::{Follower, ImageChange, Quorum};
 use crate::settings::Settings;
@@ -37,6 +39,15 @@ pub(crate) struct Means {
     pub(crate) image: Arc<ArcSwap<MetadataImage>>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) partitions: Arc<Partitions>,
+    pub(crate) cleaner: Arc<Cleaner>,
+}
+
+impl Means {
+    /// A log was cut: nothing that is written of it may tell of what is gone.
+    fn note_cut(&self, partition: &Partition) {
+        self.partitions.keep_recovery_point(partition);
+        self.cleaner.truncated(partition);
+    }
 }
 
 /// The fetchers of a broker, one for each leader, and the task that proposes in-sync sets.
@@ -55,6 +66,7 @@ impl Replication {
             image: state.image.clone(),
             settings: state.settings.clone(),
             partitions: state.partitions.clone(),
+            cleaner: state.cleaner.clone(),
         });
         let (stop, stopped) = watch::channel(false);
         let lag = means.settings.load().replication().lag_time_max;
