@@ -47,13 +47,22 @@ impl Cluster {
     /// When they do not become ready.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// As `start`, with settings beside those of the files.
+    ///
+    /// # Panics
+    /// When they do not become ready.
+    #[must_use]
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let mut cluster = Self { directory: paths::scratch("cluster"), nodes: Vec::new() };
         let controllers: Vec<SocketAddr> = (1..=3).map(|_| free_address()).collect();
         let voters: Vec<String> = (1..).zip(&controllers).map(|(id, at)| format!("{id}@{at}")).collect();
         for (id, controller) in (1..).zip(controllers) {
             let broker = free_address();
             let listeners = format!("PLAINTEXT://{broker},CONTROLLER://{controller}");
-            let node = Node {
+            let mut node = Node {
                 id,
                 config: paths::workspace().join("config").join(format!("three-nodes-{id}.properties")),
                 overrides: vec![
@@ -66,6 +75,7 @@ impl Cluster {
                 zookeeper: free_address(),
                 process: None,
             };
+            node.overrides.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
             cluster.nodes.push(node);
         }
         (1..=3).for_each(|id| cluster.launch(id));
@@ -141,6 +151,14 @@ impl Cluster {
         self.directory.path().join(format!("data-{id}"))
     }
 
+    /// All nodes that are brokers, for clients that find another when one is away.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        let brokers: Vec<String> =
+            self.nodes.iter().filter_map(|node| node.broker).map(|at| at.to_string()).collect();
+        brokers.join(",")
+    }
+
     /// A protocol connection to a node.
     #[must_use]
     pub fn wire(&self, id: i32) -> Wire {
@@ -194,6 +212,17 @@ impl Cluster {
     pub fn restart(&mut self, id: i32) {
         self.launch(id);
         self.wait_ready(id);
+    }
+
+    /// Starts all nodes that are down and waits until they are ready: alone, none of several voters is.
+    ///
+    /// # Panics
+    /// When they do not become ready.
+    pub fn restart_together(&mut self) {
+        let down: Vec<i32> =
+            self.nodes.iter().filter(|node| node.process.is_none()).map(|node| node.id).collect();
+        down.iter().for_each(|id| self.launch(*id));
+        down.iter().for_each(|id| self.wait_ready(*id));
     }
 
     /// What a node has written to its output.
