@@ -36,6 +36,7 @@ use crate::quorum::{
     Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TransactionsTopic,
     TreeWatcher,
 };
+use crate::replication::pool::PeerPool;
 use crate::replication::{self, Replication};
 use crate::settings::{Beginning, Listener, Settings, SettingsError, ZooKeeperSettings};
 use crate::shard::{ShardFollower, Shards, Tuning};
@@ -290,7 +291,6 @@ async fn compose(
 ) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
     let (tuning, transaction_settings) = (Tuning::from_settings(&groups), settings.transactions());
-    let registration_timeout = settings.quorum().registration_timeout;
     let clock = Arc::new(Clock::new());
     let hub = Arc::new(Hub::new(clock.clone()));
     let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
@@ -308,6 +308,7 @@ async fn compose(
         image: image.clone(),
         groups: shards.clone(),
         producer_ids: producer_ids.clone(),
+        peers: PeerPool::new(node.id, image.clone(), settings.clone()),
     };
     let transactions = Transactions::new(means, &transaction_settings);
     let followers: Vec<Box<dyn Follower>> = vec![
@@ -333,7 +334,7 @@ async fn compose(
         cluster: place.cluster.take(),
         on_ensemble: place.opening(),
         session_timeout: node.session_timeout,
-        registration_timeout,
+        registration_timeout: settings.load().quorum().registration_timeout,
     })
     .await?;
     if place.beginning == Beginning::Founder {

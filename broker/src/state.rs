@@ -75,6 +75,7 @@ impl BrokerState {
             image: image.clone(),
             groups: shards.clone(),
             producer_ids: producer_ids.clone(),
+            peers: crate::replication::pool::PeerPool::new(BrokerId(1), image.clone(), settings.clone()),
         };
         Arc::new(Self {
             id: BrokerId(1),

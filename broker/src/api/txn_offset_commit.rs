@@ -63,8 +63,20 @@ pub fn handle(cx: &Cx<'_>, mut request: TxnOffsetCommitRequest) -> Outcome<TxnOf
             let asked = broker.shards.ask_with(&image, &group, question);
             asked.then(|reply| merge(refused, reply))
         }
-        Err(error) => refuse(&request, error.code()).into(),
+        Err(error) => refuse(&request, as_offset_error(error).code()).into(),
     })
+}
+
+/// A transaction coordinator that is not to be had, in words that make consumers' producers try again
+/// (`GroupCoordinatorService.commitTransactionalOffsets`).
+fn as_offset_error(error: ResponseError) -> ResponseError {
+    match error {
+        ResponseError::NetworkException => ResponseError::CoordinatorLoadInProgress,
+        ResponseError::UnknownTopicOrPartition | ResponseError::RequestTimedOut => {
+            ResponseError::CoordinatorNotAvailable
+        }
+        other => other,
+    }
 }
 
 pub fn refuse(request: &TxnOffsetCommitRequest, code: i16) -> TxnOffsetCommitResponse {

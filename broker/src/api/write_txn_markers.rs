@@ -4,20 +4,20 @@
 //! markers are committed. Version 2 (4.2, with the transaction's version) is not served: senders then use 1.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
 use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use milena_storage::batch::EndTransaction;
-use milena_storage::ids::{Offset, ProducerEpoch, ProducerId, TopicPartition};
+use milena_storage::ids::{ProducerEpoch, ProducerId, TopicPartition};
 
 use super::{Cx, Outcome};
-use crate::partition::Partition;
 use crate::partition::marker::Marker;
 use crate::partition::waiters::Wakes;
+use crate::transactions::Written;
 
 pub const VERSIONS: RangeInclusive<i16> = 1..=1;
 
@@ -27,18 +27,30 @@ pub fn handle(cx: &Cx<'_>, request: WriteTxnMarkersRequest) -> Outcome<WriteTxnM
     let results = request.markers.iter().map(|marker| end(cx, marker, &mut wakes, &mut written)).collect();
     wakes.fire();
     let response = WriteTxnMarkersResponse::default().with_markers(results);
-    written.retain(|(partition, end): &(Arc<Partition>, Offset)| partition.high_watermark() < *end);
+    written.retain(|(_, written): &(ProducerId, Written)| written.is_committed() != Some(true));
     if written.is_empty() {
         return response.into();
     }
     Outcome::later(async move {
-        for (partition, end) in written {
-            if let Some(moved) = partition.park(end) {
-                moved.notified().await;
+        let mut response = response;
+        for (producer, written) in written {
+            if !written.settled().await {
+                lost(&mut response, producer, written.name());
             }
         }
         response
     })
+}
+
+/// Somebody else leads the partition before the marker was committed: whoever ordered it has to ask there.
+fn lost(response: &mut WriteTxnMarkersResponse, producer: ProducerId, at: &TopicPartition) {
+    let markers = response.markers.iter_mut().filter(|marker| marker.producer_id.0 == producer.0);
+    let topics = markers.flat_map(|marker| &mut marker.topics);
+    let partitions =
+        topics.filter(|topic| topic.name.as_str() == at.topic).flat_map(|topic| &mut topic.partitions);
+    for partition in partitions.filter(|partition| partition.partition_index == at.partition.0) {
+        partition.error_code = ResponseError::NotLeaderOrFollower.code();
+    }
 }
 
 pub fn refuse(request: &WriteTxnMarkersRequest, code: i16) -> WriteTxnMarkersResponse {
@@ -50,7 +62,7 @@ fn end(
     cx: &Cx<'_>,
     asked: &WritableTxnMarker,
     wakes: &mut Wakes,
-    written: &mut Vec<(Arc<Partition>, Offset)>,
+    written: &mut Vec<(ProducerId, Written)>,
 ) -> WritableTxnMarkerResult {
     let marker = Marker {
         producer_id: ProducerId(asked.producer_id.0),
@@ -61,7 +73,7 @@ fn end(
     result(asked, |topic, index| {
         match cx.broker.transactions.write_marker(&TopicPartition::new(topic, index), &marker, wakes) {
             Ok(done) => {
-                written.push(done);
+                written.push((marker.producer_id, done));
                 0
             }
             Err(error) => error.code(),

@@ -324,7 +324,11 @@ async fn asks_for_more(published: &mut watch::Receiver<u64>, means: &Means, lead
 }
 
 /// Where a broker serves other brokers.
-fn endpoint_of<'a>(image: &'a MetadataImage, broker: BrokerId, listener: &str) -> Option<&'a Endpoint> {
+pub(super) fn endpoint_of<'a>(
+    image: &'a MetadataImage,
+    broker: BrokerId,
+    listener: &str,
+) -> Option<&'a Endpoint> {
     let broker = image.broker(broker)?;
     broker.endpoint(listener).or_else(|| broker.endpoints.first())
 }

@@ -5,6 +5,7 @@
 mod fetcher;
 mod in_sync;
 pub mod peer;
+pub mod pool;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //!
 //! Kafka: `TransactionMarkerChannelManager`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use kafka_protocol::error::ResponseError;
 use milena_coordinator::group;
 use milena_coordinator::transaction::{Input, MarkerOrder};
 use milena_storage::batch::EndTransaction;
-use milena_storage::ids::{LeaderEpoch, Offset, ProducerId, TopicPartition};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, ProducerId, TopicPartition};
 
-use super::{Means, Order, TransactionMachine};
+use super::{Means, Order, TransactionMachine, elsewhere};
 use crate::partition::marker::Marker;
 use crate::partition::waiters::Wakes;
 use crate::partition::{Partition, PartitionError};
@@ -34,8 +34,10 @@ pub(super) struct Office {
 
 /// What became of one marker.
 enum Outcome {
-    /// In the log below this offset.
-    Written(Arc<Partition>, Offset),
+    /// In the log of this broker.
+    Written(Written),
+    /// Another broker leads the partition.
+    Elsewhere(BrokerId),
     /// Nothing is left to end there: the partition is gone.
     Moot,
     /// Not now.
@@ -64,7 +66,7 @@ impl Office {
                 });
             }
             Order::Mark(order) => {
-                let mut work = Work { left: order.partitions.clone(), written: Vec::new() };
+                let mut work = Work::of(&order);
                 match self.write(&mut work, &order, slot.leader_epoch()) {
                     Progress::Fenced => {}
                     // The usual case here: all partitions are on this broker and take the marker at once.
@@ -93,6 +95,9 @@ impl Office {
     async fn go_on(self: Arc<Self>, slot: Arc<Slot<TransactionMachine>>, order: MarkerOrder, mut work: Work) {
         let mut pause = PAUSE_MIN;
         while !slot.is_gone() {
+            if let Progress::Fenced = self.write_elsewhere(&mut work, &order, slot.leader_epoch()).await {
+                return;
+            }
             work.wait_for_commits().await;
             if work.is_done() {
                 slot.tell(Input::Marked(order));
@@ -120,7 +125,10 @@ impl Office {
         let mut progress = Progress::Goes;
         for partition in std::mem::take(&mut work.left) {
             match self.write_one(&partition, &marker, &mut wakes) {
-                Outcome::Written(log, end) => work.written.push((log, end)),
+                Outcome::Written(written) => work.written.push(written),
+                Outcome::Elsewhere(leader) => {
+                    work.elsewhere.entry(leader).or_default().insert(partition);
+                }
                 Outcome::Moot => {}
                 Outcome::Later => {
                     work.left.insert(partition);
@@ -135,15 +143,39 @@ impl Office {
         progress
     }
 
+    /// Has other brokers write what is theirs to write; what they did not write is left for the next round.
+    async fn write_elsewhere(&self, work: &mut Work, order: &MarkerOrder, epoch: LeaderEpoch) -> Progress {
+        let mut progress = Progress::Goes;
+        for (leader, partitions) in std::mem::take(&mut work.elsewhere) {
+            let told = elsewhere::write_markers(&self.means.peers, leader, order, epoch, &partitions).await;
+            for (partition, error) in told {
+                match error {
+                    // It answers when the marker is committed.
+                    None => {}
+                    Some(error) if is_fence(error.code()) => {
+                        tracing::warn!(id = %order.id, %partition, %leader, "a marker is fenced by a newer epoch");
+                        progress = Progress::Fenced;
+                    }
+                    Some(error) => {
+                        tracing::debug!(%partition, %leader, %error, "a marker has to wait");
+                        work.left.insert(partition);
+                    }
+                }
+            }
+        }
+        progress
+    }
+
     fn write_one(&self, at: &TopicPartition, marker: &Marker, wakes: &mut Wakes) -> Outcome {
         let image = self.means.image.load();
-        let exists = image.topic(&at.topic).is_some_and(|topic| topic.partition(at.partition).is_some());
-        if !exists {
-            return Outcome::Moot;
+        let Some(known) = image.partition(&at.topic, at.partition) else { return Outcome::Moot };
+        match known.leader {
+            Some(leader) if leader != self.means.broker => return Outcome::Elsewhere(leader),
+            _ => {}
         }
         match self.write_marker(at, marker, wakes) {
-            Ok((partition, end)) => Outcome::Written(partition, end),
-            Err(error) if is_fence(&error) => Outcome::Fenced,
+            Ok(written) => Outcome::Written(written),
+            Err(error) if is_fence(error.code()) => Outcome::Fenced,
             Err(error) => {
                 tracing::debug!(partition = %at, %error, "a marker has to wait");
                 Outcome::Later
@@ -157,16 +189,50 @@ impl Office {
         at: &TopicPartition,
         marker: &Marker,
         wakes: &mut Wakes,
-    ) -> Result<(Arc<Partition>, Offset), PartitionError> {
+    ) -> Result<Written, PartitionError> {
         let image = self.means.image.load();
         let partition = self.means.partitions.find(&image, &at.topic, at.partition.0)?;
+        let epoch = partition.leader_epoch();
         let end = if at.topic == group::TOPIC {
             let slot = self.means.groups.slot_of(at.partition.0).ok_or(PartitionError::NotLeader)?;
             slot.end_transaction(marker)?
         } else {
             partition.append_marker(marker, self.means.clock.now(), wakes)?
         };
-        Ok((partition, end))
+        Ok(Written { partition, end, epoch })
+    }
+}
+
+/// A marker in a log of this broker, which counts once it is committed under the leader epoch that wrote it.
+#[derive(Debug)]
+pub struct Written {
+    partition: Arc<Partition>,
+    end: Offset,
+    epoch: LeaderEpoch,
+}
+
+impl Written {
+    /// Whether it is committed; `None` if this broker does not lead any more, so that nobody knows.
+    #[must_use]
+    pub fn is_committed(&self) -> Option<bool> {
+        self.partition.leads_in(self.epoch).then(|| self.partition.high_watermark() >= self.end)
+    }
+
+    /// Returns when it is committed, or somebody else leads.
+    pub async fn settled(&self) -> bool {
+        loop {
+            let moved = self.partition.park(self.end);
+            match (self.is_committed(), moved) {
+                (Some(false), Some(moved)) => moved.notified().await,
+                (Some(false), None) => {}
+                (committed, _) => return committed.unwrap_or(false),
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &TopicPartition {
+        &self.partition.name
     }
 }
 
@@ -177,28 +243,32 @@ enum Progress {
 
 struct Work {
     left: BTreeSet<TopicPartition>,
+    elsewhere: BTreeMap<BrokerId, BTreeSet<TopicPartition>>,
     /// Markers that may not be committed yet.
-    written: Vec<(Arc<Partition>, Offset)>,
+    written: Vec<Written>,
 }
 
 impl Work {
-    fn is_done(&mut self) -> bool {
-        self.written.retain(|(partition, end)| partition.high_watermark() < *end);
-        self.left.is_empty() && self.written.is_empty()
+    fn of(order: &MarkerOrder) -> Self {
+        Self { left: order.partitions.clone(), elsewhere: BTreeMap::new(), written: Vec::new() }
     }
 
-    /// Returns when what was written is committed, or its partition is disturbed: then it is looked at again.
+    fn is_done(&mut self) -> bool {
+        self.written.retain(|written| written.is_committed() != Some(true));
+        self.left.is_empty() && self.elsewhere.is_empty() && self.written.is_empty()
+    }
+
+    /// Returns when what was written is committed; where somebody else leads meanwhile, it is written again.
     async fn wait_for_commits(&mut self) {
-        for (partition, end) in &self.written {
-            if let Some(moved) = partition.park(*end) {
-                moved.notified().await;
+        for written in std::mem::take(&mut self.written) {
+            if !written.settled().await {
+                self.left.insert(written.name().clone());
             }
         }
     }
 }
 
-fn is_fence(error: &PartitionError) -> bool {
-    let code = error.code();
+fn is_fence(code: i16) -> bool {
     code == ResponseError::InvalidProducerEpoch.code()
         || code == ResponseError::TransactionCoordinatorFenced.code()
 }

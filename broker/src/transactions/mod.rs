@@ -3,6 +3,7 @@
 //! Must never decide about a transaction: it carries requests to the machines of `milena_coordinator::transaction`,
 //! writes the markers that they order, and brings them fresh producer ids.
 
+mod elsewhere;
 mod markers;
 mod shard;
 pub mod verify;
@@ -13,20 +14,24 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kafka_protocol::error::ResponseError;
 use milena_coordinator::image::MetadataImage;
-use milena_coordinator::transaction::{Input, Reply, Request, TOPIC, TransactionConfig, TransactionVersion};
+use milena_coordinator::transaction::{
+    Input, Reply, Request, TOPIC, TransactionConfig, TransactionVersion, partition_for,
+};
 use milena_storage::compress::Codec;
-use milena_storage::ids::{BrokerId, Offset, ProducerId, TopicPartition};
+use milena_storage::ids::{BrokerId, PartitionIndex, ProducerId, TopicPartition};
 
 use crate::clock::Clock;
+use crate::partition::PartitionError;
 use crate::partition::marker::Marker;
 use crate::partition::set::Partitions;
 use crate::partition::waiters::Wakes;
-use crate::partition::{Partition, PartitionError};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::Quorum;
+use crate::replication::pool::PeerPool;
 use crate::settings::TransactionSettings;
 use crate::shard::{Asked, Kind, Pace, Shards};
 use markers::Office;
+pub use markers::Written;
 use shard::TransactionSetup;
 pub use shard::{Order, TransactionMachine};
 
@@ -38,6 +43,8 @@ pub const FEATURE: &str = "transaction.version";
 pub struct Transactions {
     pub shards: Arc<Shards<TransactionMachine>>,
     office: Arc<Office>,
+    broker: BrokerId,
+    peers: Arc<PeerPool>,
 }
 
 /// The handles that the coordinators work with.
@@ -50,6 +57,8 @@ pub struct Means {
     /// The group coordinators, whose partitions take part in transactions.
     pub groups: Arc<Shards>,
     pub producer_ids: Arc<ProducerIds>,
+    /// Other brokers, which lead partitions of transactions or coordinate them.
+    pub peers: Arc<PeerPool>,
 }
 
 /// The finalized level of `transaction.version`.
@@ -62,6 +71,7 @@ impl Transactions {
     #[must_use]
     pub fn new(means: Means, settings: &TransactionSettings) -> Arc<Self> {
         let (broker, clock, partitions) = (means.broker, means.clock.clone(), means.partitions.clone());
+        let peers = means.peers.clone();
         let setup = TransactionSetup { config: config(settings), image: means.image.clone() };
         let office = Arc::new(Office::new(means));
         let worker = office.clone();
@@ -77,7 +87,7 @@ impl Transactions {
             carry_out: Box::new(move |slot, order| worker.clone().carry_out(slot, order)),
         };
         let shards = Shards::of_kind(broker, clock, partitions, kind);
-        Arc::new(Self { shards, office })
+        Arc::new(Self { shards, office, broker, peers })
     }
 
     /// Asks the coordinator of a transactional id.
@@ -94,6 +104,13 @@ impl Transactions {
         self.shards.put(image, id, |ticket| Input::Request(ticket, request))
     }
 
+    /// The broker that coordinates a transactional id, if it is another one.
+    fn coordinator_elsewhere(&self, image: &MetadataImage, id: &str) -> Option<BrokerId> {
+        let topic = image.topic(TOPIC)?;
+        let index = partition_for(id, topic.partition_count());
+        topic.partition(PartitionIndex(index))?.leader.filter(|leader| *leader != self.broker)
+    }
+
     /// A producer id that nobody has.
     ///
     /// # Errors
@@ -103,13 +120,13 @@ impl Transactions {
     }
 
     /// Ends a transaction in one partition because another broker's coordinator, or an operator, says so; gives the
-    /// partition and the offset that has to be committed.
+    /// marker, which has to be committed.
     pub fn write_marker(
         &self,
         at: &TopicPartition,
         marker: &Marker,
         wakes: &mut Wakes,
-    ) -> Result<(Arc<Partition>, Offset), PartitionError> {
+    ) -> Result<Written, PartitionError> {
         self.office.write_marker(at, marker, wakes)
     }
 

@@ -14,6 +14,7 @@ use milena_storage::compress::Codec;
 use milena_storage::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use milena_storage::log::Guard;
 
+use super::elsewhere;
 use crate::api::{Cx, Outcome};
 use crate::partition::Partition;
 use crate::shard::Asked;
@@ -95,6 +96,13 @@ pub fn ask(cx: &Cx<'_>, client: &Client, partitions: BTreeSet<TopicPartition>) -
         partitions: partitions.clone(),
         client_version: TransactionVersion::V2,
     };
+    if let Some(coordinator) = cx.broker.transactions.coordinator_elsewhere(&cx.image, &client.id) {
+        let (peers, client) = (cx.broker.transactions.peers.clone(), client.clone());
+        return Asked::Later(Box::pin(async move {
+            let reply = elsewhere::verify(&peers, coordinator, &client, &partitions).await;
+            verdicts(&client, partitions, reply)
+        }));
+    }
     let request = if client.adds { Request::AddPartitions(asked) } else { Request::VerifyPartitions(asked) };
     match cx.broker.transactions.ask(&cx.image, &client.id, request) {
         Asked::Now(reply) => Asked::Now(verdicts(client, partitions, reply)),
