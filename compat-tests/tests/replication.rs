@@ -171,6 +171,44 @@ fn brokers_killed_one_after_the_other_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn transactions_over_several_brokers_are_whole_whoever_is_killed() {
+    const COUNT: usize = 1500;
+    let mut cluster = Cluster::start_with(&QUICK);
+    // The input, the output, the group's offsets and the coordinator are led by different brokers in turn.
+    create(&cluster, "original", &["--replica-assignment", "1:2:3", "--config", "min.insync.replicas=2"]);
+    create(&cluster, "copy", &["--replica-assignment", "2:3:1", "--config", "min.insync.replicas=2"]);
+    let lines: String = (0..COUNT).map(|number| format!("{number}\n")).collect();
+    cluster.tool("kafka-console-producer", 1).args(["--topic", "original"]).input(lines).ok();
+    let tool = Tool::new("transactional-message-copier").args(["--broker-list", &cluster.bootstrap()]);
+    let tool = tool.args(["--input-topic", "original", "--input-partition", "0", "--output-topic", "copy"]);
+    let tool = tool.args(["--transactional-id", "copier", "--consumer-group", "copiers"]);
+    let tool = tool.args(["--transaction-size", "20", "--enable-random-aborts"]);
+    let running = tool.patience(Duration::from_secs(180)).spawn();
+    let loops = |text: &str| text.matches("\"stage\":\"ProcessLoop\"").count();
+    for (round, node) in (1..).zip([2, 1, 3]) {
+        let _ = running.wait_for("more transactions", |text| loops(text) >= 12 * round);
+        cluster.kill(node);
+        cluster.restart(node);
+        ["original", "copy"].into_iter().for_each(|topic| {
+            wait::until_like(
+                PATIENCE,
+                "all replicas are in sync",
+                || state(&cluster, node, topic, 0),
+                |told| told.as_ref().is_some_and(|(_, isr)| isr.len() == 3),
+            );
+        });
+    }
+    let said = running.finish();
+    assert!(said.text().contains("ShutdownComplete"), "{}", said.all());
+    let reader = Tool::new("kafka-console-consumer").args(["--bootstrap-server", &cluster.bootstrap()]);
+    let reader =
+        reader.line("--topic copy --from-beginning --isolation-level read_committed --timeout-ms 8000");
+    let read = reader.patience(PATIENCE).run().text();
+    let wanted: Vec<String> = (0..COUNT).map(|number| number.to_string()).collect();
+    assert_eq!(read.lines().collect::<Vec<_>>(), wanted);
+}
+
+#[test]
 fn replicas_move_to_another_broker() {
     let cluster = Cluster::start_with(&QUICK);
     create(&cluster, "moving", &["--replica-assignment", "1:2"]);

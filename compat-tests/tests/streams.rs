@@ -11,7 +11,7 @@ use std::time::Duration;
 use milena_compat_tests::java::{self, Jars};
 use milena_compat_tests::process::Guarded;
 use milena_compat_tests::server::Setup;
-use milena_compat_tests::{Server, Target, paths, wait};
+use milena_compat_tests::{Cluster, Target, Tool, paths, wait};
 
 /// The topics of Kafka's system test, of five partitions each.
 const TOPICS: [&str; 14] = [
@@ -39,16 +39,16 @@ const TAKEOVER_PATIENCE: Duration = Duration::from_secs(120);
 #[test]
 fn streams_process_exactly_once_while_processors_and_the_broker_are_killed() {
     let mut server = Setup::of(Target::chosen()).start();
-    create_topics(&server);
+    create_topics(&server.bootstrap(), &[]);
     let folder = paths::scratch("streams");
-    let mut first = Processor::start(&server, folder.path(), "first");
+    let mut first = Processor::start(&server.bootstrap(), folder.path(), "first");
     first.is_at_work();
-    let driver = Program::start(&server, folder.path(), "driver", "run");
+    let driver = Program::start(&server.bootstrap(), folder.path(), "driver", "run");
     first.has_processed();
     driver.is_not_done();
     first.program.process.kill();
 
-    let mut second = Processor::start(&server, folder.path(), "second");
+    let mut second = Processor::start(&server.bootstrap(), folder.path(), "second");
     second.is_at_work();
     second.has_processed();
     server.kill();
@@ -56,7 +56,7 @@ fn streams_process_exactly_once_while_processors_and_the_broker_are_killed() {
     driver.is_not_done();
     second.program.process.kill();
 
-    let third = Processor::start(&server, folder.path(), "third");
+    let third = Processor::start(&server.bootstrap(), folder.path(), "third");
     third.is_at_work();
     third.has_processed();
     driver.is_not_done();
@@ -66,9 +66,41 @@ fn streams_process_exactly_once_while_processors_and_the_broker_are_killed() {
     assert!(said.lines().any(|line| line == "SUCCESS"), "{said}\n{}", third.program.process.output());
 }
 
-fn create_topics(server: &Server) {
+/// A replicated topology on three brokers of which each is killed once; internal topics have as many replicas.
+#[test]
+fn streams_process_exactly_once_on_three_brokers_while_each_is_killed() {
+    let mut cluster = Cluster::start_with(&[
+        ("broker.session.timeout.ms", "1500"),
+        ("broker.heartbeat.interval.ms", "300"),
+    ]);
+    create_topics(&cluster.bootstrap(), &["--replication-factor", "3", "--config", "min.insync.replicas=2"]);
+    let folder = paths::scratch("streams");
+    let mut first = Processor::start(&cluster.bootstrap(), folder.path(), "first");
+    first.is_at_work();
+    let driver = Program::start(&cluster.bootstrap(), folder.path(), "driver", "run");
+    first.has_processed();
+    cluster.kill(1);
+    cluster.restart(1);
+    driver.is_not_done();
+    first.program.process.kill();
+
+    let second = Processor::start(&cluster.bootstrap(), folder.path(), "second");
+    for node in [2, 3] {
+        second.is_at_work();
+        second.has_processed();
+        driver.is_not_done();
+        cluster.kill(node);
+        cluster.restart(node);
+    }
+    let said = driver.ends_well();
+    assert!(said.lines().any(|line| line == "SUCCESS"), "{said}\n{}", second.program.process.output());
+}
+
+fn create_topics(bootstrap: &str, more: &[&str]) {
     for topic in TOPICS {
-        server.tool("kafka-topics").args(["--create", "--topic", topic, "--partitions", "5"]).ok();
+        let tool =
+            Tool::new("kafka-topics").args(["--bootstrap-server", bootstrap, "--create", "--topic", topic]);
+        tool.args(["--partitions", "5"]).args(more.iter().copied()).ok();
     }
 }
 
@@ -78,14 +110,14 @@ struct Program {
 }
 
 impl Program {
-    fn start(server: &Server, folder: &Path, name: &str, command: &str) -> Self {
+    fn start(bootstrap: &str, folder: &Path, name: &str, command: &str) -> Self {
         let folder = folder.join(name);
         fs::create_dir_all(&folder).expect("the scratch folder is writable");
         let properties = folder.join("properties");
         let state = folder.join("state");
         let text = format!(
             "bootstrap.servers={}\nprocessing.guarantee=exactly_once_v2\nsession.timeout.ms=10000\nstate.dir={}\n",
-            server.bootstrap(),
+            bootstrap,
             state.display()
         );
         fs::write(&properties, text).expect("the scratch folder is writable");
@@ -114,8 +146,8 @@ struct Processor {
 }
 
 impl Processor {
-    fn start(server: &Server, folder: &Path, name: &str) -> Self {
-        Self { program: Program::start(server, folder, name, "process") }
+    fn start(bootstrap: &str, folder: &Path, name: &str) -> Self {
+        Self { program: Program::start(bootstrap, folder, name, "process") }
     }
 
     fn is_at_work(&self) {
