@@ -60,10 +60,10 @@ fn whatever_node_a_client_finds_it_can_do_everything() {
 }
 
 #[test]
-fn a_partition_is_written_where_it_is_led_and_more_replicas_are_refused() {
+fn a_partition_is_written_where_it_is_led_and_more_replicas_than_brokers_are_refused() {
     let cluster = Cluster::start();
     let told =
-        cluster.tool("kafka-topics", 1).line("--create --topic copies --replication-factor 3").run().fails();
+        cluster.tool("kafka-topics", 1).line("--create --topic copies --replication-factor 4").run().fails();
     assert!(told.contains("InvalidReplicationFactorException"), "{told}");
     cluster.tool("kafka-topics", 1).line("--create --topic one --partitions 1 --replication-factor 1").ok();
     let led_by = metadata(&cluster, 1).topics[0].partitions[0].leader_id.0;
