@@ -19,14 +19,16 @@ use uuid::Uuid;
 
 use super::Means;
 use super::peer::{Peer, PeerError};
-use crate::partition::Partition;
 use crate::partition::following::{Replicated, Standing};
+use crate::partition::{Partition, PartitionError};
 use crate::settings::ReplicationSettings;
 
 /// Version with the replica's state and topic ids.
 const FETCH_VERSION: i16 = 16;
 /// Version in which a replica names its own and the leader's epoch.
 const LIST_OFFSETS_VERSION: i16 = 7;
+/// Pause where the leader's image is behind ours, in milliseconds: commits reach all brokers within a few.
+const BEHIND_MS: i64 = 20;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
@@ -68,7 +70,8 @@ impl Fetcher {
             }
             let standing = course.standing(self.means.clock.steady_ms());
             if standing.is_empty() {
-                self.pause(backoff_ms).await;
+                let due = course.next_due().unwrap_or_else(|| self.means.clock.steady_ms() + backoff_ms);
+                self.pause(due - self.means.clock.steady_ms()).await;
                 continue;
             }
             let known = course.partitions.len();
@@ -129,11 +132,11 @@ impl Fetcher {
                 match told.remove(&key).map(|data| self.take(followed, stood, data)) {
                     Some(Ok(Taken::Kept)) => {}
                     Some(Ok(Taken::Beside)) => beside.push((*index, *stood)),
-                    Some(Err(why)) => {
+                    Some(Err(Failed { why, backoff_ms })) => {
                         let name = followed.partition.name.clone();
                         tracing::info!(partition = %name, leader = %self.leader, why, "not replicated for now");
-                        let until = self.means.clock.steady_ms() + millis(settings.fetch_backoff);
-                        course.paused.insert(name, until);
+                        let backoff_ms = backoff_ms.unwrap_or(millis(settings.fetch_backoff));
+                        course.paused.insert(name, self.means.clock.steady_ms() + backoff_ms);
                     }
                     // A leader answers every partition of a fetch without a session.
                     None => {}
@@ -191,15 +194,15 @@ impl Fetcher {
     }
 
     /// Takes one partition's answer in; the error says why nothing is asked for a while.
-    fn take(&self, followed: &Followed, stood: &Standing, data: PartitionData) -> Result<Taken, String> {
+    fn take(&self, followed: &Followed, stood: &Standing, data: PartitionData) -> Result<Taken, Failed> {
         let partition = &followed.partition;
         let now = self.means.clock.now();
         match ResponseError::try_from_code(data.error_code) {
             None => {}
             Some(ResponseError::OffsetOutOfRange) => return Ok(Taken::Beside),
-            Some(error) => return Err(error.to_string()),
+            Some(error) => return Err(Failed::at_leader(error)),
         }
-        let said = |error: crate::partition::PartitionError| error.to_string();
+        let said = |error: PartitionError| Failed { why: error.to_string(), backoff_ms: None };
         let diverging = &data.diverging_epoch;
         if diverging.epoch >= 0 && diverging.end_offset >= 0 {
             let at = (LeaderEpoch(diverging.epoch), Offset(diverging.end_offset));
@@ -261,6 +264,27 @@ impl Fetcher {
     }
 }
 
+/// Why nothing is asked of a partition for a while.
+struct Failed {
+    why: String,
+    /// `None` for `replica.fetch.backoff.ms`.
+    backoff_ms: Option<i64>,
+}
+
+impl Failed {
+    /// A leader that has not heard yet that it leads, or that the topic is there, will have in a moment.
+    fn at_leader(error: ResponseError) -> Self {
+        let behind = matches!(
+            error,
+            ResponseError::UnknownTopicId
+                | ResponseError::UnknownTopicOrPartition
+                | ResponseError::UnknownLeaderEpoch
+                | ResponseError::NotLeaderOrFollower
+        );
+        Self { why: error.to_string(), backoff_ms: behind.then_some(BEHIND_MS) }
+    }
+}
+
 /// What became of a partition's answer.
 enum Taken {
     Kept,
@@ -278,6 +302,11 @@ impl Course {
         self.partitions = followed(means, &image, leader);
         self.paused.clear();
         self.image = image;
+    }
+
+    /// When the first of the paused partitions is asked for again.
+    fn next_due(&self) -> Option<i64> {
+        self.paused.values().min().copied()
     }
 
     /// Where the partitions stand that are to be asked for now.
