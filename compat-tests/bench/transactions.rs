@@ -196,7 +196,8 @@ impl Producer {
         (self.producer_id, self.epoch) = next;
     }
 
-    /// As a client does: the markers of the transaction before may still be under way.
+    /// As a client does: the markers of the transaction before may still be under way, or a producer's epochs be used up
+    /// and its coordinator fetch another id.
     fn until_not_busy(&mut self, what: &str, mut ask: impl FnMut(&mut Wire) -> i16) {
         let begin = Instant::now();
         loop {
@@ -204,7 +205,10 @@ impl Producer {
             if code == 0 {
                 return;
             }
-            let busy = ResponseError::try_from_code(code) == Some(ResponseError::ConcurrentTransactions);
+            let busy = matches!(
+                ResponseError::try_from_code(code),
+                Some(ResponseError::ConcurrentTransactions | ResponseError::CoordinatorLoadInProgress)
+            );
             assert!(busy && begin.elapsed() < wait::PATIENCE, "{what} was refused with {code}");
         }
     }
