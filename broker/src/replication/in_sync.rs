@@ -28,10 +28,14 @@ pub(super) async fn propose(means: Arc<Means>, quorum: Quorum) {
     loop {
         // Followers are looked at twice in the time that they have (ReplicaManager.startup).
         let half = (means.partitions.peers.lag_max_ms() / 2).max(1);
-        let next = if again { clock.steady_ms() + RETRY_MS } else { checked + half };
-        tokio::select! {
-            () = means.partitions.peers.has_changes() => {}
-            () = clock.sleep_until(next) => {}
+        if again {
+            // What has to be sent again is noted as changed already, so waiting for changes would be no pause.
+            clock.sleep_until(clock.steady_ms() + RETRY_MS).await;
+        } else {
+            tokio::select! {
+                () = means.partitions.peers.has_changes() => {}
+                () = clock.sleep_until(checked + half) => {}
+            }
         }
         if clock.steady_ms() >= checked + half {
             checked = clock.steady_ms();
