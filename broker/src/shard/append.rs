@@ -15,7 +15,7 @@ use crate::partition::{AppendAs, Partition, PartitionError};
 
 /// A batch is closed when it has this many bytes: half of the default `max.message.bytes`. Only expiry and the
 /// deletion of groups or topics get there; each of their records stands for itself.
-const BATCH_BYTES: usize = 512 * 1024;
+pub(super) const BATCH_BYTES: usize = 512 * 1024;
 
 /// Where and how the records of a machine are written.
 #[derive(Clone, Copy)]
@@ -63,7 +63,7 @@ fn begin(transaction: Option<(ProducerId, ProducerEpoch)>) -> BatchBuilder {
     }
 }
 
-fn record_size(record: &Record) -> usize {
+pub(super) fn record_size(record: &Record) -> usize {
     record.key.len() + record.value.as_ref().map_or(0, |value| value.len())
 }
 

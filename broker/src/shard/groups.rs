@@ -74,6 +74,10 @@ impl Machine for GroupMachine {
         Input::Loaded
     }
 
+    fn may_share(input: &Input) -> bool {
+        matches!(input, Input::Request(..) | Input::Timer(_))
+    }
+
     fn topics_changed(changed: &ChangedTopics) -> Option<Input> {
         Some(Input::TopicsChanged(changed.clone()))
     }

@@ -43,6 +43,11 @@ pub trait Machine: Debug + Send + Sized + 'static {
 
     fn loaded() -> Self::Input;
 
+    /// Whether the records of this input may wait for those of others that come with it.
+    fn may_share(_input: &Self::Input) -> bool {
+        false
+    }
+
     /// What the machine is to hear of topics that are new, changed or gone, if it wants to.
     fn topics_changed(_changed: &ChangedTopics) -> Option<Self::Input> {
         None

@@ -4,8 +4,8 @@
 //! Must never decide about groups or transactions: it carries requests and deadlines to a machine, its records to the
 //! partition's log, and its answers and orders on once those records are committed.
 //!
-//! `machine` is what both kinds have in common, `slot` is one shard, `load` brings it to life, `append` writes for it, `deadlines` wakes it, `parking` keeps
-//! answers until the high watermark has passed their records.
+//! `machine` is what both kinds have in common, `slot` is one shard, `load` brings it to life, `append` writes for it, `pending` gathers what
+//! is written together, `deadlines` wakes it, `parking` keeps answers until the high watermark has passed their records.
 
 mod append;
 mod ask;
@@ -14,6 +14,7 @@ mod groups;
 mod load;
 mod machine;
 mod parking;
+mod pending;
 mod slot;
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
-use milena_coordinator::group::Ticket;
-use milena_storage::ids::{LeaderEpoch, Offset, Timestamp};
+use milena_coordinator::group::{Record, Ticket};
+use milena_storage::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use milena_storage::log::Guard;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
@@ -17,6 +17,7 @@ use super::append::{Target, append, as_coordinator_error, as_producer_error};
 use super::deadlines::Deadlines;
 use super::machine::{Effects, Machine};
 use super::parking::{Parked, Parking};
+use super::pending::Pending;
 use super::{Env, load};
 use crate::partition::marker::Marker;
 use crate::partition::waiters::Wakes;
@@ -49,6 +50,8 @@ struct State<M: Machine> {
     /// Who waits, by ticket. Bounded by the connections of the broker times their request window.
     tickets: HashMap<Ticket, oneshot::Sender<Answer<M>>>,
     deadlines: Deadlines<M::Timer>,
+    /// What is applied and not written yet.
+    pending: Pending<M>,
     parking: Parking<M>,
     /// A task waits for the high watermark.
     draining: bool,
@@ -87,6 +90,7 @@ impl<M: Machine> Slot<M> {
             last_ticket: 0,
             tickets: HashMap::new(),
             deadlines: Deadlines::default(),
+            pending: Pending::default(),
             parking: Parking::default(),
             draining: false,
             written: Offset(0),
@@ -183,7 +187,11 @@ impl<M: Machine> Slot<M> {
     pub(crate) fn end_transaction(self: &Arc<Self>, marker: &Marker) -> Result<Offset, PartitionError> {
         let mut state = self.state.lock();
         let mut after = After::default();
-        let Phase::Live(machine) = &mut state.phase else { return Err(PartitionError::NotLeader) };
+        self.write_pending(&mut state, &mut after);
+        let State { phase: Phase::Live(machine), .. } = &mut *state else {
+            self.release(state, after);
+            return Err(PartitionError::NotLeader);
+        };
         let written = self.partition.append_marker(marker, self.env.clock.now(), &mut after.wakes);
         if let Ok(end) = &written {
             machine.end_transaction(marker.producer_id, marker.end.commit);
@@ -230,40 +238,73 @@ impl<M: Machine> Slot<M> {
         matches!(self.state.lock().phase, Phase::Loading)
     }
 
-    /// One turn of the machine: its records go to the log and back into it, its answers to those who wait.
+    /// One turn of the machine: its records go back into it and to the log, its answers to those who wait.
     fn step(&self, state: &mut State<M>, input: M::Input, after: &mut After<M>) {
         let Phase::Live(machine) = &mut state.phase else { return };
         let now = self.env.clock.now();
+        let may_share = M::may_share(&input);
         let effects = machine.step(now, input);
+        if let Some(transaction) = effects.transaction {
+            return self.step_in_transaction(state, effects, transaction, now, after);
+        }
+        if !state.pending.has_room(&effects.records) && !self.write_pending(state, after) {
+            return;
+        }
+        self.apply(state, None, &effects.records);
+        let records = self.take_over(state, effects, now, after);
+        state.pending.add(records);
+        if !may_share {
+            self.write_pending(state, after);
+        }
+    }
+
+    /// Records of a transaction are written by themselves, and before they are applied: the producer may be refused.
+    fn step_in_transaction(
+        &self,
+        state: &mut State<M>,
+        effects: Effects<M>,
+        transaction: (ProducerId, ProducerEpoch),
+        now: Timestamp,
+        after: &mut After<M>,
+    ) {
+        if !self.write_pending(state, after) {
+            return;
+        }
         let codec = self.env.pace.codec;
         let target = Target { partition: &self.partition, codec, now, guard: state.guard };
-        match append(target, &effects.records, effects.transaction, &mut after.wakes) {
+        match append(target, &effects.records, Some(transaction), &mut after.wakes) {
             Ok(end) => state.written = end.unwrap_or(state.written),
-            Err(error) if as_producer_error(&error).is_some() => {
-                for (ticket, _) in effects.replies {
-                    let refused = as_producer_error(&error).unwrap_or(ResponseError::UnknownServerError);
-                    state.answer(ticket, Err(refused), after);
+            Err(error) => match as_producer_error(&error) {
+                Some(refused) => {
+                    for (ticket, _) in effects.replies {
+                        state.answer(ticket, Err(refused), after);
+                    }
+                    return;
                 }
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(partition = %self.partition.name, %error, "a coordinator's records are refused; loading anew");
-                state.fail(as_coordinator_error(&error), after);
-                state.phase = Phase::Loading;
-                after.reload = true;
-                return;
-            }
+                None => return self.load_anew(state, &error, after),
+            },
         }
-        let producer = effects.transaction.map(|(id, _)| id);
-        for record in &effects.records {
+        self.apply(state, Some(transaction.0), &effects.records);
+        self.take_over(state, effects, now, after);
+    }
+
+    fn apply(&self, state: &mut State<M>, producer: Option<ProducerId>, records: &[Record]) {
+        let Phase::Live(machine) = &mut state.phase else { return };
+        for record in records {
             if let Err(error) = machine.apply(producer, &record.key, record.value.as_deref()) {
                 tracing::error!(partition = %self.partition.name, %error, "a record of ours cannot be read");
             }
         }
-        self.take_over(state, effects, now, after);
     }
 
-    fn take_over(&self, state: &mut State<M>, effects: Effects<M>, now: Timestamp, after: &mut After<M>) {
+    /// Sets the deadlines and parks the answers of a step; gives its records back.
+    fn take_over(
+        &self,
+        state: &mut State<M>,
+        effects: Effects<M>,
+        now: Timestamp,
+        after: &mut After<M>,
+    ) -> Vec<Record> {
         let steady = self.env.clock.steady_ms();
         for (key, at) in effects.timers {
             match at {
@@ -271,17 +312,61 @@ impl<M: Machine> Slot<M> {
                 None => state.deadlines.cancel(key),
             }
         }
-        let Effects { replies, orders, .. } = effects;
+        let Effects { records, transaction, replies, orders, .. } = effects;
+        let unwritten = !state.pending.is_empty() || (transaction.is_none() && !records.is_empty());
         if !replies.is_empty() || !orders.is_empty() {
-            state.parking.park(state.written, Parked { replies, orders });
+            let parked = Parked { replies, orders };
+            if unwritten { state.pending.leave(parked) } else { state.parking.park(state.written, parked) }
         }
         state.free(self.partition.high_watermark(), after);
+        records
+    }
+
+    /// Writes what steps have left; `false` if the log does not take it, and the machine is gone.
+    fn write_pending(&self, state: &mut State<M>, after: &mut After<M>) -> bool {
+        if state.pending.is_empty() {
+            return true;
+        }
+        let (records, left) = state.pending.take();
+        let (codec, now) = (self.env.pace.codec, self.env.clock.now());
+        let target = Target { partition: &self.partition, codec, now, guard: None };
+        match append(target, &records, None, &mut after.wakes) {
+            Ok(end) => state.written = end.unwrap_or(state.written),
+            Err(error) => {
+                self.load_anew(state, &error, after);
+                return false;
+            }
+        }
+        for parked in left {
+            state.parking.park(state.written, parked);
+        }
+        state.free(self.partition.high_watermark(), after);
+        true
+    }
+
+    /// The machine has what the log refused.
+    fn load_anew(&self, state: &mut State<M>, error: &PartitionError, after: &mut After<M>) {
+        tracing::warn!(partition = %self.partition.name, %error, "a coordinator's records are refused; loading anew");
+        state.fail(as_coordinator_error(error), after);
+        state.phase = Phase::Loading;
+        after.reload = true;
+    }
+
+    /// Runs behind the tasks that are ready now, whose records it writes too.
+    async fn write_soon(self: Arc<Self>) {
+        let mut state = self.state.lock();
+        let mut after = After::default();
+        state.pending.expected = false;
+        self.write_pending(&mut state, &mut after);
+        self.release(state, after);
     }
 
     /// Frees the lock, then wakes whoever has something to do.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State<M>>, after: After<M>) {
         let drain = !state.parking.is_empty() && !state.draining;
         state.draining |= drain;
+        let write = !state.pending.is_empty() && !state.pending.expected;
+        state.pending.expected |= write;
         drop(state);
         after.wakes.fire();
         for (sender, answer) in after.answers {
@@ -293,6 +378,9 @@ impl<M: Machine> Slot<M> {
         }
         if drain {
             tokio::spawn(self.clone().drain());
+        }
+        if write {
+            tokio::spawn(self.clone().write_soon());
         }
         if after.reload {
             tokio::spawn(load::load(self.clone()));
@@ -349,6 +437,8 @@ impl<M: Machine> State<M> {
 
     /// Tells everybody that the machine they wait for is no more.
     fn fail(&mut self, error: ResponseError, after: &mut After<M>) {
+        // Nobody was told of it.
+        drop(self.pending.take());
         self.parking.clear();
         self.deadlines.clear();
         after.answers.extend(self.tickets.drain().map(|(_, sender)| (sender, Err(error))));

@@ -12,8 +12,8 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
-    JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
-    SyncGroupRequest, TopicName,
+    JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -26,6 +26,7 @@ use crate::api::{
     Ask, Outcome, describe_groups, find_coordinator, heartbeat, join_group, list_groups, offset_commit,
     offset_fetch, sync_group,
 };
+use crate::partition::ReadFrom;
 use crate::state::BrokerState;
 
 /// Opens the partitions and takes up the shards, as a broker's followers do.
@@ -98,6 +99,14 @@ async fn beat(broker: &Arc<BrokerState>, joined: &JoinGroupResponse) -> i16 {
 
 /// Commits without a group and tells the error.
 async fn commit(broker: &Arc<BrokerState>, topic: &str, offset: i64) -> i16 {
+    code(answer(start_commit(broker, topic, offset)).await)
+}
+
+fn code(committed: OffsetCommitResponse) -> i16 {
+    committed.topics[0].partitions[0].error_code
+}
+
+fn start_commit(broker: &Arc<BrokerState>, topic: &str, offset: i64) -> Outcome<OffsetCommitResponse> {
     let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
     let topic = OffsetCommitRequestTopic::default()
         .with_name(TopicName(text(topic)))
@@ -106,7 +115,7 @@ async fn commit(broker: &Arc<BrokerState>, topic: &str, offset: i64) -> i16 {
     let mut body = Vec::new();
     kafka_protocol::protocol::Encodable::encode(&request, &mut body, 9).unwrap();
     let asked = offset_commit::Asked::decode(body.into(), 9).unwrap();
-    answer(offset_commit::handle(&cx(broker, &caller(), 9), asked)).await.topics[0].partitions[0].error_code
+    offset_commit::handle(&cx(broker, &caller(), 9), asked)
 }
 
 /// All committed offsets of the group, and the error.
@@ -293,5 +302,58 @@ async fn a_thousand_members_get_their_generation() {
     for member in waiting {
         let joined = answer(member).await;
         assert_eq!((joined.error_code, joined.generation_id), (0, 2));
+    }
+}
+
+/// The batches of a shard's partition.
+fn batches(slot: &Slot<GroupMachine>) -> usize {
+    let from = ReadFrom {
+        offset: slot.partition().log_start_offset(),
+        max_bytes: 1 << 20,
+        at_least_one: true,
+        committed: false,
+        whole: false,
+        current_leader_epoch: -1,
+        last_fetched_epoch: -1,
+    };
+    let slice = slot.partition().read(from).unwrap().slice.unwrap();
+    let mut bytes = vec![0; slice.len];
+    slice.file.read_exact_at(&mut bytes, slice.position).unwrap();
+    milena_storage::batch::walk(&bytes).map(|batch| batch.map(|_| ()).unwrap()).count()
+}
+
+#[tokio::test]
+async fn commits_that_come_together_share_one_append_and_a_read_waits_for_them() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    create(&broker, &[("t", 1)]).await;
+    assert_eq!(commit(&broker, "t", 0).await, 0);
+    let slot = slot_of(&broker.shards, &broker);
+    let before = (batches(&slot), slot.partition().log_end_offset());
+    let waiting: Vec<_> = (1..=100).map(|offset| start_commit(&broker, "t", offset)).collect();
+    assert!(waiting.iter().all(|outcome| matches!(outcome, Outcome::Later(_))));
+    assert_eq!(slot.partition().log_end_offset(), before.1, "nothing is written yet");
+    assert_eq!(fetch(&broker).await, (0, vec![100]));
+    assert_eq!(slot.partition().log_end_offset(), before.1.plus(100), "what was read is in the log");
+    for outcome in waiting {
+        assert_eq!(code(answer(outcome).await), 0);
+    }
+    assert_eq!(batches(&slot), before.0 + 1);
+}
+
+#[tokio::test]
+async fn all_who_share_a_refused_append_are_told() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    create(&broker, &[("t", 1)]).await;
+    assert_eq!(commit(&broker, "t", 1).await, 0);
+    let slot = slot_of(&broker.shards, &broker);
+    let partition = slot.partition().clone();
+    let waiting: Vec<_> = (2..=9).map(|offset| start_commit(&broker, "t", offset)).collect();
+    let led = broker.image.load().partition(&partition.name.topic, partition.name.partition).unwrap().clone();
+    let lost = PartitionImage { leader: None, ..(*led).clone() };
+    partition.follow_image(&lost, broker.clock.now()).unwrap();
+    for outcome in waiting {
+        assert_eq!(code(answer(outcome).await), ResponseError::NotCoordinator.code());
     }
 }
