@@ -129,7 +129,7 @@ impl Broker {
 
         let (state, quorum, hub) = compose(settings, disk, watched, &mut place).await?;
         let endpoints = listeners.broker.iter().zip(&bound).filter_map(|(each, bound)| endpoint(each, bound));
-        enter(&state, &quorum, endpoints.collect(), clean).await?;
+        enter(&state, &quorum, (endpoints.collect(), directory), clean).await?;
         if place.beginning == Beginning::Guest && state.settings.load().quorum().auto_join {
             let (quorum, address) = (quorum.clone(), place.address.clone());
             tokio::spawn(async move { quorum.join_voters(address, directory).await });
@@ -246,14 +246,14 @@ fn bind_controllers(listeners: Vec<Listener>, backlog: i32) -> Result<Vec<Contro
 async fn enter(
     state: &BrokerState,
     quorum: &Quorum,
-    endpoints: Vec<Endpoint>,
+    (endpoints, directory): (Vec<Endpoint>, Uuid),
     clean: bool,
 ) -> Result<(), QuorumError> {
     let node = state.settings.load().node();
     if !node.is_broker {
         return Ok(());
     }
-    let told = Listeners { endpoints, rack: node.rack };
+    let told = Listeners { endpoints, rack: node.rack, directory: Some(directory) };
     quorum.register(told.clone(), clean).await?;
     let quorum = quorum.clone();
     tokio::spawn(async move { quorum.stay_registered(told).await });

@@ -105,8 +105,15 @@ mod tests {
                 port: 9092,
                 protocol: SecurityProtocol::Plaintext,
             };
-            let broker =
-                BrokerImage { id: BrokerId(id), epoch: 1, endpoints: vec![endpoint], rack: None, fenced };
+            let broker = BrokerImage {
+                id: BrokerId(id),
+                epoch: 1,
+                endpoints: vec![endpoint],
+                rack: None,
+                fenced,
+                suspect: false,
+                directory: None,
+            };
             image.brokers.insert(BrokerId(id), Arc::new(broker));
         }
         image

@@ -81,7 +81,10 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
     quorum.bootstrap(first).await.unwrap();
     let protocol = SecurityProtocol::Plaintext;
     let endpoint = Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092, protocol };
-    quorum.register(Listeners { endpoints: vec![endpoint], rack: None }, true).await.unwrap();
+    quorum
+        .register(Listeners { endpoints: vec![endpoint], rack: None, directory: None }, true)
+        .await
+        .unwrap();
     broker.transactions.connect(quorum.clone());
     broker.quorum.set(quorum).unwrap();
     broker

@@ -44,6 +44,8 @@ pub(crate) fn peers(local: i32) -> Arc<Peers> {
             endpoints: Vec::new(),
             rack: None,
             fenced: false,
+            suspect: false,
+            directory: None,
         };
         image.brokers.insert(BrokerId(id), broker.into());
     }

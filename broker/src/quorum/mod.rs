@@ -12,6 +12,7 @@ pub mod port;
 mod publish;
 mod register;
 mod session;
+mod suspicion;
 mod turns;
 
 #[cfg(test)]

@@ -5,14 +5,16 @@
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BufMut, Bytes};
-use kafka_protocol::error::ResponseError::NotController;
+use kafka_protocol::error::ResponseError::{DuplicateBrokerRegistration, NotController};
 use milena_coordinator::controller::{self, Adopted, Ctx, FirstContent, Item, Refusal, Registration};
+use milena_coordinator::ensemble::ProposeError;
 use milena_coordinator::image::{Endpoint, paths};
 use milena_coordinator::tree::{Owner, SessionId, Tree};
 use milena_storage::ids::BrokerId;
+use uuid::Uuid;
 
 use super::forward::own;
-use super::{Quorum, QuorumError};
+use super::{Quorum, QuorumError, refusal};
 
 /// Partition states that go into one proposal when a broker takes up leadership.
 const STATES_TOGETHER: usize = 1500;
@@ -24,6 +26,8 @@ const RETRY_MS: i64 = 50;
 pub struct Listeners {
     pub endpoints: Vec<Endpoint>,
     pub rack: Option<String>,
+    /// The id of the metadata log directory.
+    pub directory: Option<Uuid>,
 }
 
 /// A registration on its way to the controller.
@@ -82,10 +86,11 @@ impl Quorum {
     pub async fn register(&self, listeners: Listeners, clean: bool) -> Result<(), QuorumError> {
         let clock = &self.shared.clock;
         let deadline = clock.steady_ms() + self.shared.registration_timeout_ms;
-        let Listeners { endpoints, rack } = listeners;
-        let registration = Registration { broker: self.shared.node, endpoints, rack };
+        let Listeners { endpoints, rack, directory } = listeners;
+        let registration = Registration { broker: self.shared.node, endpoints, rack, directory };
+        let mut is_told = false;
         loop {
-            let session = self.own_session().await?;
+            let session = self.shared.session.open(&self.shared.ensemble).await?;
             let registering = Registering { session, clean, registration: registration.clone() };
             let done = if self.controls() {
                 self.register_here(registering).await
@@ -99,6 +104,9 @@ impl Quorum {
                     return Ok(());
                 }
                 Err(refusal) if clock.steady_ms() < deadline => {
+                    if refusal.code == DuplicateBrokerRegistration && !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(error = %refusal, "not registered; this node tries again");
+                    }
                     tracing::debug!(error = %refusal, "not registered yet");
                     clock.sleep_until(clock.steady_ms() + RETRY_MS).await;
                 }
@@ -132,10 +140,16 @@ impl Quorum {
         let broker = registration.broker;
         // An answer was lost, and the broker asks again.
         let path = paths::broker(broker);
-        let owner = self.shared.ensemble.with_tree(|tree| Some(tree.stat(&path)?.ephemeral_owner));
-        if owner.is_some_and(|owner| Owner::from_field(owner) == Owner::Session(session)) {
+        let owner = self.shared.ensemble.with_tree(|tree| {
+            match Owner::from_field(tree.stat(&path)?.ephemeral_owner) {
+                Owner::Session(id) => Some(id),
+                _ => None,
+            }
+        });
+        if owner == Some(session) {
             return self.take_up_leadership(broker, clean).await;
         }
+        self.make_room(owner, &registration).await?;
         let departed = move |ctx: &mut Ctx<'_>| {
             let plan = controller::restart(ctx, broker, clean).into_iter();
             Ok(plan.map(|item| Item { ops: item.ops, result: Ok(()) }).collect())
@@ -164,20 +178,17 @@ impl Quorum {
         taken.into_iter().collect()
     }
 
-    /// The session to register under; those of earlier runs go, with the nodes that they own, before anything new is
-    /// written.
-    async fn own_session(&self) -> Result<SessionId, QuorumError> {
+    /// Ends the session of an earlier process of this broker, with the nodes that it owns, before anything new is written.
+    async fn make_room(&self, owner: Option<SessionId>, registration: &Registration) -> Result<(), Refusal> {
+        let Some(old) = owner else { return Ok(()) };
         let ensemble = &self.shared.ensemble;
-        let session = self.shared.session.open(ensemble).await?;
-        let path = paths::broker(self.shared.node);
-        let owner = ensemble.with_tree(|tree| match Owner::from_field(tree.stat(&path)?.ephemeral_owner) {
-            Owner::Session(id) if id != session => Some(id),
-            _ => None,
-        });
-        if let Some(old) = owner {
-            ensemble.close_session(old).await?;
+        let is_silent = ensemble.suspects().borrow().contains(&old);
+        controller::check_duplicate(&self.newest_image(), registration, is_silent)?;
+        match ensemble.close_session(old).await {
+            // It has expired meanwhile.
+            Ok(()) | Err(ProposeError::Refused(_)) => Ok(()),
+            Err(error) => Err(refusal(&error)),
         }
-        Ok(session)
     }
 }
 

@@ -119,7 +119,10 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
         port: 9092,
         protocol: SecurityProtocol::Plaintext,
     };
-    quorum.register(Listeners { endpoints: vec![endpoint], rack: None }, clean).await.unwrap();
+    quorum
+        .register(Listeners { endpoints: vec![endpoint], rack: None, directory: None }, clean)
+        .await
+        .unwrap();
     while told.try_recv().is_ok() {}
     Stage { quorum, image, told, dir }
 }

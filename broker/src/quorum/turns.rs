@@ -3,6 +3,7 @@
 //! Must never decide before it has taken over: only then the image holds all that earlier controllers committed, and their
 //! later proposals are refused.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::publish;
 use super::refusal;
 use super::session::NodeSession;
+use super::suspicion::{Suspicion, Verdict, doubt_unlinked, owners};
 use crate::clock::Clock;
 
 /// Operations that go into one proposal: many small items share one entry of the log, and so one sync.
@@ -75,6 +77,7 @@ impl Turns {
         let mut published = self.published.clone();
         let mut seen: Option<Seen> = None;
         let mut rebalanced = self.clock.steady_ms();
+        let (mut suspects, mut suspicion) = (self.ensemble.suspects(), Suspicion::default());
         loop {
             let Leadership { term, leads, .. } = *leadership.borrow_and_update();
             if !leads {
@@ -82,7 +85,11 @@ impl Turns {
                 seen = None;
             } else if controls != Some(term) {
                 match self.take_over(&first).await {
-                    Ok(()) => controls = Some(term),
+                    Ok(()) => {
+                        controls = Some(term);
+                        suspicion = Suspicion::default();
+                        doubt_unlinked(&self.ensemble, &self.slot.newest());
+                    }
                     Err(error) => {
                         tracing::debug!(%error, "not the controller yet");
                         self.clock.sleep_until(self.clock.steady_ms() + RETRY_MS).await;
@@ -90,13 +97,18 @@ impl Turns {
                     }
                 }
             }
+            let mut suspicion_due = None;
             if controls.is_some() {
+                let silent = suspects.borrow_and_update().clone();
+                suspicion_due = self.suspect(&mut suspicion, &silent).await;
                 self.fail_over(&mut seen).await;
             }
             tokio::select! {
                 biased;
                 changed = leadership.changed() => if changed.is_err() { return },
                 changed = published.changed(), if controls.is_some() => if changed.is_err() { return },
+                changed = suspects.changed(), if controls.is_some() => if changed.is_err() { return },
+                () = self.due(suspicion_due), if suspicion_due.is_some() => {}
                 () = self.rebalance_due(rebalanced), if controls.is_some() => {
                     rebalanced = self.clock.steady_ms();
                     self.put_in_order(controller::prefer, "leaders are preferred again").await;
@@ -113,6 +125,28 @@ impl Turns {
                     Some(Job::Decide { .. }) => {}
                 },
             }
+        }
+    }
+
+    /// Fences brokers whose links are gone, and takes back those that are heard again; returns when to look again.
+    async fn suspect(&self, suspicion: &mut Suspicion, suspects: &BTreeSet<SessionId>) -> Option<i64> {
+        let (image, now) = (self.slot.newest(), self.clock.steady_ms());
+        if !suspects.is_empty() || image.brokers.values().any(|broker| broker.suspect) {
+            let owners = owners(&self.ensemble, &image);
+            let Verdict { silent, doubted } = suspicion.judge(suspects, &owners, now);
+            let decide = |ctx: &Ctx<'_>| controller::suspect(ctx, &silent, &doubted);
+            let what = "brokers are fenced or taken back as their links close and open";
+            if !self.put_in_order(decide, what).await {
+                return Some(now + RETRY_MS);
+            }
+        }
+        suspicion.next(now)
+    }
+
+    async fn due(&self, at: Option<i64>) {
+        match at {
+            Some(at) => self.clock.sleep_until(at).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -140,17 +174,17 @@ impl Turns {
     }
 
     /// Commits what is decided on the newest image; true if all of it could be.
-    async fn put_in_order(&self, decide: fn(&Ctx<'_>) -> controller::Plan<()>, what: &str) -> bool {
+    async fn put_in_order(&self, decide: impl FnOnce(&Ctx<'_>) -> controller::Plan<()>, what: &str) -> bool {
         let image = self.slot.newest();
         let (rules, dice) = (self.rules.as_ref(), Dice::new(0));
         let ctx = Ctx { image: &image, rules, node: self.node, now: self.clock.now(), dice };
         let items: Vec<_> = decide(&ctx).into_iter().map(|item| item.ops).collect();
         // Each begins with the fence.
-        let partitions = items.iter().map(|ops| ops.len().saturating_sub(1)).sum::<usize>();
+        let changes = items.iter().map(|ops| ops.len().saturating_sub(1)).sum::<usize>();
         let outcomes = commit(&self.ensemble, SessionId::NONE, items).await;
         let done = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done | Outcome::Nothing));
-        if partitions > 0 {
-            tracing::info!(partitions, done, "{what}");
+        if changes > 0 {
+            tracing::info!(changes, done, "{what}");
         }
         done
     }

@@ -5,6 +5,7 @@
 mod leader_loss;
 mod quorum;
 mod serving;
+mod suspects;
 mod zookeeper;
 
 use kafka_protocol::protocol::StrBytes;

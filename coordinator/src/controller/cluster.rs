@@ -4,6 +4,7 @@
 
 use kafka_protocol::error::ResponseError;
 use milena_storage::ids::{BrokerId, ProducerId, Timestamp};
+use uuid::Uuid;
 
 use super::{Refusal, fence};
 use crate::image::nodes::{
@@ -21,21 +22,28 @@ pub struct Registration {
     pub broker: BrokerId,
     pub endpoints: Vec<Endpoint>,
     pub rack: Option<String>,
+    /// The id of its metadata log directory.
+    pub directory: Option<Uuid>,
 }
 
 impl Registration {
     /// As it travels to the controller: the node that it becomes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_json(&BrokerNode::new(&self.endpoints, self.rack.as_deref(), false, 0))
+        to_json(&BrokerNode::new(&self.image(), 0))
     }
 
     /// Reads what [`Registration::to_bytes`] wrote; `None` if it is something else.
     #[must_use]
     pub fn from_bytes(broker: BrokerId, bytes: &[u8]) -> Option<Self> {
         let node: BrokerNode = serde_json::from_slice(bytes).ok()?;
-        let BrokerImage { endpoints, rack, .. } = node.image(broker, 0)?;
-        Some(Self { broker, endpoints, rack })
+        let BrokerImage { endpoints, rack, directory, .. } = node.image(broker, 0)?;
+        Some(Self { broker, endpoints, rack, directory })
+    }
+
+    fn image(&self) -> BrokerImage {
+        let Self { broker: id, endpoints, rack, directory } = self.clone();
+        BrokerImage { id, epoch: 0, endpoints, rack, fenced: false, suspect: false, directory }
     }
 }
 
@@ -89,9 +97,31 @@ pub fn take_over(image: &MetadataImage, node: BrokerId, now: Timestamp) -> Vec<O
 
 /// Registers a broker under the session that proposes this. Earlier sessions of this broker must have been closed.
 pub fn register(image: &MetadataImage, registration: &Registration, now: Timestamp) -> Vec<Op> {
-    let Registration { broker, endpoints, rack } = registration;
-    let node = to_json(&BrokerNode::new(endpoints, rack.as_deref(), false, now.0));
-    vec![fence(image), Op::create_as(paths::broker(*broker), node, Mode::Ephemeral)]
+    let node = to_json(&BrokerNode::new(&registration.image(), now.0));
+    vec![fence(image), Op::create_as(paths::broker(registration.broker), node, Mode::Ephemeral)]
+}
+
+/// Whether a registration may take the place of the one that is there, whose session is not over. It may when that broker's link has
+/// closed, and when it comes from the same directory: that is locked, so whoever had it is gone.
+///
+/// # Errors
+/// DUPLICATE_BROKER_REGISTRATION (`ClusterControlManager.registerBroker`).
+pub fn check_duplicate(
+    image: &MetadataImage,
+    registration: &Registration,
+    is_silent: bool,
+) -> Result<(), Refusal> {
+    let Some(present) = image.broker(registration.broker) else { return Ok(()) };
+    let is_same = match (present.directory, registration.directory) {
+        (Some(present), Some(new)) => present == new,
+        _ => true,
+    };
+    if is_silent || is_same {
+        return Ok(());
+    }
+    let message =
+        format!("Another broker is registered with that broker id: node {} is alive.", registration.broker.0);
+    Err(Refusal::new(ResponseError::DuplicateBrokerRegistration, message))
 }
 
 /// Takes the next block of producer ids for a broker: the operations and the block's first id.
@@ -136,6 +166,28 @@ mod tests {
         stage.commit(first);
         assert!(stage.try_commit(second).is_err());
         assert_eq!(stage.image.next_producer_id, 1000);
+    }
+
+    #[test]
+    fn a_second_process_is_refused_unless_the_first_is_silent_or_had_the_same_directory() {
+        let mut stage = Stage::with_brokers(&[1]);
+        let directory = |number| Some(Uuid::from_u128(number));
+        let of =
+            |directory| Registration { broker: BrokerId(5), endpoints: Vec::new(), rack: None, directory };
+        let first = of(directory(1));
+        assert_eq!(Registration::from_bytes(BrokerId(5), &first.to_bytes()), Some(first.clone()));
+        assert!(check_duplicate(&stage.image, &first, false).is_ok());
+        let ops = register(&stage.image, &first, Timestamp(1));
+        stage.commit(ops);
+        let refused = |second: &Registration, is_silent| {
+            check_duplicate(&stage.image, second, is_silent).err().map(|refusal| refusal.code)
+        };
+        let second = of(directory(2));
+        assert_eq!(refused(&second, false), Some(ResponseError::DuplicateBrokerRegistration));
+        assert_eq!(
+            (refused(&second, true), refused(&first, false), refused(&of(None), false)),
+            (None, None, None)
+        );
     }
 
     #[test]

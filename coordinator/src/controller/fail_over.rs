@@ -4,13 +4,15 @@
 //! without a leader gets one as soon as somebody may lead. So it can be asked again at any time, by any controller, and
 //! nothing is missed. Must never let a restarted broker keep what its earlier process had (`restart`).
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::error::ResponseError;
 use milena_storage::ids::BrokerId;
 
 use super::next_state::{Ground, is_live, next_state, write};
 use super::{ConfigRules, Ctx, Item, Plan, Refusal, fence};
 use crate::image::nodes::{BrokerNode, to_json};
-use crate::image::{MetadataImage, PartitionImage, TopicImage, paths};
+use crate::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, paths};
 use crate::tree::{ANY_VERSION, Op};
 
 /// Partitions that change together in one multi; each is checked, so that one that has changed meanwhile fails no more than these.
@@ -44,11 +46,23 @@ pub fn restart(ctx: &Ctx<'_>, broker: BrokerId, clean: bool) -> Plan<()> {
 /// BROKER_ID_NOT_REGISTERED if it is not there.
 pub fn shut_down(ctx: &Ctx<'_>, broker: BrokerId) -> Result<Plan<()>, Refusal> {
     let leaving = ctx.image.broker(broker).ok_or(Refusal::bare(ResponseError::BrokerIdNotRegistered))?;
-    let node = BrokerNode::new(&leaving.endpoints, leaving.rack.as_deref(), true, ctx.now.0);
-    let fenced = Op::set(paths::broker(broker), to_json(&node), ANY_VERSION);
+    let fenced = put(ctx, BrokerImage { fenced: true, suspect: false, ..(**leaving).clone() });
     let mut plan = vec![Item { ops: vec![fence(ctx.image), fenced], result: () }];
     plan.extend(restart(ctx, broker, true));
     Ok(plan)
+}
+
+/// Fences brokers whose links have closed (`silent`), and takes those back that are heard again, which `doubted` says they are not.
+/// A broker that is fenced for another reason stays so.
+pub fn suspect(ctx: &Ctx<'_>, silent: &BTreeSet<BrokerId>, doubted: &BTreeSet<BrokerId>) -> Plan<()> {
+    let brokers = ctx.image.brokers.iter().map(|(_, broker)| broker);
+    let changed = brokers.filter_map(|broker| {
+        let falls_silent = silent.contains(&broker.id) && !broker.fenced;
+        let is_back = broker.suspect && !doubted.contains(&broker.id);
+        let changes = falls_silent || is_back;
+        changes.then(|| BrokerImage { fenced: falls_silent, suspect: falls_silent, ..(**broker).clone() })
+    });
+    changed.map(|broker| Item { ops: vec![fence(ctx.image), put(ctx, broker)], result: () }).collect()
 }
 
 /// Gives leadership back to the first replica of each partition where that is in sync (`auto.leader.rebalance.enable`).
@@ -66,6 +80,10 @@ pub fn prefer(ctx: &Ctx<'_>) -> Plan<()> {
     together(ctx, &ops)
 }
 
+fn put(ctx: &Ctx<'_>, broker: BrokerImage) -> Op {
+    Op::set(paths::broker(broker.id), to_json(&BrokerNode::new(&broker, ctx.now.0)), ANY_VERSION)
+}
+
 fn together(ctx: &Ctx<'_>, ops: &[Op]) -> Plan<()> {
     let item = |ops: &[Op]| Item { ops: [&[fence(ctx.image)], ops].concat(), result: () };
     ops.chunks(PARTITIONS_TOGETHER).map(item).collect()
@@ -79,25 +97,29 @@ fn changes(
     distrusted: Option<BrokerId>,
     ops: &mut Vec<Op>,
 ) {
-    let mut ground = None;
+    let mut known = None;
     for partition in topic.partitions.iter().filter(|partition| partition.replicas.len() > 1) {
         if is_settled(partition, live, distrusted) {
             continue;
         }
-        let ground = ground.get_or_insert_with(|| {
-            let rules = rules.replication(image, &topic.name);
-            Ground {
-                controller_epoch: image.controller_epoch,
-                live,
-                min_in_sync: rules.min_in_sync,
-                unclean: rules.unclean_election,
-            }
-        });
+        let rules = known.get_or_insert_with(|| rules.replication(image, &topic.name));
+        let ground = Ground {
+            controller_epoch: image.controller_epoch,
+            live,
+            min_in_sync: rules.min_in_sync,
+            unclean: rules.unclean_election && !may_return(image, partition),
+        };
         let isr = partition.isr.iter().copied().filter(|id| live(*id)).collect();
-        if let Some(state) = next_state(ground, partition, isr, distrusted) {
+        if let Some(state) = next_state(&ground, partition, isr, distrusted) {
             ops.push(write(&topic.name, partition, &state));
         }
     }
+}
+
+/// One who has everything that was committed may be back at once, so that nothing need be given up.
+fn may_return(image: &MetadataImage, partition: &PartitionImage) -> bool {
+    let mut complete = partition.isr.iter().chain(&partition.elr).chain(&partition.last_known_elr);
+    complete.any(|id| image.broker(*id).is_some_and(|broker| broker.suspect))
 }
 
 fn is_settled(
@@ -108,4 +130,77 @@ fn is_settled(
     partition.leader.is_some_and(live)
         && partition.isr.iter().all(|id| live(*id))
         && distrusted.is_none_or(|id| !partition.elr.contains(&id) && !partition.isr.contains(&id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Stage;
+    use super::*;
+
+    const BOTH: [BrokerId; 2] = [BrokerId(2), BrokerId(3)];
+
+    fn stage() -> Stage {
+        let mut stage = Stage::with_brokers(&[1, 2, 3]);
+        stage.create_on("t", &[2, 3]);
+        stage
+    }
+
+    fn put_in_order(stage: &mut Stage, silent: &[BrokerId]) {
+        let silent: BTreeSet<_> = silent.iter().copied().collect();
+        let plan = suspect(&stage.ctx(), &silent, &silent);
+        stage.run(plan);
+        let plan = fail_over(&stage.ctx());
+        stage.run(plan);
+    }
+
+    fn state(stage: &Stage) -> (Option<BrokerId>, Vec<BrokerId>, Vec<BrokerId>) {
+        let partition = &stage.image.topic("t").unwrap().partitions[0];
+        (partition.leader, partition.isr.clone(), partition.elr.clone())
+    }
+
+    #[test]
+    fn a_suspect_leads_nothing_and_keeps_its_epoch_when_it_is_heard_again() {
+        let mut stage = stage();
+        let epoch = stage.image.broker(BOTH[0]).unwrap().epoch;
+        assert_eq!(state(&stage), (Some(BOTH[0]), BOTH.to_vec(), vec![]));
+        put_in_order(&mut stage, &BOTH[..1]);
+        assert!(stage.image.broker(BOTH[0]).unwrap().fenced);
+        assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
+        put_in_order(&mut stage, &[]);
+        let back = stage.image.broker(BOTH[0]).unwrap();
+        assert_eq!((back.epoch, back.fenced, back.suspect), (epoch, false, false));
+        assert_eq!(state(&stage).0, Some(BOTH[1]), "it has to catch up first");
+    }
+
+    #[test]
+    fn nobody_is_elected_unclean_while_one_that_has_everything_may_return() {
+        let mut stage = stage();
+        stage.unclean("t");
+        put_in_order(&mut stage, &BOTH[1..]);
+        assert_eq!(state(&stage), (Some(BOTH[0]), vec![BOTH[0]], vec![]));
+        put_in_order(&mut stage, &[]);
+        // In sync is only the leader; now its link goes.
+        put_in_order(&mut stage, &BOTH[..1]);
+        assert_eq!(state(&stage), (None, vec![], vec![BOTH[0]]));
+        put_in_order(&mut stage, &[]);
+        assert_eq!(state(&stage), (Some(BOTH[0]), vec![BOTH[0]], vec![]));
+        // Its session is over: the topic asks for the one that is left.
+        let gone = |id| id != BOTH[0] && is_live(&stage.image, id);
+        let mut ops = Vec::new();
+        changes(&stage.image, stage.ctx().rules, stage.image.topic("t").unwrap(), &gone, None, &mut ops);
+        stage.commit(ops);
+        assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
+    }
+
+    #[test]
+    fn a_broker_that_stops_is_not_taken_back_because_it_is_heard() {
+        let mut stage = stage();
+        let plan = shut_down(&stage.ctx(), BOTH[0]).unwrap();
+        stage.run(plan);
+        put_in_order(&mut stage, &[]);
+        assert!(stage.image.broker(BOTH[0]).unwrap().fenced);
+        put_in_order(&mut stage, &BOTH[..1]);
+        put_in_order(&mut stage, &[]);
+        assert!(stage.image.broker(BOTH[0]).unwrap().fenced);
+    }
 }

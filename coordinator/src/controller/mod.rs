@@ -29,13 +29,14 @@ pub use adopt::{Adopted, AdoptedPartition, AdoptedTopic, adopt};
 pub use alter_partition::{Altered, alter_partition, altered};
 pub use answer::{Dice, Item, Plan, Refusal};
 pub use cluster::{
-    FirstContent, PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, register, take_over,
+    FirstContent, PRODUCER_ID_BLOCK, Registration, allocate_producer_ids, bootstrap, check_duplicate,
+    register, take_over,
 };
 pub use configs::{alter_configs, incremental_alter_configs};
 pub use create_topics::create_topics;
 pub use delete_topics::delete_topics;
 pub use elections::{elect_leaders, take_up_leadership};
-pub use fail_over::{fail_over, prefer, restart, shut_down};
+pub use fail_over::{fail_over, prefer, restart, shut_down, suspect};
 pub use names::check_topic_name;
 pub use partitions::create_partitions;
 pub use reassign::alter_partition_reassignments;

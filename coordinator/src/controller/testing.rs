@@ -4,7 +4,7 @@
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::CreateTopicsRequest;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::protocol::StrBytes;
 use milena_storage::ids::{BrokerId, Timestamp};
 
@@ -20,9 +20,19 @@ pub(super) fn brokers(list: &[(i32, Option<&str>, bool)]) -> MetadataImage {
     let mut image = MetadataImage::default();
     for (id, rack, fenced) in list {
         let (id, rack) = (BrokerId(*id), rack.map(Into::into));
-        image
-            .brokers
-            .insert(id, BrokerImage { id, epoch: 1, endpoints: Vec::new(), rack, fenced: *fenced }.into());
+        image.brokers.insert(
+            id,
+            BrokerImage {
+                id,
+                epoch: 1,
+                endpoints: Vec::new(),
+                rack,
+                fenced: *fenced,
+                suspect: false,
+                directory: None,
+            }
+            .into(),
+        );
     }
     image
 }
@@ -137,6 +147,29 @@ impl Stage {
         assert_eq!(self.run(plan)[0].error_code, 0);
     }
 
+    /// Creates a topic with one partition on these brokers.
+    pub(crate) fn create_on(&mut self, name: &str, replicas: &[i32]) {
+        let replicas = replicas.iter().map(|id| (*id).into()).collect();
+        let assignment =
+            CreatableReplicaAssignment::default().with_partition_index(0).with_broker_ids(replicas);
+        let topic = CreatableTopic::default()
+            .with_name(StrBytes::from_string(name.into()).into())
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_assignments(vec![assignment]);
+        let plan =
+            create_topics(&mut self.ctx(), &CreateTopicsRequest::default().with_topics(vec![topic])).unwrap();
+        assert_eq!(self.run(plan)[0].error_code, 0);
+    }
+
+    /// The topic asks for unclean elections from now on.
+    pub(crate) fn unclean(&mut self, name: &str) {
+        let configs = Configs::from([("unclean.leader.election.enable".to_owned(), "true".to_owned())]);
+        let node = crate::image::nodes::ConfigNodeJson::new(configs);
+        let path = crate::image::paths::config(ConfigKind::Topic, name);
+        self.commit(vec![Op::create(path, crate::image::nodes::to_json(&node))]);
+    }
+
     fn start_broker(&mut self, id: i32, controls: bool) {
         let Outcome::SessionOpened(session) = self.apply(CommandKind::OpenSession { timeout_millis: 1000 })
         else {
@@ -149,7 +182,8 @@ impl Stage {
             port: 9092,
             protocol: SecurityProtocol::Plaintext,
         };
-        let registration = Registration { broker: BrokerId(id), endpoints: vec![endpoint], rack: None };
+        let registration =
+            Registration { broker: BrokerId(id), endpoints: vec![endpoint], rack: None, directory: None };
         if controls {
             let ops = take_over(&self.image, BrokerId(id), Timestamp(1));
             self.commit(ops);

@@ -429,6 +429,11 @@ impl Ensemble {
         }
     }
 
+    /// On a new leader: these sessions are suspect as long as nobody is heard who speaks for them.
+    pub fn doubt_sessions(&self, ids: &[SessionId]) {
+        self.shared.node.core.sessions.doubt(ids);
+    }
+
     /// Reads the local tree. Holds up whoever applies, so do little and never block in it.
     pub fn with_tree<R>(&self, read: impl FnOnce(&Tree) -> R) -> R {
         self.shared.node.with_tree(read)

@@ -38,6 +38,7 @@ pub(super) struct Service {
 
 impl Inbound for Service {
     fn met(&self, connection: &Arc<Connection>) -> Box<dyn Asked> {
+        self.core.sessions.met();
         Box::new(Asker {
             connection: Arc::clone(connection),
             core: Arc::clone(&self.core),

@@ -19,6 +19,8 @@ pub(super) struct Sessions {
     changed: Notify,
     /// Sessions whose node is no longer connected, though their time is not over.
     suspects: watch::Sender<BTreeSet<SessionId>>,
+    /// The leader should be told now which sessions live.
+    untold: Notify,
 }
 
 #[derive(Default)]
@@ -38,7 +40,12 @@ struct Heard {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), suspects: watch::Sender::default() }
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            suspects: watch::Sender::default(),
+            untold: Notify::new(),
+        }
     }
 }
 
@@ -96,6 +103,7 @@ impl Sessions {
     pub(super) fn keep(&self, id: SessionId) {
         self.state.lock().kept.insert(id);
         self.changed.notify_one();
+        self.untold.notify_one();
     }
 
     pub(super) fn let_go(&self, id: SessionId) {
@@ -123,6 +131,30 @@ impl Sessions {
     /// What the leader is to be told with a heartbeat.
     pub(super) fn to_tell(&self) -> Vec<SessionId> {
         self.state.lock().kept.iter().copied().collect()
+    }
+
+    /// A connection to a node is open: if it is the leader, it hears of our sessions now.
+    pub(super) fn met(&self) {
+        self.untold.notify_one();
+    }
+
+    /// Returns when the leader is to be told before the next heartbeat is due.
+    pub(super) async fn untold(&self) {
+        self.untold.notified().await;
+    }
+
+    /// These sessions' nodes are not connected, and were not since this node leads.
+    pub(super) fn doubt(&self, ids: &[SessionId]) {
+        let state = self.state.lock();
+        let Some(heard) = &state.heard else { return };
+        let unheard = |id: &SessionId| heard.get(id).is_some_and(|heard| heard.by.is_none());
+        let ids: Vec<_> = ids.iter().copied().filter(|id| unheard(id) && !state.kept.contains(id)).collect();
+        drop(state);
+        self.suspects.send_if_modified(|suspects| {
+            let before = suspects.len();
+            suspects.extend(ids);
+            suspects.len() != before
+        });
     }
 
     /// The connection to a node is gone.
@@ -254,6 +286,19 @@ mod tests {
         sessions.parted(2);
         assert!(sessions.suspects().borrow().contains(&id));
         sessions.touched_by(2, &[id], start);
+        assert!(sessions.suspects().borrow().is_empty());
+    }
+
+    #[test]
+    fn a_new_leader_doubts_whom_it_is_told_of_unless_it_has_heard_them() {
+        let ((tree, id), start, sessions) = (a_session(), Instant::now(), Sessions::default());
+        sessions.doubt(&[id]);
+        assert!(sessions.suspects().borrow().is_empty(), "only a leader suspects anybody");
+        sessions.lead(&tree, start);
+        sessions.doubt(&[id]);
+        assert!(sessions.suspects().borrow().contains(&id));
+        sessions.touched_by(2, &[id], start);
+        sessions.doubt(&[id]);
         assert!(sessions.suspects().borrow().is_empty());
     }
 }

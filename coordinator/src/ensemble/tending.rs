@@ -196,6 +196,8 @@ pub(super) async fn tell_sessions(core: Arc<Core>, links: Links, interval: Durat
             biased;
             // A new leader gave everybody the full time, but it shall know soon who speaks for whom.
             changed = leadership.changed() => if changed.is_err() { return },
+            // A link that is back, or a session that is new: nobody shall be suspected longer than needed.
+            () = core.sessions.untold() => {}
             () = sleep(interval) => {}
         }
     }

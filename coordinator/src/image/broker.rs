@@ -3,6 +3,7 @@
 //! Must never hold what only that broker knows: its log directories and settings are asked from it.
 
 use milena_storage::ids::BrokerId;
+use uuid::Uuid;
 
 /// `/brokers/ids/<id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct BrokerImage {
     pub rack: Option<String>,
     /// A fenced broker leads nothing and is left out of Metadata.
     pub fenced: bool,
+    /// It is fenced because its link has closed though its session is not over: it may be back at once, with all that it has.
+    pub suspect: bool,
+    /// The id of its metadata log directory, which only one process at a time can have open.
+    pub directory: Option<Uuid>,
 }
 
 /// Where clients of one listener reach a broker.

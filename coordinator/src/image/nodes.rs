@@ -47,6 +47,12 @@ pub struct BrokerNode {
     /// Ours: the broker is registered but must not lead.
     #[serde(default, skip_serializing_if = "is_false")]
     fenced: bool,
+    /// Ours: it is fenced for as long as nobody hears it, and its session is not over.
+    #[serde(default, skip_serializing_if = "is_false")]
+    suspect: bool,
+    /// Ours: see `BrokerImage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directory: Option<String>,
 }
 
 /// `/brokers/topics/<name>`
@@ -124,7 +130,8 @@ impl ControllerNode {
 
 impl BrokerNode {
     /// The classic host and port are those of the first plaintext listener, or none.
-    pub fn new(endpoints: &[Endpoint], rack: Option<&str>, fenced: bool, now: i64) -> Self {
+    pub fn new(broker: &BrokerImage, now: i64) -> Self {
+        let BrokerImage { endpoints, rack, fenced, suspect, directory, .. } = broker;
         let plain = endpoints.iter().find(|e| e.protocol == SecurityProtocol::Plaintext);
         Self {
             version: 5,
@@ -133,13 +140,15 @@ impl BrokerNode {
             jmx_port: -1,
             timestamp: now.to_string(),
             endpoints: endpoints.iter().map(endpoint_uri).collect(),
-            rack: rack.map(Into::into),
+            rack: rack.clone(),
             listener_security_protocol_map: endpoints
                 .iter()
                 .map(|e| (e.listener.clone(), e.protocol.name().into()))
                 .collect(),
             features: BTreeMap::new(),
-            fenced,
+            fenced: *fenced,
+            suspect: *suspect,
+            directory: directory.map(topic_id_text),
         }
     }
 
@@ -148,7 +157,9 @@ impl BrokerNode {
         let protocols = &self.listener_security_protocol_map;
         let endpoints =
             self.endpoints.iter().map(|uri| parse_endpoint(uri, protocols)).collect::<Option<Vec<_>>>()?;
-        Some(BrokerImage { id, epoch, endpoints, rack: self.rack, fenced: self.fenced })
+        let directory = self.directory.as_deref().and_then(parse_topic_id);
+        let Self { rack, fenced, suspect, .. } = self;
+        Some(BrokerImage { id, epoch, endpoints, rack, fenced, suspect, directory })
     }
 }
 
@@ -269,15 +280,22 @@ mod tests {
                 protocol: SecurityProtocol::Plaintext,
             },
         ];
-        let json = to_json(&BrokerNode::new(&endpoints, Some("r1"), false, 1_700_000_000_000));
+        let broker = BrokerImage {
+            id: BrokerId(3),
+            epoch: 77,
+            endpoints,
+            rack: Some("r1".into()),
+            fenced: false,
+            suspect: false,
+            directory: None,
+        };
+        let json = to_json(&BrokerNode::new(&broker, 1_700_000_000_000));
         let text = String::from_utf8(json.clone()).unwrap();
         assert!(text.starts_with(
             r#"{"version":5,"host":"::1","port":9092,"jmx_port":-1,"timestamp":"1700000000000","endpoints":["SECURE://b1.example:9093","PLAINTEXT://[::1]:9092"],"rack":"r1""#
         ));
         let node: BrokerNode = serde_json::from_slice(&json).unwrap();
-        let image = node.image(BrokerId(3), 77).unwrap();
-        assert_eq!(image.endpoints, endpoints);
-        assert_eq!((image.epoch, image.rack.as_deref(), image.fenced), (77, Some("r1"), false));
+        assert_eq!(node.image(BrokerId(3), 77), Some(broker));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Must never make an image by hand: what cannot come from the tree is no image.
 
 use milena_coordinator::image::nodes::{BrokerNode, ConfigNodeJson, TopicNode, to_json, topic_id_text};
-use milena_coordinator::image::{ConfigKind, Configs, Endpoint, MetadataImage, SecurityProtocol, paths};
+use milena_coordinator::image::{
+    BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, SecurityProtocol, paths,
+};
 use milena_coordinator::tree::{ANY_VERSION, Command, Op, Tree, Zxid};
 use milena_storage::ids::{BrokerId, Timestamp};
 use uuid::Uuid;
@@ -56,8 +58,16 @@ impl Cluster {
             port: 9092,
             protocol: SecurityProtocol::Plaintext,
         };
-        let node = BrokerNode::new(&[endpoint], Some(rack), false, 0);
-        self.put(&paths::broker(BrokerId(broker)), to_json(&node));
+        let broker = BrokerImage {
+            id: BrokerId(broker),
+            epoch: 0,
+            endpoints: vec![endpoint],
+            rack: Some(rack.to_owned()),
+            fenced: false,
+            suspect: false,
+            directory: None,
+        };
+        self.put(&paths::broker(broker.id), to_json(&BrokerNode::new(&broker, 0)));
     }
 
     pub(crate) fn put_config(&mut self, kind: ConfigKind, name: &str, configs: Configs) {

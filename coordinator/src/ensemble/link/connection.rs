@@ -43,7 +43,7 @@ pub(in super::super) trait Inbound: Send + Sync {
     /// A connection is open: what takes the other end's requests.
     fn met(&self, connection: &Arc<Connection>) -> Box<dyn Asked>;
 
-    /// The connection to this peer is gone, and no other to it is open.
+    /// The other end hung up, and no other connection to this peer is open.
     fn parted(&self, peer: i32);
 }
 
@@ -64,6 +64,8 @@ pub(in super::super) struct Connection {
     next: AtomicU64,
     closed: AtomicBool,
     closing: Notify,
+    /// This end closed it.
+    given_up: AtomicBool,
     /// The peer wants no more requests; changed under the lock of `waiting`.
     retired: AtomicBool,
     heard: Mutex<Instant>,
@@ -87,6 +89,7 @@ impl Connection {
             next: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
+            given_up: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             heard: Mutex::new(Instant::now()),
         });
@@ -123,8 +126,16 @@ impl Connection {
         self.retired.store(true, Ordering::Release);
     }
 
+    /// Whether this end closed it while the other end still held it.
+    pub(in super::super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
+    }
+
     pub(in super::super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        let was_open = !self.closed.swap(true, Ordering::AcqRel);
+        if was_open {
+            self.given_up.store(true, Ordering::Release);
+        }
         self.closing.notify_one();
     }
 

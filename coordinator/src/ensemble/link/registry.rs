@@ -207,7 +207,12 @@ impl Links {
     fn part(&self, connection: &Arc<Connection>, error: &io::Error) {
         tracing::debug!(peer = connection.peer, %error, "a link is gone");
         let is_last = self.forget(connection);
-        if is_last && let Some(inbound) = self.0.inbound.get() {
+        // A connection that this node gave up says nothing of the other end: it may only be slow.
+        let is_hung_up = !connection.is_given_up();
+        if is_last
+            && is_hung_up
+            && let Some(inbound) = self.0.inbound.get()
+        {
             inbound.parted(connection.peer);
         }
     }
