@@ -134,7 +134,10 @@ impl Broker {
             let (quorum, address) = (quorum.clone(), place.address.clone());
             tokio::spawn(async move { quorum.join_voters(address, directory).await });
         }
-        state.partitions.set_strays_aside(&state.image.load_full(), state.clock.now());
+        // Each takes syncs of its own, and neither waits for the other's.
+        let strays = set_strays_aside(&state);
+        let zookeeper = zookeeper::prepare(zookeeper, &state, &quorum, hub).await?;
+        strays.await.map_err(io::Error::other)?;
 
         let (housekeeping, stop) = watch::channel(false);
         let settings = state.settings.load_full();
@@ -157,9 +160,8 @@ impl Broker {
         }
         let replication = Replication::start(&state, quorum.clone()).await;
         let zookeeper = match zookeeper {
-            Some((settings, bound)) => {
+            Some((config, bound)) => {
                 listening.push(untold(ZOOKEEPER, bound.address));
-                let config = zookeeper::Config::of(&state, &quorum, hub, settings);
                 Some(ZooKeeper::start(config, bound, workers.handles().cloned().collect()).await?)
             }
             None => None,
@@ -384,6 +386,11 @@ async fn find_cluster(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Resu
             Ok(disk.identify(&found)?)
         }
     }
+}
+
+fn set_strays_aside(state: &BrokerState) -> JoinHandle<()> {
+    let (partitions, image, now) = (state.partitions.clone(), state.image.load_full(), state.clock.now());
+    tokio::task::spawn_blocking(move || partitions.set_strays_aside(&image, now))
 }
 
 /// The listener of ZooKeeper's protocol, if one is asked for.

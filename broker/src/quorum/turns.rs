@@ -209,6 +209,17 @@ impl Turns {
 
     /// Makes the cluster if it is not there, and begins the next controller's epoch.
     async fn take_over(&self, first: &FirstContent) -> Result<(), ProposeError> {
+        match self.try_take_over(first).await {
+            // The image was older than the tree: sessions of an earlier run ended meanwhile.
+            Err(ProposeError::Multi(error)) => {
+                tracing::debug!(%error, "taking over again");
+                self.try_take_over(first).await
+            }
+            tried => tried,
+        }
+    }
+
+    async fn try_take_over(&self, first: &FirstContent) -> Result<(), ProposeError> {
         // What earlier leaders committed has to be in the image that is decided on.
         self.ensemble.barrier().await?;
         let session = self.session.open(&self.ensemble).await?;

@@ -84,6 +84,19 @@ impl Config {
     }
 }
 
+/// Makes the tree's secret if there is none, ahead of [`ZooKeeper::start`], which would do it too.
+pub(crate) async fn prepare(
+    bound: Option<(Limits, Bound)>,
+    state: &BrokerState,
+    quorum: &Quorum,
+    hub: Arc<Hub>,
+) -> Result<Option<(Config, Bound)>, StartError> {
+    let Some((settings, bound)) = bound else { return Ok(None) };
+    let config = Config::of(state, quorum, hub, settings);
+    secret(quorum.ensemble(), config.fresh_secret).await?;
+    Ok(Some((config, bound)))
+}
+
 /// Not to be guessed: two random UUIDs after each other, of which six bits each are fixed.
 fn random_bytes() -> [u8; 32] {
     let mut bytes = [0; 32];

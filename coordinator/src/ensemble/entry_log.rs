@@ -45,7 +45,9 @@ impl EntryLog {
         }
         let start = promises.purged.map_or(0, |purged| purged.index + 1);
         let durable = scan.end().unwrap_or(start).max(start);
-        let how = OpenHow { clean: false, recovery_point: Offset(0), log_start: offset(start) };
+        let there = fs.meta(&log_dir).map_err(|source| StorageError::io("look up", &log_dir, source))?;
+        // A new log has nothing to recover, and so nothing to sync before its first entry.
+        let how = OpenHow { clean: there.is_none(), recovery_point: Offset(0), log_start: offset(start) };
         let (mut log, _) = Log::open(Arc::clone(&fs), &log_dir, log_config(), how, now())?;
         if log.log_end_offset() != offset(durable) {
             let reason =
@@ -108,6 +110,11 @@ impl EntryLog {
     /// Keeps a vote; it is on the medium when this returns.
     pub(super) fn promise(&mut self, promises: &Promises) -> Result<(), StorageError> {
         promises.save(&*self.fs, &self.dir)
+    }
+
+    /// Keeps the first vote of a new log: it is on the medium after the first append, whose sync covers the names of both.
+    pub(super) fn promise_with_next_append(&mut self, promises: &Promises) -> Result<(), StorageError> {
+        promises.save_unnamed(&*self.fs, &self.dir)
     }
 
     /// Ends cleanly, leaving the committed index for the next start.

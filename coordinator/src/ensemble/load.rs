@@ -1,8 +1,9 @@
 //! What a start reads before Raft runs: vote, snapshot and log, checked against each other; and how a log begins.
 //!
 //! A lone voter writes its first two entries and its first vote itself instead of asking openraft to initialize: the
-//! vote first, then both entries in one append. Killed anywhere in between, the next start finds an empty log and does
-//! the same again, where openraft would refuse to initialize a node that has a vote but no log.
+//! vote first, then both entries in one append, and one sync makes the names of both durable. Killed anywhere in between,
+//! the next start finds an empty log and does the same again, where openraft would refuse to initialize a node that has a
+//! vote but no log. A loss of power may take the vote alone; then the entries say what it was.
 //! Must never start from files that contradict each other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -58,9 +59,10 @@ pub(super) fn load(
     fs.create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
     let kept = Promises::load(&*fs, dir)?;
     if kept.is_none() {
-        // Whoever made the directories: an earlier start may have been killed before it could sync their names.
-        for name in dir.parent().into_iter().chain([dir]) {
-            fs.sync_dir(name).map_err(|source| StorageError::io("sync", name, source))?;
+        // Whoever made the directory: an earlier start may have been killed before it could sync its name. Those in it are
+        // synced with the vote or the first entries.
+        if let Some(parent) = dir.parent() {
+            fs.sync_dir(parent).map_err(|source| StorageError::io("sync", parent, source))?;
         }
     }
     let mut promises = kept.unwrap_or(Promises::none(node_id));
@@ -82,6 +84,9 @@ pub(super) fn load(
         scan.entries.into_iter().filter(kept).map(|stored| stored.entry).collect();
     if entries.is_empty() && state.applied.is_none() && first.voters.contains_key(&node_id) {
         entries = begin(&mut log, &mut promises, first)?.into();
+    } else if let Some(vote) = lost_vote(&promises, &entries) {
+        promises.vote = Some(vote);
+        log.promise(&promises)?;
     }
     Ok(Loaded { held: Held { promises, entries }, log, state })
 }
@@ -133,6 +138,17 @@ fn committed(promises: &Promises, scan: &Scan, snapshot: Option<LogId>) -> Optio
     [promises.committed, snapshot, marked].into_iter().flatten().max_by_key(|id| id.index)
 }
 
+/// The vote of a lone voter that lost it with the power before its start was complete: it led, since it wrote.
+fn lost_vote(promises: &Promises, entries: &VecDeque<Entry>) -> Option<Vote> {
+    let last = entries.back().filter(|last| promises.vote.is_none() && last.log_id.leader_id.term > 0)?;
+    let alone = entries.iter().all(|entry| match &entry.payload {
+        Payload::Membership(membership) => membership.voter_ids().eq([promises.node_id]),
+        _ => true,
+    });
+    let leader = LeaderId::new(last.log_id.leader_id.term, promises.node_id);
+    alone.then_some(Vote { leader_id: leader, committed: true })
+}
+
 /// The first entries: the membership, which is the same for each of the first voters (what openraft's `initialize`
 /// writes); and, if there is but one voter, a blank entry of the leader that it makes itself.
 fn begin(log: &mut EntryLog, promises: &mut Promises, first: &First) -> Result<Vec<Entry>, StorageError> {
@@ -145,7 +161,7 @@ fn begin(log: &mut EntryLog, promises: &mut Promises, first: &First) -> Result<V
     let mut entries = vec![Entry { log_id: log_id(0, 0), payload: Payload::Membership(membership) }];
     if promises.vote.is_none() && is_alone {
         promises.vote = Some(Vote { leader_id: LeaderId::new(1, me), committed: true });
-        log.promise(promises)?;
+        log.promise_with_next_append(promises)?;
     }
     let led = promises.vote.filter(|vote| is_alone && vote.committed && vote.leader_id.voted_for == me);
     if let Some(vote) = led {

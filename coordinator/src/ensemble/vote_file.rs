@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut};
 use milena_storage::StorageError;
-use milena_storage::fs::Fs;
+use milena_storage::fs::{Fs, Open};
 use openraft::vote::RaftLeaderId;
 
 use super::raft_types::{LeaderId, LogId, Vote, log_id};
@@ -46,6 +46,19 @@ impl Promises {
     pub(super) fn save(&self, fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
         let path = path(dir);
         fs.replace(&path, &self.encode()).map_err(|source| StorageError::io("replace", &path, source))
+    }
+
+    /// Like [`Self::save`], but its name is on the medium only after a sync of the directory.
+    pub(super) fn save_unnamed(&self, fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
+        let path = path(dir);
+        let temporary = path.with_extension("tmp");
+        let write = || {
+            let file = fs.open(&temporary, Open::Truncate)?;
+            file.write_at(&self.encode(), 0)?;
+            file.sync_data()?;
+            fs.rename(&temporary, &path)
+        };
+        write().map_err(|source| StorageError::io("write", &path, source))
     }
 
     fn encode(&self) -> Vec<u8> {
