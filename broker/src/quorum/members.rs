@@ -72,7 +72,9 @@ impl Quorum {
             return done.map(|_| ()).ok_or_else(|| Refusal::bare(ResponseError::NotController));
         }
         let changed = match change {
-            VoterChange::Add { id, address, .. } => ensemble.add_voter(Member { id, address }).await,
+            VoterChange::Add { id, directory, address } => {
+                ensemble.add_voter(Member { id, address, directory }).await
+            }
             VoterChange::Remove { id, .. } => ensemble.remove_voter(id).await,
         };
         changed.map_err(|error| match error {

@@ -50,12 +50,10 @@ impl Place {
         let only_local = quorum.secret.is_none();
         let address = own.map(|own| own.address.clone()).unwrap_or_default();
         let voters = match beginning {
-            Beginning::Founder => vec![Member { id: node.id.0, address: address.clone() }],
-            Beginning::Voter | Beginning::Guest => quorum
-                .voters
-                .iter()
-                .map(|(id, address)| Member { id: *id, address: address.clone() })
-                .collect(),
+            Beginning::Founder => vec![Member::at(node.id.0, address.clone())],
+            Beginning::Voter | Beginning::Guest => {
+                quorum.voters.iter().map(|(id, address)| Member::at(*id, address.clone())).collect()
+            }
         };
         let is_alone = beginning == Beginning::Founder && listeners.is_empty();
         let cluster = (!is_alone).then(|| Cluster {

@@ -9,9 +9,9 @@ use bytes::{Buf, BufMut, Bytes};
 use milena_storage::batch::{BatchBuilder, BatchError, BatchView, Record};
 use milena_storage::compress::Codec;
 use milena_storage::ids::{LeaderEpoch, Offset, Timestamp};
-use openraft::BasicNode;
+use uuid::Uuid;
 
-use super::raft_types::{Entry, Membership, Payload, Proposal, log_id};
+use super::raft_types::{Entry, MemberNode, Membership, Payload, Proposal, log_id};
 use crate::tree::Malformed;
 
 const VERSION: u8 = 1;
@@ -20,6 +20,8 @@ const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 /// Version, kind, term and marks.
 const HEAD_BYTES: usize = 26;
+/// Stands where older memberships have the number of their sets: each node's directory follows its address.
+const WITH_DIRECTORIES: u32 = u32::MAX;
 /// Nodes that a membership may name: far beyond any cluster, small enough to reserve memory for.
 const MAX_NODES: u32 = 100_000;
 
@@ -121,9 +123,14 @@ fn decode_one(index: i64, mut value: Bytes) -> Result<Stored, EntryError> {
     Ok(Stored { entry: Entry { log_id: log_id(term, place), payload }, marks })
 }
 
-/// The sets of voters (two while a change is under way), then every node with its address.
+/// The sets of voters (two while a change is under way), then every node with its address, and with its directory if any is
+/// known: a membership that knows of none is written as it was before there were any.
 pub(super) fn encode_membership(membership: &Membership) -> Vec<u8> {
     let mut out = Vec::new();
+    let with_directories = membership.nodes().any(|(_, node)| !node.directory.is_nil());
+    if with_directories {
+        out.put_u32(WITH_DIRECTORIES);
+    }
     let sets = membership.get_joint_config();
     put_count(&mut out, sets.len());
     for set in sets {
@@ -138,12 +145,19 @@ pub(super) fn encode_membership(membership: &Membership) -> Vec<u8> {
         out.put_i32(*id);
         put_count(&mut out, node.addr.len());
         out.put_slice(node.addr.as_bytes());
+        if with_directories {
+            out.put_u128(node.directory.as_u128());
+        }
     }
     out
 }
 
 /// Reads what [`encode_membership`] wrote, from the front.
 pub(super) fn decode_membership(input: &mut Bytes) -> Option<Membership> {
+    let with_directories = input.first_chunk() == Some(&WITH_DIRECTORIES.to_be_bytes());
+    if with_directories {
+        input.advance(size_of::<u32>());
+    }
     let mut sets = Vec::new();
     for _ in 0..count(input)? {
         let mut set = BTreeSet::new();
@@ -160,7 +174,8 @@ pub(super) fn decode_membership(input: &mut Bytes) -> Option<Membership> {
             return None;
         }
         let addr = String::from_utf8(input.split_to(length).into()).ok()?;
-        nodes.insert(id, BasicNode { addr });
+        let directory = if with_directories { input.try_get_u128().ok()? } else { 0 };
+        nodes.insert(id, MemberNode { addr, directory: Uuid::from_u128(directory) });
     }
     // A node that never joined has no sets at all, which `Membership::new` refuses.
     if sets.is_empty() && nodes.is_empty() {
@@ -186,9 +201,19 @@ mod tests {
 
     fn membership() -> Membership {
         let nodes = [(1, "a:1"), (2, "b:2"), (3, "c:3")];
-        let nodes: BTreeMap<i32, BasicNode> =
-            nodes.into_iter().map(|(id, addr)| (id, BasicNode { addr: addr.into() })).collect();
+        let directory = Uuid::nil();
+        let nodes: BTreeMap<i32, MemberNode> =
+            nodes.into_iter().map(|(id, addr)| (id, MemberNode { addr: addr.into(), directory })).collect();
         Membership::new(vec![BTreeSet::from([1, 2]), BTreeSet::from([1])], nodes).unwrap()
+    }
+
+    fn membership_with_directories() -> Membership {
+        let old = membership();
+        let nodes = old.nodes().map(|(id, node)| {
+            let directory = Uuid::from_u128(if *id == 2 { 0 } else { u128::MAX - 1 });
+            (*id, MemberNode { directory, ..node.clone() })
+        });
+        Membership::new(old.get_joint_config().clone(), nodes.collect::<BTreeMap<_, _>>()).unwrap()
     }
 
     #[test]
@@ -215,14 +240,40 @@ mod tests {
 
     #[test]
     fn every_cut_or_altered_membership_is_refused_or_read_without_a_panic() {
-        let bytes = encode_membership(&membership());
-        for cut in 0..bytes.len() {
-            assert_eq!(decode_membership(&mut Bytes::copy_from_slice(&bytes[..cut])), None, "cut at {cut}");
+        for membership in [membership(), membership_with_directories()] {
+            let bytes = encode_membership(&membership);
+            for cut in 0..bytes.len() {
+                assert_eq!(
+                    decode_membership(&mut Bytes::copy_from_slice(&bytes[..cut])),
+                    None,
+                    "cut at {cut}"
+                );
+            }
+            for at in 0..bytes.len() {
+                let mut altered = bytes.clone();
+                altered[at] ^= 0xff;
+                let _ = decode_membership(&mut Bytes::from(altered));
+            }
         }
-        for at in 0..bytes.len() {
-            let mut altered = bytes.clone();
-            altered[at] ^= 0xff;
-            let _ = decode_membership(&mut Bytes::from(altered));
-        }
+    }
+
+    #[test]
+    fn directories_survive_their_bytes_and_what_stands_behind_them_is_left() {
+        let membership = membership_with_directories();
+        let mut bytes = encode_membership(&membership);
+        bytes.extend_from_slice(b"rest");
+        let mut bytes = Bytes::from(bytes);
+        assert_eq!((decode_membership(&mut bytes), &*bytes), (Some(membership), &b"rest"[..]));
+    }
+
+    #[test]
+    fn a_membership_from_before_directories_is_read() {
+        // One set of one voter, 7, at `a:1`.
+        let bytes =
+            [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 3, b'a', b':', b'1'];
+        let node = MemberNode { addr: "a:1".into(), directory: Uuid::nil() };
+        let expected = Membership::new(vec![BTreeSet::from([7])], BTreeMap::from([(7, node)])).unwrap();
+        assert_eq!(encode_membership(&expected), bytes);
+        assert_eq!(decode_membership(&mut Bytes::copy_from_slice(&bytes)), Some(expected));
     }
 }

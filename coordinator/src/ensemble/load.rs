@@ -13,7 +13,6 @@ use std::sync::Arc;
 use milena_storage::StorageError;
 use milena_storage::fs::Fs;
 use milena_storage::ids::Timestamp;
-use openraft::BasicNode;
 use openraft::vote::RaftLeaderId;
 
 use super::StartError;
@@ -21,7 +20,9 @@ use super::entry_bytes::Stored;
 use super::entry_log::{EntryLog, log_dir};
 use super::local::State;
 use super::log_store::Held;
-use super::raft_types::{Entry, LeaderId, LogId, Membership, Payload, StoredMembership, Vote, log_id};
+use super::raft_types::{
+    Entry, LeaderId, LogId, MemberNode, Membership, Payload, StoredMembership, Vote, log_id,
+};
 use super::scan::{Scan, scan};
 use super::snapshot_file;
 use super::vote_file::{self, Promises};
@@ -37,14 +38,14 @@ pub(super) struct Loaded {
 /// How a log begins that has no entry yet.
 #[derive(Clone, Debug)]
 pub(super) struct First {
-    /// The voters with their addresses; none for a node that is to be given the log by others.
-    pub(super) voters: BTreeMap<i32, String>,
+    /// The voters; none for a node that is to be given the log by others.
+    pub(super) voters: BTreeMap<i32, MemberNode>,
 }
 
 impl First {
     #[cfg(test)]
     pub(super) fn alone(node_id: i32) -> Self {
-        Self { voters: BTreeMap::from([(node_id, String::new())]) }
+        Self { voters: BTreeMap::from([(node_id, MemberNode::default())]) }
     }
 }
 
@@ -153,8 +154,7 @@ fn lost_vote(promises: &Promises, entries: &VecDeque<Entry>) -> Option<Vote> {
 /// writes); and, if there is but one voter, a blank entry of the leader that it makes itself.
 fn begin(log: &mut EntryLog, promises: &mut Promises, first: &First) -> Result<Vec<Entry>, StorageError> {
     let me = promises.node_id;
-    let nodes: BTreeMap<i32, BasicNode> =
-        first.voters.iter().map(|(id, addr)| (*id, BasicNode { addr: addr.clone() })).collect();
+    let nodes = first.voters.clone();
     let voters: BTreeSet<i32> = nodes.keys().copied().collect();
     let is_alone = voters.len() == 1;
     let membership = Membership::new(vec![voters], nodes).expect("each voter has a node");

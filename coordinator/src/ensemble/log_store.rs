@@ -13,7 +13,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 
-use super::raft_types::{Entry, LogId, Payload, StoredMembership, TreeRaft, Vote};
+use super::raft_types::{Entry, LogId, Membership, Payload, StoredMembership, TreeRaft, Vote};
 use super::vote_file::Promises;
 use super::writer::Writer;
 
@@ -66,13 +66,13 @@ impl LogStore {
 }
 
 impl Held {
-    /// Whether this node is the only voter of the last membership that it knows.
-    pub(super) fn is_alone(&self, node_id: i32, applied: &StoredMembership) -> bool {
+    /// The last membership that this node knows, which counts though it may not be committed.
+    pub(super) fn membership<'a>(&'a self, applied: &'a StoredMembership) -> &'a Membership {
         let newest = self.entries.iter().rev().find_map(|entry| match &entry.payload {
             Payload::Membership(membership) => Some(membership),
             _ => None,
         });
-        newest.unwrap_or(applied.membership()).voter_ids().eq([node_id])
+        newest.unwrap_or(applied.membership())
     }
 
     fn last(&self) -> Option<LogId> {

@@ -9,6 +9,7 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::vote::RaftLeaderId;
+use uuid::Uuid;
 
 use super::entry_bytes::{decode_membership, decode_plain, encode_membership, encode_plain};
 use super::raft_types::{Entry, LeaderId, LogId, SnapshotMeta, StoredMembership, TreeRaft, Vote, log_id};
@@ -332,6 +333,13 @@ pub(super) enum MemberChange {
     AddVoter {
         id: i32,
         address: String,
+        directory: Uuid,
+    },
+    /// Where a voter is reached has changed.
+    UpdateVoter {
+        id: i32,
+        address: String,
+        directory: Uuid,
     },
     RemoveVoter {
         id: i32,
@@ -343,10 +351,11 @@ impl MemberChange {
         let mut out = Vec::new();
         match self {
             Self::Join => out.put_u8(0),
-            Self::AddVoter { id, address } => {
-                out.put_u8(1);
+            Self::AddVoter { id, address, directory } | Self::UpdateVoter { id, address, directory } => {
+                out.put_u8(if matches!(self, Self::AddVoter { .. }) { 1 } else { 3 });
                 out.put_i32(*id);
                 put_bytes(&mut out, address.as_bytes());
+                out.put_u128(directory.as_u128());
             }
             Self::RemoveVoter { id } => {
                 out.put_u8(2);
@@ -359,7 +368,14 @@ impl MemberChange {
     pub(super) fn decode(mut input: Bytes) -> Decoded<Self> {
         Ok(match input.try_get_u8()? {
             0 => Self::Join,
-            1 => Self::AddVoter { id: input.try_get_i32()?, address: text(&mut input)? },
+            1 => {
+                let (id, address) = (input.try_get_i32()?, text(&mut input)?);
+                Self::AddVoter { id, address, directory: Uuid::from_u128(input.try_get_u128()?) }
+            }
+            3 => {
+                let (id, address) = (input.try_get_i32()?, text(&mut input)?);
+                Self::UpdateVoter { id, address, directory: Uuid::from_u128(input.try_get_u128()?) }
+            }
             2 => Self::RemoveVoter { id: input.try_get_i32()? },
             _ => return Err(Malformed),
         })

@@ -29,6 +29,12 @@
 //! an observer that asks to be let in and holds the whole tree. Whoever does not lead sends proposals to the leader,
 //! once each: an answer that is lost makes the outcome unknown, and nothing is proposed twice. A node that starts serves
 //! nothing before it has applied what was committed before (`ready`), so nobody sees an older tree on it than before.
+//!
+//! The membership knows of which directory each voter's log and votes are (KIP-853). Votes and acknowledgements of a node that
+//! comes with another one do not count: its disk is new, and what it had promised is gone. It is nobody until that voter
+//! is removed; then it may observe, and be added with its new directory. Directories are entered by the leader as soon as the
+//! voters are linked, so there are none yet in the first moments of a quorum of fixed voters; and a voter goes by the last
+//! membership that it has got.
 
 mod entry_bytes;
 mod entry_log;
@@ -40,6 +46,7 @@ mod machine;
 mod message;
 mod network;
 mod node;
+mod plant;
 mod raft;
 mod raft_types;
 mod scan;
@@ -118,6 +125,16 @@ pub struct Member {
     pub id: i32,
     /// `host:port`; empty for a node that only dials.
     pub address: String,
+    /// Of its metadata log directory; zero if it is not known.
+    pub directory: Uuid,
+}
+
+impl Member {
+    /// One whose directory is not known.
+    #[must_use]
+    pub fn at(id: i32, address: String) -> Self {
+        Self { id, address, directory: Uuid::nil() }
+    }
 }
 
 /// How a node finds the others of its ensemble, and they it.
@@ -227,7 +244,7 @@ pub struct Replica {
     pub log_end: Option<u64>,
     /// How long ago the leader heard it; none for the leader itself, and on other nodes.
     pub heard: Option<Duration>,
-    /// Of its metadata log directory; zero if this node has no link to it.
+    /// A voter's as the membership has it, else that of the node that is linked; zero if neither is known.
     pub directory: Uuid,
     /// `host:port`; empty for a node that only dials.
     pub address: String,
@@ -342,10 +359,16 @@ impl Ensemble {
         self.shared.node.core.barrier(Instant::now() + BARRIER_PATIENCE).await
     }
 
-    /// Gives a node a vote once it has the log; it has to be running. On the leader only.
+    /// Gives a node a vote once it has the log; it has to be running, with this directory. On the leader only.
     pub async fn add_voter(&self, member: Member) -> Result<(), MembersError> {
-        let Member { id, address } = member;
-        self.change_members(MemberChange::AddVoter { id, address }).await
+        let Member { id, address, directory } = member;
+        self.change_members(MemberChange::AddVoter { id, address, directory }).await
+    }
+
+    /// Changes where a voter is reached; its directory has to be the one that is known, if any is. On the leader only.
+    pub async fn update_voter(&self, member: Member) -> Result<(), MembersError> {
+        let Member { id, address, directory } = member;
+        self.change_members(MemberChange::UpdateVoter { id, address, directory }).await
     }
 
     /// Takes a node's vote away; it goes on as an observer. On the leader only, which may remove itself.

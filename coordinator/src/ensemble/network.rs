@@ -20,12 +20,13 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use openraft::{AnyError, BasicNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use openraft::{AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use tokio::time::timeout;
 
 use super::link::{Connection, Links};
 use super::message::{self, Chunk, Decoded, kind};
-use super::raft_types::{Snapshot, TreeRaft, Vote};
+use super::plant::Plant;
+use super::raft_types::{MemberNode, Snapshot, TreeRaft, Vote};
 
 /// Appends to one node whose answers are outstanding.
 const WINDOW: usize = 16;
@@ -47,11 +48,12 @@ pub(super) struct Network {
     links: Option<Links>,
     /// Numbers streams of appends and transfers of snapshots.
     next: Arc<AtomicU64>,
+    plant: Plant,
 }
 
 impl Network {
-    pub(super) fn new(links: Option<Links>) -> Self {
-        Self { links, next: Arc::new(AtomicU64::new(1)) }
+    pub(super) fn new(links: Option<Links>, plant: Plant) -> Self {
+        Self { links, next: Arc::new(AtomicU64::new(1)), plant }
     }
 }
 
@@ -61,13 +63,15 @@ pub(super) struct Way {
     to: i32,
     address: String,
     next: Arc<AtomicU64>,
+    plant: Plant,
 }
 
 impl RaftNetworkFactory<TreeRaft> for Network {
     type Network = Way;
 
-    async fn new_client(&mut self, to: i32, node: &BasicNode) -> Way {
-        Way { links: self.links.clone(), to, address: node.addr.clone(), next: Arc::clone(&self.next) }
+    async fn new_client(&mut self, to: i32, node: &MemberNode) -> Way {
+        let (links, address, next) = (self.links.clone(), node.addr.clone(), Arc::clone(&self.next));
+        Way { links, to, address, next, plant: self.plant }
     }
 }
 
@@ -76,9 +80,21 @@ impl Way {
         Unreachable::new(&AnyError::error(format!("node {} cannot be reached: {why}", self.to)))
     }
 
+    /// To the node, if it still has the log and the votes by which it counts.
     async fn connection(&self) -> Result<Arc<Connection>, Unreachable<TreeRaft>> {
         let links = self.links.as_ref().ok_or_else(|| self.unreachable("this node is on its own"))?;
-        links.reach(self.to, &self.address).await.map_err(|error| self.unreachable(error))
+        let connection =
+            links.reach(self.to, &self.address).await.map_err(|error| self.unreachable(error))?;
+        #[cfg(test)]
+        if self.plant == Plant::AnyDirectory {
+            return Ok(connection);
+        }
+        if links.is_itself(&connection) {
+            Ok(connection)
+        } else {
+            let directory = connection.directory;
+            Err(self.unreachable(format!("its directory {directory} is not the voter's")))
+        }
     }
 
     async fn ask<T>(
@@ -122,10 +138,17 @@ fn append(
     connection: &Arc<Connection>,
     stream: u64,
     rpc: &AppendEntriesRequest<TreeRaft>,
+    plant: Plant,
 ) -> impl Future<Output = Result<StreamAppendResult<TreeRaft>, RPCError<TreeRaft>>> + Send + use<> {
     let answer = connection.ask(kind::STREAM, message::encode_append(stream, rpc));
     let connection = Arc::clone(connection);
+    let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
     async move {
+        #[cfg(test)]
+        if plant == Plant::AcksBeforeAnswers {
+            return Ok(Ok(last));
+        }
+        let _ = (plant, last);
         let answer = receive(&connection, answer, APPEND_PATIENCE).await?;
         message::decode_streamed(answer).map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }
@@ -165,7 +188,7 @@ impl RaftNetworkV2<TreeRaft> for Way {
             };
             let stream = self.next.fetch_add(1, Ordering::Relaxed);
             let appends = once(ready(first)).chain(input);
-            appends.map(move |rpc| append(&connection, stream, &rpc)).buffered(WINDOW).boxed()
+            appends.map(move |rpc| append(&connection, stream, &rpc, self.plant)).buffered(WINDOW).boxed()
         };
         Box::pin(ready(Ok(once(answers).flatten().boxed() as BoxStream<'s, _>)))
     }

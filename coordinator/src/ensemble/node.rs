@@ -13,16 +13,18 @@ use openraft::errors::{
     ChangeMembershipError, ClientWriteError, Fatal, ForwardReason, ForwardToLeader, LinearizableReadError,
     RaftError,
 };
-use openraft::{BasicNode, ChangeMembers, Raft, ReadPolicy, ServerState};
+use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use uuid::Uuid;
 
 use super::link::Links;
 use super::local::Local;
 use super::log_store::LogStore;
 use super::machine::Machine;
 use super::message::{self, MemberChange, Refused, kind};
-use super::raft_types::{Proposal, Reply, TreeRaft};
+use super::plant::Plant;
+use super::raft_types::{MemberNode, Proposal, Reply, TreeRaft};
 use super::sessions::Sessions;
 use super::{Leadership, MAX_COMMAND_BYTES, ProposeError};
 use crate::tree::{Command, Outcome, Zxid};
@@ -45,6 +47,8 @@ pub(super) struct Core {
     /// None for a node on its own.
     pub(super) links: Option<Links>,
     pub(super) leadership: watch::Sender<Leadership>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only simulations plant bugs"))]
+    pub(super) plant: Plant,
 }
 
 impl Core {
@@ -206,15 +210,22 @@ impl Core {
         }
     }
 
+    /// What a learner makes of an append that does not wait for the commit.
+    #[cfg(test)]
+    pub(super) fn planted(
+        &self,
+        mut rpc: openraft::raft::AppendEntriesRequest<TreeRaft>,
+    ) -> openraft::raft::AppendEntriesRequest<TreeRaft> {
+        if self.plant == Plant::LearnersDoNotWait && !self.is_voter(self.node_id) {
+            let last = rpc.entries.last().map(|entry| entry.log_id);
+            rpc.leader_commit = rpc.leader_commit.max(last);
+        }
+        rpc
+    }
+
     /// Where a member is reached; empty if it keeps the link itself, or is unknown.
     pub(super) fn address_of(&self, node: i32) -> String {
-        let metrics = self.raft.server_metrics().borrow_watched().clone();
-        metrics
-            .membership_config
-            .membership()
-            .get_node(&node)
-            .map(|node| node.addr.clone())
-            .unwrap_or_default()
+        self.known(node).map(|node| node.addr).unwrap_or_default()
     }
 
     /// Changes the members as the leader.
@@ -224,13 +235,17 @@ impl Core {
         }
         match change {
             MemberChange::Join => self.admit(asker).await,
-            MemberChange::AddVoter { id, address } => {
-                let node = BasicNode { addr: address };
-                if self.address_of(id) != node.addr || !self.is_member(id) {
-                    self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, node)]))).await?;
-                }
+            MemberChange::AddVoter { id, address, directory } => {
+                let directory = self.linked_directory(id, &address, directory).await?;
+                self.set_node(id, MemberNode { addr: address, directory }).await?;
                 self.wait_caught_up(id).await?;
                 self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
+            }
+            MemberChange::UpdateVoter { id, address, directory } => {
+                if !self.is_voter(id) {
+                    return Err(Refused::Never(format!("node {id} is no voter")));
+                }
+                self.set_node(id, MemberNode { addr: address, directory }).await
             }
             MemberChange::RemoveVoter { id } => {
                 self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
@@ -238,18 +253,59 @@ impl Core {
         }
     }
 
+    /// The directory of a node that is to become a voter, which has to be the given one unless that is zero.
+    async fn linked_directory(&self, id: i32, address: &str, given: Uuid) -> Result<Uuid, Refused> {
+        let later = |why: String| Refused::Later(format!("node {id} is not ready: {why}"));
+        let linked = match &self.links {
+            Some(links) if id == self.node_id => links.me().directory,
+            Some(links) => {
+                links.reach(id, address).await.map_err(|error| later(error.to_string()))?.directory
+            }
+            None => return Err(later("this node is on its own".to_owned())),
+        };
+        if given.is_nil() || given == linked {
+            Ok(linked)
+        } else {
+            Err(later(format!("its directory is {linked}, not {given}")))
+        }
+    }
+
+    /// Enters what is known of a node. A voter keeps the directory that it has.
+    async fn set_node(&self, id: i32, node: MemberNode) -> Result<(), Refused> {
+        let known = self.known(id);
+        if self.is_voter(id)
+            && let Some(known) = known.as_ref().filter(|known| !known.directory.is_nil())
+            && known.directory != node.directory
+        {
+            return Err(Refused::Never(format!("the directory of voter {id} is {}", known.directory)));
+        }
+        if known.as_ref() == Some(&node) {
+            return Ok(());
+        }
+        self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, node)]))).await
+    }
+
     /// Lets a node observe: it gets the log from now on.
     async fn admit(&self, id: i32) -> Result<(), Refused> {
         if self.is_member(id) {
             return Ok(());
         }
-        let node = BasicNode { addr: String::new() };
+        let node = MemberNode::default();
         self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, node)]))).await
     }
 
     pub(super) fn is_member(&self, id: i32) -> bool {
+        self.known(id).is_some()
+    }
+
+    fn is_voter(&self, id: i32) -> bool {
         let metrics = self.raft.server_metrics().borrow_watched().clone();
-        metrics.membership_config.membership().get_node(&id).is_some()
+        metrics.membership_config.membership().voter_ids().any(|voter| voter == id)
+    }
+
+    fn known(&self, id: i32) -> Option<MemberNode> {
+        let metrics = self.raft.server_metrics().borrow_watched().clone();
+        metrics.membership_config.membership().get_node(&id).cloned()
     }
 
     /// Returns when a node has nearly all of the log: as a voter it must not hold up the others.
@@ -272,7 +328,7 @@ impl Core {
         }
     }
 
-    pub(super) async fn change(&self, change: ChangeMembers<i32, BasicNode>) -> Result<(), Refused> {
+    pub(super) async fn change(&self, change: ChangeMembers<i32, MemberNode>) -> Result<(), Refused> {
         let changing = timeout(CATCH_UP_PATIENCE, self.raft.change_membership(change, true));
         match changing.await.map_err(|_| Refused::Unknown)? {
             Ok(_) => Ok(()),

@@ -2,6 +2,7 @@
 //!
 //! Must never let one of openraft's types out.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
 use super::link::{Identity, Links};
 use super::load::{First, Loaded, load};
@@ -22,11 +24,12 @@ use super::log_store::LogStore;
 use super::machine::{Machine, SNAPSHOT_BYTES};
 use super::network::Network;
 use super::node::Core;
-use super::raft_types::spawn;
+use super::plant::Plant;
+use super::raft_types::{MemberNode, Membership, spawn};
 use super::serve::Service;
 use super::sessions::Sessions;
 use super::writer::{Work, Writer};
-use super::{Answerer, Cluster, Leadership, Observer, Quorum, Replica, StartError, tending};
+use super::{Answerer, Cluster, Leadership, Member, Observer, Quorum, Replica, StartError, tending};
 use crate::tree::Tree;
 
 /// openraft asks for a snapshot every so many entries; the machine refuses while little was applied.
@@ -48,6 +51,7 @@ pub(super) struct Settings {
     pub(super) snapshot_bytes: u64,
     pub(super) cluster: Option<Cluster>,
     pub(super) work: Work,
+    pub(super) plant: Plant,
 }
 
 impl Default for Settings {
@@ -60,6 +64,7 @@ impl Default for Settings {
             snapshot_bytes: SNAPSHOT_BYTES,
             cluster: None,
             work: Work::Threads,
+            plant: Plant::None,
         }
     }
 }
@@ -80,7 +85,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { node_id, dir, fs, now, snapshot_bytes, cluster, work } = settings;
+        let Settings { node_id, dir, fs, now, snapshot_bytes, cluster, work, plant } = settings;
         let first = first_voters(node_id, cluster.as_ref());
         let loading = {
             let (fs, dir, now) = (Arc::clone(&fs), dir.clone(), Arc::clone(&now));
@@ -89,7 +94,8 @@ impl Node {
         let Loaded { held, log, state } = loading.await.map_err(|error| failed(&error))??;
         let leads =
             held.promises.vote.is_some_and(|vote| vote.committed && vote.leader_id.voted_for == node_id);
-        let is_alone = held.is_alone(node_id, &state.membership);
+        let membership = held.membership(&state.membership).clone();
+        let is_alone = membership.voter_ids().eq([node_id]);
         let writer = Writer::start(log, work).map_err(|error| failed(&error))?;
         let store = LogStore::new(held, writer);
         let sessions = Arc::new(Sessions::default());
@@ -100,13 +106,15 @@ impl Node {
         let links = cluster.as_ref().map(|cluster| {
             let me = Identity::new(node_id, cluster.directory);
             me.set_cluster(&cluster.id);
-            Links::new(Arc::new(me), Arc::clone(&cluster.dialer), cluster.secret.clone())
+            let links = Links::new(Arc::new(me), Arc::clone(&cluster.dialer), cluster.secret.clone());
+            links.set_voters(voter_directories(&membership));
+            links
         });
-        let network = Network::new(links.clone());
+        let network = Network::new(links.clone(), plant);
         let raft = Raft::build(node_id, config(is_alone)?, network, store.clone(), machine).await;
         let raft = raft.map_err(|error| failed(&error))?;
         let (leadership, _) = watch::channel(Leadership::default());
-        let core = Arc::new(Core { node_id, raft, local, store, sessions, links, leadership });
+        let core = Arc::new(Core { node_id, raft, local, store, sessions, links, leadership, plant });
         let mut node = Self {
             core,
             answerer: Arc::default(),
@@ -182,14 +190,22 @@ impl Node {
             let known = metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
             let heard = metrics.heartbeat.as_ref().and_then(|all| all.get(&id).copied().flatten());
             let link = connected.iter().find(|each| each.peer == id);
+            let link = link.filter(|link| core.links.as_ref().is_some_and(|links| links.is_itself(link)));
             let is_me = id == core.node_id;
+            let node = membership.get_node(&id);
+            let recorded = node.map(|node| node.directory).filter(|directory| !directory.is_nil());
+            let is_voter = membership.voter_ids().any(|voter| voter == id);
             let own_directory = core.links.as_ref().map(|links| links.me().directory).filter(|_| is_me);
             Replica {
                 id,
                 log_end: if is_me { own_end } else { known.map(|id| id.index + 1) },
                 heard: heard.map(|at| at.elapsed()),
-                directory: own_directory.or_else(|| link.map(|link| link.directory)).unwrap_or_default(),
-                address: membership.get_node(&id).map(|node| node.addr.clone()).unwrap_or_default(),
+                directory: recorded
+                    .filter(|_| is_voter)
+                    .or(own_directory)
+                    .or_else(|| link.map(|link| link.directory))
+                    .unwrap_or_default(),
+                address: node.map(|node| node.addr.clone()).unwrap_or_default(),
                 is_linked: is_me || link.is_some(),
             }
         };
@@ -212,7 +228,7 @@ impl Node {
         let metrics = core.raft.metrics().borrow_watched().clone();
         let others = metrics.membership_config.membership().voter_ids().filter(|id| *id != core.node_id);
         let log_end = |id: i32| metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
-        let linked = |id: &i32| core.links.as_ref().is_some_and(|links| links.current(*id).is_some());
+        let linked = |id: &i32| core.links.as_ref().is_some_and(|links| links.to_itself(*id).is_some());
         let best = others.filter(linked).max_by_key(|id| log_end(*id));
         let Some(best) = best.filter(|_| core.leadership().leads) else { return };
         let mut leadership = core.leadership.subscribe();
@@ -269,13 +285,24 @@ impl Node {
     }
 }
 
-/// Who begins a log that is not there yet: the configured voters, or a node on its own.
+/// Who begins a log that is not there yet: the configured voters, or a node on its own. Several voters write the same entry
+/// before they know each other's directories; the leader enters those later.
 fn first_voters(node_id: i32, cluster: Option<&Cluster>) -> First {
-    let voters = match cluster {
-        None => [(node_id, String::new())].into(),
-        Some(cluster) => cluster.voters.iter().map(|each| (each.id, each.address.clone())).collect(),
+    let Some(Cluster { voters, directory, .. }) = cluster else {
+        return First { voters: [(node_id, MemberNode::default())].into() };
     };
-    First { voters }
+    let is_alone = voters.len() == 1;
+    let node = |each: &Member| {
+        let directory = if is_alone && each.id == node_id { *directory } else { Uuid::nil() };
+        (each.id, MemberNode { addr: each.address.clone(), directory })
+    };
+    First { voters: voters.iter().map(node).collect() }
+}
+
+/// The voters with their directories, zero where that is not known.
+pub(super) fn voter_directories(membership: &Membership) -> BTreeMap<i32, Uuid> {
+    let directory = |id| membership.get_node(&id).map(|node| node.directory).unwrap_or_default();
+    membership.voter_ids().map(|id| (id, directory(id))).collect()
 }
 
 /// One voter needs no ticks: nobody is to be heard, and it leads from the start. With more, ticks, pre-vote and the
@@ -290,7 +317,7 @@ fn config(is_alone: bool) -> Result<Arc<Config>, StartError> {
         enable_pre_vote: Some(true),
         // A leader that comes back must not go on from an older tree than others have seen.
         enable_leader_restore: Some(is_alone),
-        // A node whose disk is new is given the log again; what a quorum had accepted stays accepted.
+        // A node whose disk is new is given the log again, as one without a vote: by its directory it is no voter.
         allow_log_reversion: Some(true),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ASK_ENTRIES),
         max_in_snapshot_log_to_keep: if is_alone { 0 } else { KEPT_ENTRIES },

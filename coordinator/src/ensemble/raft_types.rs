@@ -7,8 +7,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::vote::RaftLeaderId;
+use uuid::Uuid;
 
 use crate::tree::{Command, Malformed, Outcome, Zxid};
+
+/// What the membership knows of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct MemberNode {
+    /// `host:port`; empty for a node that only dials.
+    pub(super) addr: String,
+    /// The directory that a voter's log and votes are in (KIP-853): whoever comes with another one has forgotten them. Zero
+    /// while it is not known.
+    pub(super) directory: Uuid,
+}
 
 /// In tests the random time-outs follow from a seed.
 #[cfg(not(test))]
@@ -31,7 +42,7 @@ openraft::declare_raft_types!(
         D = Proposal,
         R = Reply,
         NodeId = i32,
-        Node = openraft::BasicNode,
+        Node = MemberNode,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, i32>,
         AsyncRuntime = Runtime,
 );
@@ -40,12 +51,12 @@ pub(super) type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, i32>;
 pub(super) type Committed = <LeaderId as RaftLeaderId>::Committed;
 pub(super) type LogId = openraft::LogId<Committed>;
 pub(super) type Vote = openraft::Vote<LeaderId>;
-pub(super) type Membership = openraft::Membership<i32, openraft::BasicNode>;
-pub(super) type StoredMembership = openraft::StoredMembership<Committed, i32, openraft::BasicNode>;
-pub(super) type Payload = openraft::EntryPayload<Proposal, i32, openraft::BasicNode>;
+pub(super) type Membership = openraft::Membership<i32, MemberNode>;
+pub(super) type StoredMembership = openraft::StoredMembership<Committed, i32, MemberNode>;
+pub(super) type Payload = openraft::EntryPayload<Proposal, i32, MemberNode>;
 pub(super) type Entry = openraft::Entry<Committed, Payload>;
-pub(super) type SnapshotMeta = openraft::SnapshotMeta<Committed, i32, openraft::BasicNode>;
-pub(super) type Snapshot = openraft::Snapshot<Committed, i32, openraft::BasicNode, Bytes>;
+pub(super) type SnapshotMeta = openraft::SnapshotMeta<Committed, i32, MemberNode>;
+pub(super) type Snapshot = openraft::Snapshot<Committed, i32, MemberNode, Bytes>;
 
 pub(super) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(Committed::new(term), index)

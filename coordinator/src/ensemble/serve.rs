@@ -201,6 +201,8 @@ impl Asker {
 
     /// Hands an append to the stream that it belongs to, and begins the stream if it is new.
     fn append(&mut self, stream: u64, number: u64, rpc: AppendEntriesRequest<TreeRaft>) -> bool {
+        #[cfg(test)]
+        let rpc = self.core.planted(rpc);
         if self.stream.as_ref().is_none_or(|(current, _)| *current != stream) {
             let (appends, queue) = mpsc::channel(MAX_APPENDS);
             spawn(serve_appends(Arc::clone(&self.core), Arc::clone(&self.connection), queue));

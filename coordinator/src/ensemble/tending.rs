@@ -7,15 +7,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{ChangeMembers, ServerState};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Member;
 use super::link::{Connection, Links};
 use super::message::{self, MemberChange, kind};
 use super::node::Core;
-use super::raft_types::spawn;
+use super::raft::voter_directories;
+use super::raft_types::{MemberNode, spawn};
 use super::serve::put_session_ids;
 use crate::tree::{Command, CommandKind, SessionId};
 
@@ -33,8 +34,9 @@ pub(super) async fn follow_raft(core: Arc<Core>) {
     let mut metrics = core.raft.server_metrics();
     loop {
         core.refresh_leadership();
-        if core.links.is_some() {
+        if let Some(links) = &core.links {
             let now = metrics.borrow_watched().clone();
+            links.set_voters(voter_directories(now.membership_config.membership()));
             let members = now.membership_config.membership().nodes().count();
             let is_alone = members <= 1 && now.state == ServerState::Leader;
             core.raft.runtime_config().tick(!is_alone);
@@ -96,14 +98,23 @@ pub(super) async fn expire(
 /// Keeps a link to every voter, and asks the leader to be let in until it has been.
 pub(super) async fn keep_links(core: Arc<Core>, links: Links, voters: Vec<Member>, bootstrap: Vec<String>) {
     for turn in 0u32.. {
+        enter_directories(&core, &links).await;
         wait_for_others(&core).await;
         if turn.is_multiple_of(PING_EVERY) {
             links.connected().into_iter().for_each(|connection| {
+                if !links.is_itself(&connection) {
+                    let (node, directory) = (connection.peer, connection.directory);
+                    tracing::warn!(
+                        node,
+                        %directory,
+                        "a voter came with a new disk and does not count: remove it as a controller, then add it again"
+                    );
+                }
                 spawn(ping(connection));
             });
         }
         let known = known_voters(&core, &voters);
-        for Member { id, address } in &known {
+        for Member { id, address, .. } in &known {
             if links.current(*id).is_none() && !address.is_empty() {
                 let (links, id, address) = (links.clone(), *id, address.clone());
                 spawn(async move { links.reach(id, &address).await.map(|_| ()) });
@@ -122,6 +133,35 @@ pub(super) async fn keep_links(core: Arc<Core>, links: Links, voters: Vec<Member
             }
         }
         sleep(RELINK).await;
+    }
+}
+
+/// As the leader: enters the directories of voters that have none yet, as soon as they are linked. A lone voter, which has
+/// nobody to deceive, goes by the one that it has now.
+async fn enter_directories(core: &Core, links: &Links) {
+    if !core.leadership().leads {
+        return;
+    }
+    let metrics = core.raft.server_metrics().borrow_watched().clone();
+    let membership = metrics.membership_config.membership();
+    let is_alone = membership.voter_ids().eq([core.node_id]);
+    let unknown = |id: i32| {
+        let node = membership.get_node(&id)?;
+        let directory = match id == core.node_id {
+            true => links.me().directory,
+            false => links.current(id)?.directory,
+        };
+        let is_new = !directory.is_nil() && directory != node.directory;
+        (is_new && (node.directory.is_nil() || is_alone))
+            .then(|| (id, MemberNode { directory, ..node.clone() }))
+    };
+    let nodes: std::collections::BTreeMap<_, _> = membership.voter_ids().filter_map(unknown).collect();
+    if nodes.is_empty() {
+        return;
+    }
+    let entered = timeout(PATIENCE, core.change(ChangeMembers::SetNodes(nodes))).await;
+    if !matches!(entered, Ok(Ok(()))) {
+        tracing::debug!(?entered, "the voters' directories are not entered yet");
     }
 }
 
@@ -158,7 +198,7 @@ fn known_voters(core: &Core, configured: &[Member]) -> Vec<Member> {
         ids = configured.iter().map(|each| each.id).collect();
     }
     ids.retain(|id| *id != core.node_id);
-    ids.into_iter().map(|id| Member { id, address: address(id).unwrap_or_default() }).collect()
+    ids.into_iter().map(|id| Member::at(id, address(id).unwrap_or_default())).collect()
 }
 
 /// Asks a node to be let in; only the leader can.

@@ -56,6 +56,8 @@ struct Shared {
     dialer: Arc<dyn Dialer>,
     secret: ClusterSecret,
     peers: Mutex<BTreeMap<i32, Peer>>,
+    /// Voters with the directories that their logs are in, zero where that is not known.
+    voters: RwLock<BTreeMap<i32, Uuid>>,
     inbound: OnceLock<Arc<dyn Inbound>>,
     strangers: Semaphore,
     stopped: std::sync::atomic::AtomicBool,
@@ -77,6 +79,7 @@ impl Links {
             dialer,
             secret,
             peers: Mutex::default(),
+            voters: RwLock::default(),
             inbound: OnceLock::new(),
             strangers: Semaphore::new(MAX_STRANGERS),
             stopped: false.into(),
@@ -95,6 +98,23 @@ impl Links {
     /// The open connection to a peer.
     pub(in super::super) fn current(&self, peer: i32) -> Option<Arc<Connection>> {
         self.0.peers.lock().get(&peer)?.newest()
+    }
+
+    /// Says which directories the voters have.
+    pub(in super::super) fn set_voters(&self, voters: BTreeMap<i32, Uuid>) {
+        *self.0.voters.write() = voters;
+    }
+
+    /// Whether the other end is the voter of its id, with the log and the votes that this one had; true of a node without a vote.
+    pub(in super::super) fn is_itself(&self, connection: &Connection) -> bool {
+        let voters = self.0.voters.read();
+        let directory = voters.get(&connection.peer).filter(|directory| !directory.is_nil());
+        directory.is_none_or(|directory| *directory == connection.directory)
+    }
+
+    /// The open connection to a peer that is itself.
+    pub(in super::super) fn to_itself(&self, peer: i32) -> Option<Arc<Connection>> {
+        self.current(peer).filter(|connection| self.is_itself(connection))
     }
 
     /// Peers with an open connection.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milena_storage::ids::Timestamp;
-use openraft::BasicNode;
+use uuid::Uuid;
 
-use super::super::raft_types::{Membership, Payload, Proposal};
+use super::super::raft_types::{MemberNode, Membership, Payload, Proposal};
 use super::*;
 use crate::tree::{Command, Op};
 
@@ -27,7 +27,7 @@ fn an_append() -> AppendEntriesRequest<TreeRaft> {
 }
 
 fn a_chunk() -> Chunk {
-    let nodes = BTreeMap::from([(1, BasicNode { addr: "a:1".into() })]);
+    let nodes = BTreeMap::from([(1, MemberNode { addr: "a:1".into(), directory: Uuid::from_u128(9) })]);
     let membership = Membership::new(vec![BTreeSet::from([1])], nodes).unwrap();
     let last_membership = StoredMembership::new(Some(log_id(1, 2)), membership);
     Chunk {
@@ -54,7 +54,8 @@ fn messages_survive_their_bytes() {
     assert_eq!(decode_transfer(encode_transfer(&transfer)).unwrap(), transfer);
     for change in [
         MemberChange::Join,
-        MemberChange::AddVoter { id: 4, address: "h:1".into() },
+        MemberChange::AddVoter { id: 4, address: "h:1".into(), directory: Uuid::from_u128(3) },
+        MemberChange::UpdateVoter { id: 4, address: "h:1".into(), directory: Uuid::nil() },
         MemberChange::RemoveVoter { id: 4 },
     ] {
         assert_eq!(MemberChange::decode(change.encode()).unwrap(), change);

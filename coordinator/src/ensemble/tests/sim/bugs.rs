@@ -1,7 +1,7 @@
 //! Bugs planted on purpose, which the checks of these runs have to find.
 //!
-//! The one kind lies below the ensemble: a disk that only says that it has synced, as a forgotten sync would have it. The other
-//! is a client that reads what its node happens to hold.
+//! One kind lies below the ensemble: a disk that only says that it has synced, as a forgotten sync would have it, or one from
+//! which a vote is gone. Another is a client that reads what its node happens to hold. The rest are in the nodes (`Plant`).
 
 use std::io;
 use std::path::Path;
@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use milena_storage::fs::{Entry, File, Fs, Lock, Meta, Open, SimFs};
 use milena_storage::ids::Timestamp;
+
+use super::super::super::plant::Plant;
+use super::super::super::vote_file::Promises;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,21 @@ pub(super) enum Bug {
     UnsyncedEntries,
     /// Reads do not ask for what was acknowledged elsewhere.
     ReadsWithoutBarrier,
+    /// A node that starts does not know whom it has voted for.
+    ForgottenVotes,
+    /// Entries are committed before a quorum has them.
+    CommitsWithoutQuorum,
+    /// Observers apply what is not committed.
+    ObserversAhead,
+    /// A voter with a new disk votes on.
+    AnyDirectory,
+}
+
+/// Takes the vote out of a node's files.
+pub(super) fn forget_vote(fs: &SimFs, dir: &Path) {
+    if let Some(promises) = Promises::load(fs, dir).unwrap() {
+        Promises { vote: None, ..promises }.save(fs, dir).unwrap();
+    }
 }
 
 impl Bug {
@@ -25,7 +43,19 @@ impl Bug {
     pub(super) fn disk(self, disk: SimFs) -> Arc<dyn Fs> {
         match self {
             Self::UnsyncedEntries => Arc::new(Forgetful(disk)),
-            Self::None | Self::ReadsWithoutBarrier => Arc::new(disk),
+            _ => Arc::new(disk),
+        }
+    }
+
+    /// What is wrong in a node itself.
+    pub(super) fn plant(self) -> Plant {
+        match self {
+            Self::CommitsWithoutQuorum => Plant::AcksBeforeAnswers,
+            Self::ObserversAhead => Plant::LearnersDoNotWait,
+            Self::AnyDirectory => Plant::AnyDirectory,
+            Self::None | Self::UnsyncedEntries | Self::ReadsWithoutBarrier | Self::ForgottenVotes => {
+                Plant::None
+            }
         }
     }
 }

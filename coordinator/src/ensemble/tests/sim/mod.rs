@@ -6,6 +6,7 @@ mod bugs;
 mod history;
 mod net;
 mod runs;
+mod wiped;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -79,6 +80,8 @@ impl Observer for Witness {
 pub(super) struct World {
     net: SimNet,
     disks: BTreeMap<i32, SimFs>,
+    /// How often a node got a new disk.
+    wiped: BTreeMap<i32, u128>,
     running: BTreeMap<i32, Ensemble>,
     voters: Vec<i32>,
     seen: Arc<Mutex<Seen>>,
@@ -92,6 +95,7 @@ impl World {
         Self {
             net: SimNet::new(seed),
             disks: BTreeMap::new(),
+            wiped: BTreeMap::new(),
             running: BTreeMap::new(),
             voters: voters.to_vec(),
             seen: Arc::default(),
@@ -107,11 +111,16 @@ impl World {
         let fs = self.disks.entry(id).or_insert(new_disk).clone();
         fs.create_dir_all(Path::new("/data")).unwrap();
         fs.sync_dir(Path::new("/")).unwrap();
-        let voters = self.voters.iter().map(|id| Member { id: *id, address: format!("sim:{id}") }).collect();
+        let voters = self.voters.iter().map(|id| Member::at(*id, format!("sim:{id}"))).collect();
         let clock = AtomicI64::new(1);
+        let dir = Path::new("/data").join(super::super::DIRECTORY);
+        if self.bug == Bug::ForgottenVotes {
+            bugs::forget_vote(&fs, &dir);
+        }
         let settings = raft::Settings {
             node_id: id,
-            dir: Path::new("/data").join(super::super::DIRECTORY),
+            dir,
+            plant: self.bug.plant(),
             fs: self.bug.disk(fs),
             now: Arc::new(move || Timestamp(clock.fetch_add(1, Ordering::Relaxed))),
             snapshot_bytes: self.snapshot_bytes,
@@ -120,7 +129,7 @@ impl World {
                 bootstrap: Vec::new(),
                 dialer: Arc::new(SimDialer { net: self.net.clone(), from: id }),
                 secret: ClusterSecret::new("secret"),
-                directory: Uuid::from_u128(id.unsigned_abs().into()),
+                directory: self.directory(id),
                 id: String::new(),
                 heartbeat: Duration::from_millis(500),
             }),
@@ -149,6 +158,35 @@ impl World {
         let _ = ensemble.stop().await;
         let seed = self.chance.next();
         if power { disk.power_loss(seed) } else { disk.heal() }
+    }
+
+    /// Kills a node and gives it a new disk, with a directory id of its own.
+    pub(super) async fn wipe(&mut self, id: i32) {
+        self.kill(id, false).await;
+        self.disks.remove(&id);
+        *self.wiped.entry(id).or_default() += 1;
+        // Nobody can tell it from a node that was never there.
+        self.seen.lock().newest.remove(&id);
+    }
+
+    /// Of the disk that a node has now.
+    pub(super) fn directory(&self, id: i32) -> Uuid {
+        Uuid::from_u128(u128::from(id.unsigned_abs()) + 1000 * self.wiped.get(&id).copied().unwrap_or(0))
+    }
+
+    /// Returns when every node knows every voter's directory.
+    pub(super) async fn wait_directories(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let knows = |node: &Ensemble| {
+            node.quorum().voters.iter().all(|each| each.directory == self.directory(each.id))
+        };
+        // A node without a link only knows what stands in the membership.
+        while !self.running.values().all(knows) {
+            assert!(Instant::now() < deadline, "the voters' directories are not entered");
+            sleep(Duration::from_millis(50)).await;
+        }
+        sleep(Duration::from_secs(2)).await;
+        self.settle().await;
     }
 
     pub(super) fn node(&self, id: i32) -> &Ensemble {
