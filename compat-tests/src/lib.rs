@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod fetched;
 pub mod java;
+pub mod members;
 pub mod paths;
 pub mod process;
 pub mod program;

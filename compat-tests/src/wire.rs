@@ -66,6 +66,40 @@ impl Wire {
     pub fn try_call<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
         self.correlation += 1;
         self.send_frame(&frame(self.correlation, version, request))?;
+        self.answer_to::<R>(version)
+    }
+
+    /// Sends a request whose answer is taken later, with `finish`.
+    ///
+    /// # Panics
+    /// When the connection fails.
+    pub fn start<R: Request>(&mut self, version: i16, request: &R) {
+        self.correlation += 1;
+        let sent = self.send_frame(&frame(self.correlation, version, request));
+        sent.unwrap_or_else(|error| panic!("request {}: {error}", R::KEY));
+    }
+
+    /// The answer to the request that was started last.
+    ///
+    /// # Panics
+    /// When the connection fails or the answer cannot be decoded to its last byte.
+    pub fn finish<R: Request>(&mut self, version: i16) -> R::Response {
+        self.answer_to::<R>(version).unwrap_or_else(|error| panic!("request {}: {error}", R::KEY))
+    }
+
+    /// Whether something has come, without waiting for it.
+    ///
+    /// # Panics
+    /// When the socket does not change its mode.
+    pub fn is_readable_now(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("a socket");
+        let readable =
+            !matches!(self.stream.peek(&mut [0; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.stream.set_nonblocking(false).expect("a socket");
+        readable
+    }
+
+    fn answer_to<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
         let mut answer = self.read_frame()?;
         let header_version = R::Response::header_version(version);
         let header = ResponseHeader::decode(&mut answer, header_version).expect("a response header");
