@@ -67,12 +67,14 @@ fn measure(target: Target) -> io::Result<Vec<Row>> {
         .args(["--create", "--topic", TOPIC, "--partitions", &PARTITIONS.to_string()])
         .ok();
     let mut rows = Vec::new();
+    let mut crowd = Crowd::connect(server.address(), MEMBERS[1]);
     for protocol in [Protocol::Classic, Protocol::Consumer] {
         for members in MEMBERS {
             writeln!(io::stderr(), "{target:?}: {members} members, {protocol:?}")?;
-            assignments(&server, protocol, members, &mut rows);
+            assignments(&server, &mut crowd, protocol, members, &mut rows);
         }
     }
+    drop(crowd);
     for committers in COMMITTERS {
         writeln!(io::stderr(), "{target:?}: {committers} committers")?;
         commits(&server, committers, &mut rows);
@@ -81,13 +83,13 @@ fn measure(target: Target) -> io::Result<Vec<Row>> {
 }
 
 /// Forms a group; the largest is watched while it idles.
-fn assignments(server: &Server, protocol: Protocol, members: usize, rows: &mut Vec<Row>) {
+fn assignments(server: &Server, crowd: &mut Crowd, protocol: Protocol, members: usize, rows: &mut Vec<Row>) {
     let group = format!("{protocol:?}-{members}");
     let of = |interval| Subscribed { group: &group, topic: TOPIC, partitions: PARTITIONS, interval };
     let of_name = format!("{protocol:?}, {members} members");
     find(server, &group);
     let (processor, begin) = (server.processor_time(), Instant::now());
-    let mut crowd = Crowd::join(server.address(), protocol, members, of(HASTE));
+    crowd.join(protocol, members, of(HASTE));
     crowd.settle();
     let mut note = |what: &str, value| {
         rows.push(Row { what: format!("{of_name}: {what}"), larger_is_better: false, value });

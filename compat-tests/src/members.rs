@@ -44,6 +44,8 @@ pub struct Crowd {
     partitions: usize,
     interval: Duration,
     members: Vec<Member>,
+    /// Connected, and in no group that is played.
+    waiting: Vec<Member>,
 }
 
 #[derive(Debug)]
@@ -69,40 +71,63 @@ enum State {
 }
 
 impl Crowd {
-    /// Connects and begins to join, all at once.
+    /// Connects so many, who join nothing yet: connecting may take longer than a rebalance.
     ///
     /// # Panics
     /// When the broker does not accept.
     #[must_use]
-    pub fn join(at: SocketAddr, protocol: Protocol, count: usize, what: Subscribed<'_>) -> Self {
-        let text = |value: &str| StrBytes::from_string(value.to_owned());
-        let mut crowd = Self {
-            group: GroupId(text(what.group)),
-            topic: TopicName(text(what.topic)),
-            partitions: what.partitions,
-            interval: what.interval,
-            members: Vec::with_capacity(count),
+    pub fn connect(at: SocketAddr, count: usize) -> Self {
+        let member = |_| Member {
+            wire: Wire::connect(at),
+            protocol: Protocol::Classic,
+            id: StrBytes::default(),
+            epoch: 0,
+            share: 0,
+            owned: Vec::new(),
+            state: State::Idle(Instant::now()),
         };
-        crowd.find_coordinator(at);
-        for _ in 0..count {
-            let id = match protocol {
+        Self {
+            group: GroupId::default(),
+            topic: TopicName::default(),
+            partitions: 0,
+            interval: PATIENCE,
+            waiting: Vec::new(),
+            members: (0..count).map(member).collect(),
+        }
+    }
+
+    /// So many of them begin to join a group, all at once; the group that they were in is not told.
+    ///
+    /// # Panics
+    /// When the connections fail, or there are fewer.
+    pub fn join(&mut self, protocol: Protocol, count: usize, what: Subscribed<'_>) {
+        let text = |value: &str| StrBytes::from_string(value.to_owned());
+        self.members.append(&mut self.waiting);
+        self.waiting = self.members.split_off(count);
+        (self.group, self.topic) = (GroupId(text(what.group)), TopicName(text(what.topic)));
+        (self.partitions, self.interval) = (what.partitions, what.interval);
+        for member in self.members.iter_mut().chain(&mut self.waiting) {
+            if !matches!(member.state, State::Idle(_)) {
+                let _ = member.wire.read_frame().expect("an answer that nobody needs any more");
+                member.state = State::Idle(Instant::now());
+            }
+        }
+        self.find_coordinator();
+        for index in 0..count {
+            let member = &mut self.members[index];
+            (member.protocol, member.epoch, member.share) = (protocol, 0, 0);
+            member.owned = Vec::new();
+            member.id = match protocol {
                 Protocol::Classic => StrBytes::default(),
                 Protocol::Consumer => StrBytes::from_string(Uuid::new_v4().to_string()),
             };
-            let state = State::Joining;
-            let wire = Wire::connect(at);
-            let owned = Vec::new();
-            crowd.members.push(Member { wire, protocol, id, epoch: 0, share: 0, owned, state });
+            self.ask_to_join(index);
         }
-        for index in 0..count {
-            crowd.ask_to_join(index);
-        }
-        crowd
     }
 
     /// The first who looks for a coordinator makes the topic of the offsets.
-    fn find_coordinator(&self, at: SocketAddr) {
-        let mut wire = Wire::connect(at);
+    fn find_coordinator(&mut self) {
+        let wire = &mut self.members[0].wire;
         let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![self.group.0.clone()]);
         wait::until(PATIENCE, "a coordinator", || {
             (wire.call(6, &request).coordinators[0].error_code == 0).then_some(())

@@ -1,4 +1,4 @@
-//! Groups of the consumer protocol as applications see them: clients with `group.protocol=consumer`.
+//! Groups of both protocols as applications see them: clients with `group.protocol=consumer` and `classic`.
 //!
 //! A check that is not in the lists is not run unseen: the program's lines are compared with them.
 
@@ -12,14 +12,25 @@ const JAVA: &[&str] = &[
     "join and leave",
     "static restart",
     "pattern",
-    "refused",
     "pause and seek",
     "commit and resume",
     "new partitions",
-    "range assignor",
     "lost partitions",
+    "refused",
+    "range assignor",
     "described",
     "migration",
+];
+
+const JAVA_CLASSIC: &[&str] = &[
+    "join and leave",
+    "static restart",
+    "pattern",
+    "pause and seek",
+    "commit and resume",
+    "new partitions",
+    "lost partitions",
+    "eager",
 ];
 
 const LIBRDKAFKA: &[&str] = &[
@@ -31,6 +42,17 @@ const LIBRDKAFKA: &[&str] = &[
     "commit and resume",
     "new partitions",
     "migration",
+];
+
+const LIBRDKAFKA_CLASSIC: &[&str] = &[
+    "join and leave",
+    "eager",
+    "static restart",
+    "crash",
+    "pattern",
+    "pause and seek",
+    "commit and resume",
+    "new partitions",
 ];
 
 /// Members report five times a second, are assigned at once and out after three seconds of silence, so that nothing has
@@ -58,18 +80,36 @@ fn passes(told: &str, checks: &[&str]) {
     assert_eq!(passed, wanted, "{told}");
 }
 
-#[test]
-fn the_java_client_works_unchanged() {
+fn java(protocol: &str, checks: &[&str]) {
     let server = hasty();
     let program = Program::of(java::java(&java::compiled("consumers", Jars::Kafka), 128));
-    let program = program.arg("Consumers").arg(server.bootstrap());
-    passes(&program.patience(PATIENCE).ok(), JAVA);
+    let program = program.arg("Consumers").arg(server.bootstrap()).arg(protocol);
+    passes(&program.patience(PATIENCE).ok(), checks);
+}
+
+fn librdkafka(protocol: &str, checks: &[&str]) {
+    let server = hasty();
+    let program = Program::new(fetched::python()).env("PYTHONDONTWRITEBYTECODE", "1");
+    let program = program.arg(fetched::clients().join("python/consumers.py")).arg(server.bootstrap());
+    passes(&program.arg(protocol).patience(PATIENCE).ok(), checks);
+}
+
+#[test]
+fn the_java_client_works_unchanged() {
+    java("consumer", JAVA);
+}
+
+#[test]
+fn the_java_client_works_unchanged_in_classic_groups() {
+    java("classic", JAVA_CLASSIC);
 }
 
 #[test]
 fn librdkafka_works_unchanged() {
-    let server = hasty();
-    let program = Program::new(fetched::python()).env("PYTHONDONTWRITEBYTECODE", "1");
-    let program = program.arg(fetched::clients().join("python/consumers.py")).arg(server.bootstrap());
-    passes(&program.patience(PATIENCE).ok(), LIBRDKAFKA);
+    librdkafka("consumer", LIBRDKAFKA);
+}
+
+#[test]
+fn librdkafka_works_unchanged_in_classic_groups() {
+    librdkafka("classic", LIBRDKAFKA_CLASSIC);
 }

@@ -116,10 +116,11 @@ fn a_thousand_members_join_one_group_while_others_produce_and_fetch() {
     create(&server, "probe", 1);
     create(&server, "crowded", PARTITIONS);
     let interval = Duration::from_millis(500);
+    let mut crowd = Crowd::connect(server.address(), MEMBERS);
     for (protocol, group) in [(Protocol::Classic, "classic"), (Protocol::Consumer, "consumer")] {
         beside_a_probe(&server, group, || {
             let what = Subscribed { group, topic: "crowded", partitions: PARTITIONS, interval };
-            let mut crowd = Crowd::join(server.address(), protocol, MEMBERS, what);
+            crowd.join(protocol, MEMBERS, what);
             crowd.settle();
             crowd.live(interval * 2);
         });

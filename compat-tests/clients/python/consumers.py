@@ -1,4 +1,4 @@
-"""librdkafka (confluent-kafka) in groups with group.protocol=consumer: each check says so in a line of its own.
+"""librdkafka (confluent-kafka) in groups of either group.protocol: each check says so in a line of its own.
 
 It must never wait without a deadline, nor look at a topic or group that is not its own.
 """
@@ -15,7 +15,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 PATIENCE = 60
-BOOTSTRAP = sys.argv[1]
+BOOTSTRAP, PROTOCOL = sys.argv[1:3]
+CLASSIC = {
+    "group.protocol": "classic",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "heartbeat.interval.ms": 300,
+    "session.timeout.ms": 6000,
+}
 ADMIN = AdminClient({"bootstrap.servers": BOOTSTRAP})
 
 
@@ -26,7 +32,7 @@ class Member:
         fixed = {
             "bootstrap.servers": BOOTSTRAP,
             "group.id": group,
-            "group.protocol": "consumer",
+            **(CLASSIC if PROTOCOL == "classic" else {"group.protocol": "consumer"}),
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "topic.metadata.refresh.interval.ms": 500,
@@ -124,11 +130,42 @@ def static_restart():
     other.close()
 
 
+def static_restart_fences():
+    """The newer of two members with one name stays, and the older is told."""
+    create("ps", 4)
+    other = Member("ps", ["ps"])
+    member = Member("ps", ["ps"], group_instance_id="one")
+    until("halves", halves("ps", 4, other, member), other, member)
+    had, calls = member.has(), len(other.calls)
+    member.close()
+    again = Member("ps", ["ps"], group_instance_id="one")
+    until("what it had", lambda: again.has() == had, again, other)
+    twin = Member("ps", ["ps"], group_instance_id="one")
+    until("what the older had", lambda: twin.has() == had, twin, other)
+    until("the end of the older", lambda: again.error is not None, again, twin, other)
+    assert again.error.code() in (KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL), again.error
+    assert len(other.calls) == calls, other.calls
+    for each in (again, twin, other):
+        each.close()
+
+
+def eager():
+    create("pe", 4)
+    first = Member("pe", ["pe"], partition_assignment_strategy="range")
+    until("first assignment", halves("pe", 4, first), first)
+    every = first.has()
+    second = Member("pe", ["pe"], partition_assignment_strategy="range")
+    until("halves", halves("pe", 4, first, second), first, second)
+    assert first.calls == [("assigned", every), ("revoked", every), ("assigned", first.has())], first.calls
+    second.close()
+    first.close()
+
+
 def crash():
     create("pc", 2)
     first = Member("pc", ["pc"])
     until("first assignment", halves("pc", 2, first), first)
-    child = subprocess.Popen([sys.executable, __file__, BOOTSTRAP, "member", "pc"])
+    child = subprocess.Popen([sys.executable, __file__, BOOTSTRAP, PROTOCOL, "member", "pc"])
     until("one left", lambda: len(first.has()) == 1, first)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
@@ -218,12 +255,23 @@ CHECKS = [
     ("migration", migration),
 ]
 
+CLASSIC_CHECKS = [
+    ("join and leave", join_and_leave),
+    ("eager", eager),
+    ("static restart", static_restart_fences),
+    ("crash", crash),
+    ("pattern", pattern),
+    ("pause and seek", pause_and_seek),
+    ("commit and resume", commit_and_resume),
+    ("new partitions", new_partitions),
+]
+
 
 def main():
-    if sys.argv[2:3] == ["member"]:
-        member_until_killed(sys.argv[3])
+    if sys.argv[3:4] == ["member"]:
+        member_until_killed(sys.argv[4])
     good = True
-    for name, check in CHECKS:
+    for name, check in CLASSIC_CHECKS if PROTOCOL == "classic" else CHECKS:
         passed = True
         try:
             check()

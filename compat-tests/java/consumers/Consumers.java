@@ -1,4 +1,4 @@
-// What applications see of a group with group.protocol=consumer: each check says so in a line of its own.
+// What applications see of a group, with either group.protocol: each check says so in a line of its own.
 // It must never wait without a deadline, nor look at a topic or group that is not its own.
 
 import java.time.Duration;
@@ -31,6 +31,7 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.GroupState;
 import org.apache.kafka.common.GroupType;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.FencedInstanceIdException;
 import org.apache.kafka.common.errors.InvalidRegularExpression;
 import org.apache.kafka.common.errors.UnreleasedInstanceIdException;
 import org.apache.kafka.common.errors.UnsupportedAssignorException;
@@ -39,33 +40,39 @@ public final class Consumers {
     private static final long PATIENCE_SECONDS = 60;
 
     private final String bootstrap;
+    private final String protocol;
     private final Admin admin;
 
     private interface Check {
         void run() throws Exception;
     }
 
-    private Consumers(String bootstrap) {
+    private Consumers(String bootstrap, String protocol) {
         this.bootstrap = bootstrap;
+        this.protocol = protocol;
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
         this.admin = Admin.create(settings);
     }
 
     public static void main(String[] arguments) {
-        Consumers all = new Consumers(arguments[0]);
-        boolean good = true;
-        good &= all.check("join and leave", all::joinAndLeave);
-        good &= all.check("static restart", all::staticRestart);
-        good &= all.check("pattern", all::pattern);
-        good &= all.check("refused", all::refused);
+        Consumers all = new Consumers(arguments[0], arguments[1]);
+        boolean classic = arguments[1].equals("classic");
+        boolean good = all.check("join and leave", classic ? all::joinAndLeaveCooperatively : all::joinAndLeave);
+        good &= all.check("static restart", classic ? all::staticRestartFences : all::staticRestart);
+        good &= all.check("pattern", classic ? all::clientPattern : all::pattern);
         good &= all.check("pause and seek", all::pauseAndSeek);
         good &= all.check("commit and resume", all::commitAndResume);
         good &= all.check("new partitions", all::newPartitions);
-        good &= all.check("range assignor", all::rangeAssignor);
         good &= all.check("lost partitions", all::lostPartitions);
-        good &= all.check("described", all::described);
-        good &= all.check("migration", all::migration);
+        if (classic) {
+            good &= all.check("eager", all::eager);
+        } else {
+            good &= all.check("refused", all::refused);
+            good &= all.check("range assignor", all::rangeAssignor);
+            good &= all.check("described", all::described);
+            good &= all.check("migration", all::migration);
+        }
         all.admin.close();
         System.exit(good ? 0 : 1);
     }
@@ -92,7 +99,13 @@ public final class Consumers {
             Properties all = new Properties();
             all.put("bootstrap.servers", bootstrap);
             all.put("group.id", group);
-            all.put("group.protocol", "consumer");
+            all.put("group.protocol", protocol);
+            if (protocol.equals("classic")) {
+                all.put("heartbeat.interval.ms", "300");
+                all.put("session.timeout.ms", "6000");
+                all.put("partition.assignment.strategy",
+                    "org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
+            }
             all.put("auto.offset.reset", "earliest");
             all.put("enable.auto.commit", "false");
             all.put("metadata.max.age.ms", "1000");
@@ -232,6 +245,79 @@ public final class Consumers {
                 until("what it had", () -> again.has().equals(before), again, other);
                 expect(other.calls.size() == calls, other.calls);
             }
+        }
+    }
+
+    // What a listener is told beside "nothing has changed": a cooperative rebalance says that too.
+    private static List<String> changes(Member member) {
+        return member.calls.stream().filter(call -> !call.endsWith("[]")).toList();
+    }
+
+    private void joinAndLeaveCooperatively() throws Exception {
+        create("cj", 4);
+        try (Member first = new Member("cj").to("cj")) {
+            until("first assignment", () -> first.has().size() == 4, first);
+            Member second = new Member("cj").to("cj");
+            until("halves", () -> first.has().size() == 2 && second.has().size() == 2, first, second);
+            Set<String> kept = first.has();
+            Set<String> moved = second.has();
+            expect(changes(first).equals(List.of("assigned " + all("cj", 4), "revoked " + moved)), first.calls);
+            expect(changes(second).equals(List.of("assigned " + moved)), second.calls);
+            second.close();
+            expect(changes(second).equals(List.of("assigned " + moved, "revoked " + moved)), second.calls);
+            until("all again", () -> first.has().size() == 4, first);
+            expect(changes(first).get(2).equals("assigned " + moved) && !kept.equals(moved), first.calls);
+        }
+    }
+
+    private void eager() throws Exception {
+        create("ce", 4);
+        String[] eager = {"partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor"};
+        try (Member first = new Member("ce", eager).to("ce")) {
+            until("first assignment", () -> first.has().size() == 4, first);
+            try (Member second = new Member("ce", eager).to("ce")) {
+                until("halves", () -> first.has().size() == 2 && second.has().size() == 2, first, second);
+                expect(changes(first).equals(List.of("assigned " + all("ce", 4), "revoked " + all("ce", 4),
+                    "assigned " + first.has())), first.calls);
+            }
+        }
+    }
+
+    // The newer of two members with one name stays, and the older is told.
+    private void staticRestartFences() throws Exception {
+        create("cs", 4);
+        try (Member other = new Member("cs").to("cs")) {
+            Member member = new Member("cs", "group.instance.id", "one").to("cs");
+            until("halves", () -> member.has().size() == 2 && other.has().size() == 2, member, other);
+            Set<String> before = member.has();
+            int calls = other.calls.size();
+            member.close();
+            try (Member again = new Member("cs", "group.instance.id", "one").to("cs")) {
+                until("what it had", () -> again.has().equals(before), again, other);
+                try (Member twin = new Member("cs", "group.instance.id", "one").to("cs")) {
+                    until("what the older had", () -> twin.has().equals(before), twin, other);
+                    until("the end of the older", () -> {
+                        try {
+                            again.poll();
+                            return false;
+                        } catch (FencedInstanceIdException fenced) {
+                            return true;
+                        }
+                    }, twin, other);
+                }
+                expect(other.calls.size() == calls, other.calls);
+            }
+        }
+    }
+
+    private void clientPattern() throws Exception {
+        create("cp-a", 1);
+        create("cp-b", 2);
+        try (Member member = new Member("cp")) {
+            member.consumer.subscribe(Pattern.compile("cp-.*"), member);
+            until("topics of the pattern", () -> member.has().size() == 3, member);
+            create("cp-new-1", 1);
+            until("a new topic", () -> member.has().size() == 4, member);
         }
     }
 

@@ -65,5 +65,5 @@ fn confluent_kafka_copies_exactly_once() {
 
 #[test]
 fn franz_go_copies_exactly_once() {
-    copies_exactly_once(programs::franz, "franz");
+    copies_exactly_once(|| programs::go("franz"), "franz");
 }

@@ -4,6 +4,7 @@
 //! A test must never use one of our own encoders: whatever reaches the broker comes from the client.
 
 mod copying;
+mod groups;
 mod on_disk;
 mod programs;
 mod table;
@@ -128,17 +129,17 @@ fn aiokafka_works_unchanged() {
 
 #[test]
 fn kafkajs_works_unchanged() {
-    Client::all("kafkajs", programs::node).works_unchanged();
+    Client::all("kafkajs", || programs::node("scenario.js")).works_unchanged();
 }
 
 #[test]
 fn franz_go_works_unchanged() {
-    Client::all("franz-go", programs::franz).works_unchanged();
+    Client::all("franz-go", || programs::go("franz")).works_unchanged();
 }
 
 #[test]
 fn sarama_works_unchanged() {
-    Client::all("sarama", programs::sarama).works_unchanged();
+    Client::all("sarama", || programs::go("sarama")).works_unchanged();
 }
 
 #[test]

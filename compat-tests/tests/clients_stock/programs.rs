@@ -30,7 +30,7 @@ pub(crate) fn python(file: &str) -> Program {
     program.env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
-pub(crate) fn node() -> Program {
+pub(crate) fn node(file: &str) -> Program {
     let source = clients().join("node");
     let pins = read(&source.join("package-lock.json"));
     let folder = fetched::fetched("node", &pins, |folder| {
@@ -41,20 +41,17 @@ pub(crate) fn node() -> Program {
         Program::new("npm").args(install).current_dir(folder).patience(FETCH_PATIENCE).ok();
     });
     let program = Program::new("node").env("NODE_PATH", folder.join("node_modules"));
-    program.env("KAFKAJS_NO_PARTITIONER_WARNING", "1").arg(source.join("scenario.js"))
+    program.env("KAFKAJS_NO_PARTITIONER_WARNING", "1").arg(source.join(file))
 }
 
-pub(crate) fn franz() -> Program {
-    Program::new(go("franz"))
-}
-
-pub(crate) fn sarama() -> Program {
-    Program::new(go("sarama"))
+/// One of the folders of `clients/go`.
+pub(crate) fn go(program: &str) -> Program {
+    Program::new(go_binary(program))
 }
 
 /// Go knows itself what is to be built again; its modules and its cache stay in our folder, and the toolchain that
 /// `go.mod` asks for, where an older one is installed.
-fn go(program: &str) -> PathBuf {
+fn go_binary(program: &str) -> PathBuf {
     let _lock = fetched::lock("go");
     let folder = fetched::root().join("go");
     let binary = folder.join("bin").join(program);
