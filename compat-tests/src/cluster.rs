@@ -4,7 +4,7 @@
 //! nodes find each other beyond what these files say.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
@@ -12,6 +12,7 @@ use kafka_protocol::messages::DescribeClusterRequest;
 use tempfile::TempDir;
 
 use crate::paths;
+use crate::port;
 use crate::process::Guarded;
 use crate::tool::Tool;
 use crate::wait::{self, PATIENCE};
@@ -298,6 +299,5 @@ impl Drop for Cluster {
 }
 
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("a bound socket")
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()))
 }

@@ -8,6 +8,7 @@ pub mod fetched;
 pub mod java;
 pub mod members;
 pub mod paths;
+pub mod port;
 pub mod process;
 pub mod program;
 pub mod runner;

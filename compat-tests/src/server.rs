@@ -4,7 +4,7 @@
 //! must never depend on which of the two it is, except for how the process is started.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::java::{self, Jars};
 use crate::paths;
+use crate::port;
 use crate::process::Guarded;
 use crate::tool::Tool;
 use crate::wait::{self, PATIENCE};
@@ -345,8 +346,8 @@ impl Server {
 
     /// Kafka cannot choose its own ports, so they are chosen for it.
     fn format_kafka(&mut self) {
-        self.port = free_port();
-        let controller = free_port();
+        self.port = port::free();
+        let controller = port::free();
         let set = self.setup.settings.iter().find(|(name, _)| name == "node.id");
         let node = set.map_or_else(|| "1".to_owned(), |(_, id)| id.clone());
         self.setup
@@ -421,11 +422,6 @@ fn ready_port(output: &str, asked: u16) -> Option<u16> {
     let (_, after) = line.rsplit_once("127.0.0.1:")?;
     let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("a bound socket").port()
 }
 
 /// Removes the directory of a broker that lives in a static, whose destructor never runs.

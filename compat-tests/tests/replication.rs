@@ -230,9 +230,14 @@ fn replicas_move_to_another_broker() {
         || tool("--verify").ok(),
         |said| said.contains("Reassignment of partition moving-0 is completed."),
     );
-    let (leader, isr) = state(&cluster, 1, "moving", 0).expect("the topic is there");
-    assert_eq!(isr, BTreeSet::from([2, 3]));
-    assert!(isr.contains(&leader), "{leader}");
+    let moved = BTreeSet::from([2, 3]);
+    let told = wait::until_like(
+        PATIENCE,
+        "another node hears of the move's end",
+        || state(&cluster, 1, "moving", 0),
+        |told| told.as_ref().is_some_and(|(_, isr)| *isr == moved),
+    );
+    assert!(told.is_some_and(|(leader, _)| moved.contains(&leader)));
     let wanted: BTreeSet<String> = (0..500).map(|number| number.to_string()).collect();
     all_is_there(&cluster, "moving", &wanted);
     let gone = cluster.log_dir(1).join("moving-0");

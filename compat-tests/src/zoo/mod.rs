@@ -5,7 +5,7 @@
 pub mod client;
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::paths;
+use crate::port;
 use crate::process::Guarded;
 use crate::server::Setup;
 use crate::wait::{self, PATIENCE};
@@ -68,7 +69,7 @@ impl Zoo {
     pub fn start_with(kind: Kind, tick_millis: u32, container_millis: u32) -> Self {
         // A port that was free a moment ago may be taken now; then another is tried.
         for _ in 0..5 {
-            let port = free_port();
+            let port = port::free();
             let started = Instant::now();
             let process = match kind {
                 Kind::Milena => Process::Milena(Box::new(milena(port, tick_millis, container_millis))),
@@ -194,9 +195,4 @@ fn zookeeper(port: u16, tick_millis: u32, container_millis: u32) -> Process {
         .arg(&config);
     let process = Guarded::start(&mut command, &directory.path().join("output"));
     Process::ZooKeeper { process, _directory: directory }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the system has a free port");
-    listener.local_addr().expect("it is bound").port()
 }

@@ -66,7 +66,16 @@ fn a_partition_is_written_where_it_is_led_and_more_replicas_than_brokers_are_ref
         cluster.tool("kafka-topics", 1).line("--create --topic copies --replication-factor 4").run().fails();
     assert!(told.contains("InvalidReplicationFactorException"), "{told}");
     cluster.tool("kafka-topics", 1).line("--create --topic one --partitions 1 --replication-factor 1").ok();
-    let led_by = metadata(&cluster, 1).topics[0].partitions[0].leader_id.0;
+    // A node may hear of what the controller acknowledged a little later; until then it refuses as a stranger to the topic.
+    let leaders: BTreeSet<i32> = (1..=3)
+        .map(|node| {
+            wait::until(PATIENCE, "the topic at every node", || {
+                metadata(&cluster, node).topics.first().map(|topic| topic.partitions[0].leader_id.0)
+            })
+        })
+        .collect();
+    assert_eq!(leaders.len(), 1, "{leaders:?}");
+    let led_by = *leaders.first().expect("one was counted");
     for node in 1..=3 {
         let batch = wire::batch([wire::record("x")]);
         let partition = PartitionProduceData::default().with_records(Some(batch));
