@@ -19,6 +19,7 @@ pub mod producer_ids;
 pub mod quorum;
 mod refused_records;
 pub mod replication;
+mod resident;
 pub mod settings;
 pub mod shard;
 pub mod state;

@@ -14,6 +14,7 @@ use super::arguments::{LogFormat, StartArguments};
 use super::{complain, refuse};
 use crate::broker::{Broker, StartError};
 use crate::logging::{self, Form};
+use crate::resident;
 use crate::settings::{Loaded, Note, NoteLevel, Settings};
 
 /// Blocking tasks that hang when the broker has stopped (a dead disk) do not hold the process longer than this.
@@ -89,6 +90,9 @@ async fn serve(loaded: Loaded, form: Form, ephemeral: bool) -> ExitCode {
     };
     summary.tell(&broker);
     ready(form, &summary, &broker.bootstrap_servers());
+    if let Err(error) = resident::give_code_back() {
+        tracing::debug!("the code of the start stays mapped: {error}");
+    }
     let name = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
