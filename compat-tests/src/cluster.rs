@@ -248,7 +248,11 @@ impl Cluster {
         self.directory.path().join(format!("output-{id}.txt"))
     }
 
-    fn launch(&mut self, id: i32) {
+    /// Starts a node on its directory; it may have to wait for others before it is ready.
+    ///
+    /// # Panics
+    /// When it is running.
+    pub fn launch(&mut self, id: i32) {
         let output = self.output_file(id);
         // What an earlier run said must not be taken for this one's.
         let _ = fs::remove_file(&output);
@@ -267,7 +271,11 @@ impl Cluster {
         node.process = Some(Guarded::start(&mut command, &output));
     }
 
-    fn wait_ready(&mut self, id: i32) {
+    /// Returns when a node that was launched is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn wait_ready(&mut self, id: i32) {
         let process = self.node_mut(id).process.as_mut().expect("the node was launched");
         wait::until(PATIENCE, &format!("node {id} is ready"), || {
             let output = process.output();

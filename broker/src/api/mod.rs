@@ -61,6 +61,7 @@ pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod txn_offset_commit;
+pub mod update_raft_voter;
 pub mod write_txn_markers;
 
 use std::ops::RangeInclusive;
@@ -120,7 +121,10 @@ const API_VERSIONS: i16 = 18;
 /// What Kafka serves on listeners of controllers too, as far as it is there ("listeners" in its schemas); its Fetch there is
 /// that of the quorum's log.
 const ON_CONTROLLERS: &[i16] =
-    &[18, 19, 20, 29, 30, 31, 32, 33, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 80, 81];
+    &[18, 19, 20, 29, 30, 31, 32, 33, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 80, 81, 82];
+
+/// What only controllers serve.
+const ONLY_ON_CONTROLLERS: &[i16] = &[82];
 
 /// Every API that is served, by key.
 pub static TABLE: &[Row] = &[
@@ -260,15 +264,19 @@ pub static TABLE: &[Row] = &[
         DescribeTopicPartitionsRequest,
         DescribeTopicPartitionsResponse
     ),
-    row!(80, "AddRaftVoter", add_raft_voter, AddRaftVoterRequest, AddRaftVoterResponse),
+    row!(80, "AddRaftVoter", add_raft_voter, add_raft_voter::Asked, add_raft_voter::Told),
     row!(81, "RemoveRaftVoter", remove_raft_voter, RemoveRaftVoterRequest, RemoveRaftVoterResponse),
+    row!(82, "UpdateRaftVoter", update_raft_voter, UpdateRaftVoterRequest, UpdateRaftVoterResponse),
 ];
 
 impl Row {
     /// Whether a listener of this kind serves it.
     #[must_use]
     pub fn is_at(&self, endpoint: EndpointKind) -> bool {
-        endpoint == EndpointKind::Broker || ON_CONTROLLERS.contains(&self.key)
+        match endpoint {
+            EndpointKind::Broker => !ONLY_ON_CONTROLLERS.contains(&self.key),
+            EndpointKind::Controller => ON_CONTROLLERS.contains(&self.key),
+        }
     }
 }
 

@@ -21,6 +21,11 @@ impl Flexible {
         Ok(self.0.get_i32())
     }
 
+    pub fn u16(&mut self) -> Result<u16, MessageError> {
+        self.need(2)?;
+        Ok(self.0.get_u16())
+    }
+
     pub fn i64(&mut self) -> Result<i64, MessageError> {
         self.need(8)?;
         Ok(self.0.get_i64())

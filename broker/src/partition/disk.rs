@@ -124,9 +124,8 @@ impl Disk {
             settled: AtomicBool::new(false),
             threads_per_dir: settings.recovery_threads_per_dir.max(1),
         };
-        if let Some(cluster_id) = &disk.cluster_id {
-            disk.identify(cluster_id)?;
-        }
+        // A voter counts by its directory (KIP-853), so that the id must outlive a kill before the cluster is known.
+        disk.write_identities(disk.cluster_id.as_deref())?;
         Ok(disk)
     }
 
@@ -324,14 +323,18 @@ impl Disk {
 
     /// Writes what the directories belong to where it does not stand yet.
     pub fn identify(&self, cluster_id: &str) -> Result<(), DiskError> {
+        self.write_identities(Some(cluster_id))
+    }
+
+    fn write_identities(&self, cluster_id: Option<&str>) -> Result<(), DiskError> {
         for dir in self.dirs.iter().filter(|dir| !dir.is_identified.load(Ordering::Relaxed)) {
             let mine = MetaProperties {
-                cluster_id: Some(cluster_id.to_owned()),
+                cluster_id: cluster_id.map(str::to_owned),
                 node_id: Some(self.node_id),
                 directory_id: Some(dir.id.clone()),
             };
             mine.write(self.fs.as_ref(), &dir.path)?;
-            dir.is_identified.store(true, Ordering::Relaxed);
+            dir.is_identified.store(cluster_id.is_some(), Ordering::Relaxed);
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub struct LogDir {
     pub path: PathBuf,
     /// Empty in a directory whose file of Kafka's older version has none.
     pub id: String,
-    /// Whether `meta.properties` is there, or cannot be written.
+    /// Whether `meta.properties` is there and whole, or cannot be written.
     pub(super) is_identified: AtomicBool,
     /// Its logs were closed cleanly, so none needs a scan.
     pub clean: bool,
@@ -102,7 +102,10 @@ impl LogDir {
         }
         Ok(Self {
             path: path.to_owned(),
-            is_identified: AtomicBool::new(meta.is_some()),
+            // One without a cluster was begun when its cluster was not known yet.
+            is_identified: AtomicBool::new(
+                meta.as_ref().is_some_and(|meta| meta.cluster_id.is_some() || meta.directory_id.is_none()),
+            ),
             // A file of Kafka's older version has no directory id, and gets none while it stays as it is.
             id: match meta {
                 Some(meta) => meta.directory_id.unwrap_or_default(),

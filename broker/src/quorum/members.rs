@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Quorum;
 use super::forward::own;
+use crate::partition::disk::uuid_text;
 
 /// Pause before a node asks again for a vote, in milliseconds.
 const JOIN_PAUSE_MS: i64 = 500;
@@ -77,47 +78,68 @@ impl Quorum {
             }
             VoterChange::Remove { id, .. } => ensemble.remove_voter(id).await,
         };
-        changed.map_err(|error| match error {
-            MembersError::NotLeader { .. } | MembersError::Unknown => {
-                Refusal::bare(ResponseError::NotController)
-            }
-            MembersError::Later(why) => Refusal::new(ResponseError::RequestTimedOut, why),
-            MembersError::Refused(why) => Refusal::new(ResponseError::InvalidRequest, why),
-        })
+        changed.map_err(refusal)
+    }
+
+    /// Changes where a voter is reached, as the leader (UpdateVoterHandler); returns when that is committed.
+    pub async fn update_voter(&self, member: Member) -> Result<(), Refusal> {
+        let ensemble = &self.shared.ensemble;
+        let voters = ensemble.quorum().voters;
+        let is_it = |voter: &&Replica| voter.id == member.id && fits(voter, member.directory);
+        if !voters.iter().any(|voter| is_it(&voter)) {
+            return Err(Refusal::bare(ResponseError::VoterNotFound));
+        }
+        ensemble.update_voter(member).await.map_err(refusal)
     }
 }
 
-/// What Kafka's AddVoterHandler and RemoveVoterHandler check. A directory id counts where it is known: of a node that is
-/// linked.
+fn refusal(error: MembersError) -> Refusal {
+    match error {
+        MembersError::NotLeader { .. } | MembersError::Unknown => Refusal::bare(ResponseError::NotController),
+        MembersError::Later(why) => Refusal::new(ResponseError::RequestTimedOut, why),
+        MembersError::Refused(why) => Refusal::new(ResponseError::InvalidRequest, why),
+    }
+}
+
+/// A directory id counts where it is known.
+fn fits(voter: &Replica, directory: Uuid) -> bool {
+    voter.directory.is_nil() || directory.is_nil() || voter.directory == directory
+}
+
+/// As Kafka's `ReplicaKey` shows itself.
+fn key(id: i32, directory: Uuid) -> String {
+    let directory = if directory.is_nil() { "<undefined>".to_owned() } else { uuid_text(directory) };
+    format!("ReplicaKey(id={id}, directoryId={directory})")
+}
+
+fn keys(voters: &[Replica]) -> String {
+    let keys: Vec<_> = voters.iter().map(|voter| key(voter.id, voter.directory)).collect();
+    format!("[{}]", keys.join(", "))
+}
+
+/// What Kafka's AddVoterHandler and RemoveVoterHandler check; the last voter cannot be removed (`VoterSet.removeVoter`).
 fn check(change: &VoterChange, quorum: &ensemble::Quorum) -> Result<(), Refusal> {
-    let known = |id: i32| quorum.voters.iter().find(|voter| voter.id == id);
+    let voters = &quorum.voters;
     match change {
-        VoterChange::Add { id, .. } => match known(*id) {
-            Some(_) => {
-                let message =
-                    format!("The voter id for ReplicaKey(id={id}) is already part of the set of voters.");
-                Err(Refusal::new(ResponseError::DuplicateVoter, message))
-            }
-            None => Ok(()),
-        },
-        VoterChange::Remove { id, directory } => {
-            let fits = |voter: &Replica| {
-                voter.directory.is_nil() || directory.is_nil() || voter.directory == *directory
-            };
-            match known(*id).filter(|voter| fits(voter)) {
-                None => {
-                    let message = format!(
-                        "Cannot remove voter ReplicaKey(id={id}) because it doesn't exist in the set of voters."
-                    );
-                    Err(Refusal::new(ResponseError::VoterNotFound, message))
-                }
-                Some(_) if quorum.voters.len() == 1 => {
-                    let message = "Cannot remove the only voter.";
-                    Err(Refusal::new(ResponseError::InvalidRequest, message))
-                }
-                Some(_) => Ok(()),
-            }
+        VoterChange::Add { id, directory, .. } if voters.iter().any(|voter| voter.id == *id) => {
+            let message = format!(
+                "The voter id for {} is already part of the set of voters {}.",
+                key(*id, *directory),
+                keys(voters)
+            );
+            Err(Refusal::new(ResponseError::DuplicateVoter, message))
         }
+        VoterChange::Remove { id, directory }
+            if voters.len() < 2 || !voters.iter().any(|voter| voter.id == *id && fits(voter, *directory)) =>
+        {
+            let message = format!(
+                "Cannot remove voter {} from the set of voters {}",
+                key(*id, *directory),
+                keys(voters)
+            );
+            Err(Refusal::new(ResponseError::VoterNotFound, message))
+        }
+        VoterChange::Add { .. } | VoterChange::Remove { .. } => Ok(()),
     }
 }
 
@@ -239,5 +261,12 @@ mod tests {
         assert_eq!(code(remove(3, 3)), Err(ResponseError::VoterNotFound));
         assert_eq!(code(remove(2, 9)), Err(ResponseError::VoterNotFound), "another directory");
         assert_eq!(code(remove(2, 2)), Ok(()));
+        let mut last = quorum();
+        last.voters.truncate(1);
+        let refused = check(&remove(1, 1), &last).unwrap_err();
+        assert_eq!(refused.code, ResponseError::VoterNotFound);
+        let told = "Cannot remove voter ReplicaKey(id=1, directoryId=AAAAAAAAAAAAAAAAAAAAAQ) from the set of voters \
+                    [ReplicaKey(id=1, directoryId=AAAAAAAAAAAAAAAAAAAAAQ)]";
+        assert_eq!(refused.wire_message().as_deref(), Some(told));
     }
 }

@@ -113,3 +113,69 @@ fn a_controller_is_added_and_removed_and_brokers_only_observe() {
     assert!(!voters(&status).contains(&leader), "{status}");
     cluster.tool("kafka-topics", leader).line("--create --topic after --replication-factor 1").ok();
 }
+
+/// A voter is an id and a directory (KIP-853): one whose disk is new is nobody until the voter is removed and it is added.
+#[test]
+fn a_voter_with_a_new_disk_is_none_until_it_is_removed_and_added() {
+    let mut cluster = Cluster::start();
+    let leader = cluster.leader();
+    let wiped = (1..=3).find(|id| *id != leader).expect("there are three");
+    let third = (1..=3).find(|id| *id != leader && *id != wiped).expect("there are three");
+    let described =
+        |cluster: &Cluster, at: i32| cluster.tool("kafka-metadata-quorum", at).line("describe --status").ok();
+    let former = directory_id(&cluster, wiped);
+    cluster.tool("kafka-topics", leader).line("--create --topic before --replication-factor 1").ok();
+    cluster.kill(wiped);
+    fs::remove_dir_all(cluster.log_dir(wiped)).expect("the directory is the test's own");
+    cluster.launch(wiped);
+    wait::until(PATIENCE, "the leader notices the new disk", || {
+        cluster.output(leader).contains("a voter came with a new disk").then_some(())
+    });
+    let status = described(&cluster, leader);
+    assert!(status.contains(&former), "the voter is the one with the former disk: {status}");
+
+    // With another voter gone there is no quorum: the new disk is not counted.
+    cluster.kill(third);
+    let address = cluster.address(leader).to_string();
+    let create =
+        Tool::new("kafka-topics").args(["--bootstrap-server", &address, "--create", "--topic", "alone"]);
+    let config = cluster.log_dir(wiped).with_file_name("impatient.properties");
+    fs::write(&config, "default.api.timeout.ms=4000\nrequest.timeout.ms=3000\n")
+        .expect("the directory is writable");
+    create.args(["--command-config", &config.display().to_string()]).run().fails();
+    cluster.restart(third);
+
+    // The third may have taken over the lead; the node with the new disk knows of none.
+    let leader = wait::until(PATIENCE, "a leader", || {
+        let named = [leader, third].map(|id| cluster.leader_by(id));
+        named[0].filter(|named_0| Some(*named_0) == named[1])
+    });
+    let own = cluster.log_dir(wiped).with_file_name("own.properties");
+    let address = cluster.controller_address(wiped);
+    let log_dir = cluster.log_dir(wiped);
+    let text = format!(
+        "process.roles=controller\nnode.id={wiped}\ncontroller.listener.names=CONTROLLER\n\
+         listeners=CONTROLLER://{address}\nlog.dirs={}\n",
+        log_dir.display()
+    );
+    fs::write(&own, text).expect("the directory is writable");
+    let own = own.display().to_string();
+    let add = |cluster: &Cluster| {
+        let tool = cluster.tool("kafka-metadata-quorum", leader);
+        tool.args(["--command-config", &own, "add-controller"]).run()
+    };
+    let line = format!("remove-controller --controller-id {wiped} --controller-directory-id {former}");
+    cluster.tool("kafka-metadata-quorum", leader).line(&line).ok();
+    cluster.wait_ready(wiped);
+    let told = add(&cluster).ok();
+    let present = directory_id(&cluster, wiped);
+    assert!(told.contains(&present) && present != former, "{told}");
+    let status = described(&cluster, leader);
+    assert_eq!(voters(&status), [1, 2, 3], "{status}");
+    assert!(status.contains(&present) && !status.contains(&former), "{status}");
+    // Now it counts.
+    cluster.kill(third);
+    cluster.tool("kafka-topics", wiped).line("--create --topic after --replication-factor 1").ok();
+    let topics = cluster.tool("kafka-topics", wiped).line("--list").ok();
+    assert!(topics.contains("before") && topics.contains("after"), "{topics}");
+}

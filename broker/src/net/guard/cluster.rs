@@ -2,7 +2,9 @@
 //!
 //! Facts of Kafka 4.3.1 only; must never say what a field means.
 
-use super::shape::{INT8, INT32, Shape, array, boolean, bytes, int8, int16, int32, list, string, uuid};
+use super::shape::{
+    INT8, INT32, Shape, array, boolean, bytes, int8, int16, int32, list, string, structure, uuid,
+};
 
 /// ApiVersions.
 pub(super) const API_VERSIONS: Shape =
@@ -162,9 +164,27 @@ pub(super) const ADD_RAFT_VOTER: Shape = Shape::new(
         int32("voter_id"),
         uuid("voter_directory_id"),
         array("listeners", &[string("name"), string("host"), int16("port")]),
+        boolean("ack_when_committed").from(1),
     ],
 );
 
 /// RemoveRaftVoter.
 pub(super) const REMOVE_RAFT_VOTER: Shape =
     Shape::new(81, 0, &[string("cluster_id").null(), int32("voter_id"), uuid("voter_directory_id")]);
+
+/// UpdateRaftVoter.
+pub(super) const UPDATE_RAFT_VOTER: Shape = Shape::new(
+    82,
+    0,
+    &[
+        string("cluster_id").null(),
+        int32("current_leader_epoch"),
+        int32("voter_id"),
+        uuid("voter_directory_id"),
+        array("listeners", &[string("name"), string("host"), int16("port")]),
+        structure(
+            "k_raft_version_feature",
+            &[int16("min_supported_version"), int16("max_supported_version")],
+        ),
+    ],
+);

@@ -75,6 +75,7 @@ static SHAPES: &[&Shape] = &[
     &topics::DESCRIBE_TOPIC_PARTITIONS,
     &cluster::ADD_RAFT_VOTER,
     &cluster::REMOVE_RAFT_VOTER,
+    &cluster::UPDATE_RAFT_VOTER,
 ];
 
 /// A request header. Version 0 is gone with ControlledShutdown; 1 and 2 differ in the tags only.

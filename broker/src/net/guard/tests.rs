@@ -92,6 +92,7 @@ fn codecs() -> Vec<Codec> {
         DescribeTopicPartitionsRequest,
         AddRaftVoterRequest,
         RemoveRaftVoterRequest,
+        UpdateRaftVoterRequest,
     ]
 }
 
