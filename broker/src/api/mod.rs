@@ -77,6 +77,7 @@ use crate::codec::fetch_request::FetchRequest;
 use crate::codec::fetch_response::FetchAnswer;
 use crate::codec::produce_request::ProduceRequest;
 use crate::codec::produce_response::ProduceAnswer;
+use crate::codec::txn_markers::{TxnMarkers, TxnMarkersAnswer};
 use crate::net::Served;
 use crate::net::guard::{self, Shape};
 use dispatch::Head;
@@ -162,7 +163,7 @@ pub static TABLE: &[Row] = &[
     ),
     row!(25, "AddOffsetsToTxn", add_offsets_to_txn, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse),
     row!(26, "EndTxn", end_txn, EndTxnRequest, EndTxnResponse),
-    row!(27, "WriteTxnMarkers", write_txn_markers, WriteTxnMarkersRequest, WriteTxnMarkersResponse),
+    row!(27, "WriteTxnMarkers", write_txn_markers, TxnMarkers, TxnMarkersAnswer),
     row!(28, "TxnOffsetCommit", txn_offset_commit, TxnOffsetCommitRequest, TxnOffsetCommitResponse),
     row!(29, "DescribeAcls", describe_acls, DescribeAclsRequest, DescribeAclsResponse),
     row!(30, "CreateAcls", create_acls, CreateAclsRequest, CreateAclsResponse),

@@ -1,35 +1,36 @@
-//! WriteTxnMarkers: 27, v1. Ends transactions in the partitions of this broker.
+//! WriteTxnMarkers: 27, v1–2. Ends transactions in the partitions of this broker.
 //!
 //! Behaviour: meant for coordinators of other brokers, and sent by `kafka-transactions abort`. Answered when the
-//! markers are committed. Version 2 (4.2, with the transaction's version) is not served: senders then use 1.
+//! markers are committed. Versions: 2 tells the transaction's version, by which its epoch is looked at (KIP-1228).
 
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::WriteTxnMarkersResponse;
 use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
-use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use milena_storage::batch::EndTransaction;
 use milena_storage::ids::{ProducerEpoch, ProducerId, TopicPartition};
 
 use super::{Cx, Outcome};
+use crate::codec::txn_markers::{TxnMarker, TxnMarkers, TxnMarkersAnswer};
 use crate::partition::marker::Marker;
 use crate::partition::waiters::Wakes;
 use crate::transactions::Written;
 
-pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+pub const VERSIONS: RangeInclusive<i16> = 1..=2;
 
-pub fn handle(cx: &Cx<'_>, request: WriteTxnMarkersRequest) -> Outcome<WriteTxnMarkersResponse> {
+pub fn handle(cx: &Cx<'_>, TxnMarkers(markers): TxnMarkers) -> Outcome<TxnMarkersAnswer> {
     let mut wakes = Wakes::default();
     let mut written = Vec::new();
-    let results = request.markers.iter().map(|marker| end(cx, marker, &mut wakes, &mut written)).collect();
+    let results = markers.iter().map(|marker| end(cx, marker, &mut wakes, &mut written)).collect();
     wakes.fire();
     let response = WriteTxnMarkersResponse::default().with_markers(results);
     written.retain(|(_, written): &(ProducerId, Written)| written.is_committed() != Some(true));
     if written.is_empty() {
-        return response.into();
+        return TxnMarkersAnswer(response).into();
     }
     Outcome::later(async move {
         let mut response = response;
@@ -38,7 +39,7 @@ pub fn handle(cx: &Cx<'_>, request: WriteTxnMarkersRequest) -> Outcome<WriteTxnM
                 lost(&mut response, producer, written.name());
             }
         }
-        response
+        TxnMarkersAnswer(response)
     })
 }
 
@@ -53,14 +54,14 @@ fn lost(response: &mut WriteTxnMarkersResponse, producer: ProducerId, at: &Topic
     }
 }
 
-pub fn refuse(request: &WriteTxnMarkersRequest, code: i16) -> WriteTxnMarkersResponse {
-    let results = request.markers.iter().map(|marker| result(marker, |_, _| code));
-    WriteTxnMarkersResponse::default().with_markers(results.collect())
+pub fn refuse(TxnMarkers(markers): &TxnMarkers, code: i16) -> TxnMarkersAnswer {
+    let results = markers.iter().map(|asked| result(&asked.marker, |_, _| code));
+    TxnMarkersAnswer(WriteTxnMarkersResponse::default().with_markers(results.collect()))
 }
 
 fn end(
     cx: &Cx<'_>,
-    asked: &WritableTxnMarker,
+    TxnMarker { marker: asked, transaction_version }: &TxnMarker,
     wakes: &mut Wakes,
     written: &mut Vec<(ProducerId, Written)>,
 ) -> WritableTxnMarkerResult {
@@ -68,7 +69,7 @@ fn end(
         producer_id: ProducerId(asked.producer_id.0),
         epoch: ProducerEpoch(asked.producer_epoch),
         end: EndTransaction { commit: asked.transaction_result, coordinator_epoch: asked.coordinator_epoch },
-        transaction_version: 0,
+        transaction_version: i16::from(*transaction_version),
     };
     result(asked, |topic, index| {
         match cx.broker.transactions.write_marker(&TopicPartition::new(topic, index), &marker, wakes) {

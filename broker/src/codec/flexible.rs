@@ -16,6 +16,16 @@ impl Flexible {
         if self.0.len() < length { Err(MessageError("the request is cut short".to_owned())) } else { Ok(()) }
     }
 
+    pub fn i8(&mut self) -> Result<i8, MessageError> {
+        self.need(1)?;
+        Ok(self.0.get_i8())
+    }
+
+    pub fn i16(&mut self) -> Result<i16, MessageError> {
+        self.need(2)?;
+        Ok(self.0.get_i16())
+    }
+
     pub fn i32(&mut self) -> Result<i32, MessageError> {
         self.need(4)?;
         Ok(self.0.get_i32())

@@ -9,6 +9,7 @@ pub mod flexible;
 pub mod produce_request;
 pub mod produce_response;
 pub(crate) mod read;
+pub mod txn_markers;
 pub(crate) mod write;
 
 pub use write::Node;

@@ -12,18 +12,18 @@ use kafka_protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
-use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, TopicName, TransactionalId, WriteTxnMarkersRequest,
-};
+use kafka_protocol::messages::{AddPartitionsToTxnRequest, TopicName, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::transaction::{Added, MarkerOrder, Reply};
 use milena_storage::ids::{BrokerId, LeaderEpoch, TopicPartition};
 
 use super::verify::Client;
+use crate::codec::txn_markers::{TxnMarker, TxnMarkers, TxnMarkersAnswer};
 use crate::replication::pool::PeerPool;
 
 /// The version in which brokers ask, about several transactions at once.
 const ADD_PARTITIONS_VERSION: i16 = 5;
+/// Every broker of a cluster that is being upgraded knows it.
 const WRITE_MARKERS_VERSION: i16 = 1;
 
 /// Asks the coordinator of a transaction about partitions that this broker leads, or has it add them.
@@ -83,10 +83,12 @@ pub(super) async fn write_markers(
         .with_transaction_result(order.commit)
         .with_coordinator_epoch(coordinator_epoch.0)
         .with_topics(by_topic(partitions).into_iter().map(topic).collect());
-    let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+    // Levels are below 3.
+    let transaction_version = i8::try_from(order.version.0).unwrap_or(i8::MAX);
+    let request = TxnMarkers(vec![TxnMarker { marker, transaction_version }]);
     let mut told = BTreeMap::new();
     match peers.ask(leader, WRITE_MARKERS_VERSION, &request).await {
-        Ok(answer) => {
+        Ok(TxnMarkersAnswer(answer)) => {
             for topic in answer.markers.iter().flat_map(|marker| &marker.topics) {
                 for each in &topic.partitions {
                     let at = TopicPartition::new(topic.name.as_str(), each.partition_index);

@@ -2,7 +2,7 @@
 //!
 //! Facts of Kafka 4.3.1 only; must never say what a field means.
 
-use super::shape::{INT32, INT64, STRING, Shape, array, boolean, int16, int32, int64, list, string};
+use super::shape::{INT32, INT64, STRING, Shape, array, boolean, int8, int16, int32, int64, list, string};
 
 /// AddPartitionsToTxn.
 pub(super) const ADD_PARTITIONS_TO_TXN: Shape = Shape::new(
@@ -53,6 +53,7 @@ pub(super) const WRITE_TXN_MARKERS: Shape = Shape::new(
             boolean("transaction_result"),
             array("topics", &[string("name"), list("partition_indexes", &INT32)]),
             int32("coordinator_epoch"),
+            int8("transaction_version").from(2),
         ],
     )],
 );
