@@ -56,8 +56,12 @@ const ENSEMBLE_DIR_BEFORE: &str = ".milena-ensemble";
 const ZOOKEEPER: &str = "ZOOKEEPER";
 
 /// Levels that a new cluster begins with (KIP-584). Features that the broker does not serve yet stay out.
-const FEATURES: &[(&str, i16)] =
-    &[("group.version", 1), ("metadata.version", 30), ("transaction.version", 2)];
+const FEATURES: &[(&str, i16)] = &[
+    ("eligible.leader.replicas.version", 1),
+    ("group.version", 1),
+    ("metadata.version", 30),
+    ("transaction.version", 2),
+];
 
 /// Why a broker did not start.
 #[derive(Debug, Error)]

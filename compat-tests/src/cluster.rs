@@ -57,6 +57,16 @@ impl Cluster {
     /// When they do not become ready.
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::start_each(|_| settings.iter().map(owned).collect())
+    }
+
+    /// As `start`, with settings of each node beside those of its file.
+    ///
+    /// # Panics
+    /// When they do not become ready.
+    #[must_use]
+    pub fn start_each(settings: impl Fn(i32) -> Vec<(String, String)>) -> Self {
         let mut cluster = Self { directory: paths::scratch("cluster"), nodes: Vec::new() };
         let controllers: Vec<SocketAddr> = (1..=3).map(|_| free_address()).collect();
         let voters: Vec<String> = (1..).zip(&controllers).map(|(id, at)| format!("{id}@{at}")).collect();
@@ -76,7 +86,7 @@ impl Cluster {
                 zookeeper: free_address(),
                 process: None,
             };
-            node.overrides.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
+            node.overrides.extend(settings(id).iter().map(|(name, value)| format!("{name}={value}")));
             cluster.nodes.push(node);
         }
         (1..=3).for_each(|id| cluster.launch(id));

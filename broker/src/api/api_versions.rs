@@ -13,6 +13,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Encodable, StrBytes};
+use milena_coordinator::controller::SUPPORTED_FEATURES;
 use milena_coordinator::image::MetadataImage;
 use parking_lot::Mutex;
 
@@ -25,11 +26,6 @@ const FEATURES: i16 = 3;
 /// First version at which clients can read a minimum level of 0.
 const LEVEL_ZERO: i16 = 4;
 const PRODUCE: i16 = 0;
-
-/// Features of Kafka 4.3 that work here, with the levels that may be finalized. Those that other APIs stand for
-/// (share and streams groups) come with these APIs.
-pub const SUPPORTED_FEATURES: &[(&str, RangeInclusive<i16>)] =
-    &[("group.version", 0..=1), ("metadata.version", 7..=30), ("transaction.version", 0..=2)];
 
 /// Encoded answers, one per version and kind of listener, made again when the finalized features change.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@
 //! (KIP-595), 13 topic ids (KIP-516), 15 replica state (KIP-903), 16 leader hints (KIP-951), 17 directory id, 18 the
 //! follower's high watermark.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::state::BrokerState;
 pub const VERSIONS: RangeInclusive<i16> = 4..=18;
 
 const TOPIC_IDS: i16 = 13;
+const RACKS: i16 = 11;
 const LEADER_HINTS: i16 = 16;
 /// Versions up to here do not know KAFKA_STORAGE_ERROR.
 const NO_STORAGE_ERROR: i16 = 5;
@@ -72,8 +74,23 @@ fn params(cx: &Cx<'_>, request: &FetchRequest) -> Params {
         by_topic_id: cx.version >= TOPIC_IDS,
         follower: (request.replica_id >= 0)
             .then_some(Follower { id: BrokerId(request.replica_id), broker_epoch: request.replica_epoch }),
+        any_replica: cx.version >= RACKS && request.replica_id < 0,
+        near: near(cx, request).map(Arc::new),
         now: cx.now,
     }
+}
+
+/// The brokers in the consumer's rack, where consumers are sent to those.
+fn near(cx: &Cx<'_>, request: &FetchRequest) -> Option<BTreeSet<BrokerId>> {
+    let by_rack = cx.broker.settings.load().fetch().nearest_replica;
+    if !by_rack || request.replica_id >= 0 || request.rack_id.is_empty() {
+        return None;
+    }
+    let brokers = cx.image.brokers.values().filter(|broker| {
+        let is_there = !broker.fenced && broker.endpoint(&cx.caller.listener).is_some();
+        is_there && broker.rack.as_deref() == Some(&*request.rack_id)
+    });
+    Some(brokers.map(|broker| broker.id).collect())
 }
 
 /// The request as a session sees it.
@@ -169,8 +186,9 @@ impl Reply {
                 high_watermark: read.high_watermark.0,
                 last_stable_offset: read.last_stable_offset.0,
                 log_start_offset: read.log_start_offset.0,
-                aborted: self.read_committed.then(|| read.aborted.iter().map(Aborted::from).collect()),
-                preferred_read_replica: -1,
+                aborted: (self.read_committed && read.preferred.is_none())
+                    .then(|| read.aborted.iter().map(Aborted::from).collect()),
+                preferred_read_replica: read.preferred.map_or(-1, |id| id.0),
                 records: read.slice.map(Into::into),
                 diverging: read.diverging.map(|(epoch, end)| (epoch.0, end.0)),
                 current_leader: None,

@@ -61,6 +61,8 @@ pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod txn_offset_commit;
+pub mod unregister_broker;
+pub mod update_features;
 pub mod update_raft_voter;
 pub mod write_txn_markers;
 
@@ -218,8 +220,10 @@ pub static TABLE: &[Row] = &[
         AlterUserScramCredentialsResponse
     ),
     row!(55, "DescribeQuorum", describe_quorum, DescribeQuorumRequest, DescribeQuorumResponse),
+    row!(57, "UpdateFeatures", update_features, UpdateFeaturesRequest, UpdateFeaturesResponse),
     row!(60, "DescribeCluster", describe_cluster, DescribeClusterRequest, DescribeClusterResponse),
     row!(61, "DescribeProducers", describe_producers, DescribeProducersRequest, DescribeProducersResponse),
+    row!(64, "UnregisterBroker", unregister_broker, UnregisterBrokerRequest, UnregisterBrokerResponse),
     row!(
         65,
         "DescribeTransactions",

@@ -2,6 +2,7 @@
 //!
 //! It must never copy records: answers carry slices of files.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::partition::waiters::{FetchWait, Wakes};
 use crate::partition::{Partition, PartitionError, ReadAt, ReadFrom};
 
 /// What a request says for all its partitions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Params {
     pub max_wait: Duration,
     /// Already capped by `max_bytes`, as Kafka does.
@@ -26,6 +27,10 @@ pub struct Params {
     pub by_topic_id: bool,
     /// Set when a follower asks; it reads to the end of the log.
     pub follower: Option<Follower>,
+    /// A consumer that may read from followers.
+    pub any_replica: bool,
+    /// Brokers that stand in the consumer's rack, if it is to be sent there.
+    pub near: Option<Arc<BTreeSet<BrokerId>>>,
     pub now: Timestamp,
 }
 
@@ -60,7 +65,7 @@ impl Served {
                 error: 0,
                 high_watermark: read.high_watermark.0,
                 log_start_offset: read.log_start_offset.0,
-                redirects: read.diverging.is_some(),
+                redirects: read.diverging.is_some() || read.preferred.is_some(),
             },
             Err(code) => {
                 Told { bytes: 0, error: *code, high_watermark: -1, log_start_offset: -1, redirects: false }
@@ -126,7 +131,9 @@ pub fn read(targets: &[Target], params: &Params) -> Pass {
         match &outcome {
             Ok(read) => {
                 pass.bytes += read.len();
-                pass.urgent |= read.diverging.is_some() || (read.in_older_segment && !read.is_empty());
+                pass.urgent |= read.diverging.is_some()
+                    || read.preferred.is_some()
+                    || (read.in_older_segment && !read.is_empty());
             }
             Err(_) => pass.urgent = true,
         }
@@ -169,11 +176,18 @@ fn read_one(
         at_least_one,
         committed: params.read_committed,
         whole: false,
+        any_replica: params.any_replica,
         current_leader_epoch: wanted.current_leader_epoch,
         last_fetched_epoch: wanted.last_fetched_epoch,
     };
     let read = match params.follower {
-        None => partition.read(at),
+        None => {
+            let elsewhere = match &params.near {
+                Some(near) => partition.redirect(at, &|id| near.contains(&id)).transpose(),
+                None => None,
+            };
+            elsewhere.unwrap_or_else(|| partition.read(at))
+        }
         Some(Follower { id, broker_epoch }) => {
             let log_start = Offset(wanted.log_start_offset);
             partition.read_as_replica(at, Replica { id, broker_epoch, log_start }, params.now, wakes)

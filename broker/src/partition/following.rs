@@ -9,6 +9,7 @@ use bytes::Bytes;
 use milena_storage::ids::{LeaderEpoch, Offset, Timestamp};
 use milena_storage::log::Log;
 
+use super::waiters::Wakes;
 use super::{Partition, PartitionError};
 
 /// Where a follower stands.
@@ -50,6 +51,7 @@ impl Partition {
 
     /// Appends what the leader sent; false if it came too late to count.
     pub fn replicate(&self, sent: Replicated, now: Timestamp) -> Result<bool, PartitionError> {
+        let bytes = i64::try_from(sent.records.len()).unwrap_or(i64::MAX);
         let taken = self.as_follower(sent.epoch, |log| {
             if log.log_end_offset() != sent.from {
                 return Ok(None);
@@ -66,7 +68,11 @@ impl Partition {
             Ok(Some(committed))
         })?;
         let Some(committed) = taken.flatten() else { return Ok(false) };
-        self.high_watermark.fetch_max(committed.0, Ordering::AcqRel);
+        self.uncommitted.fetch_add(bytes, Ordering::AcqRel);
+        // Consumers may read from this replica too (KIP-392).
+        let mut wakes = Wakes::default();
+        self.raise(Some(committed), &mut wakes);
+        wakes.fire();
         Ok(true)
     }
 

@@ -284,6 +284,10 @@ impl Partition {
     /// Fences a client whose leader epoch is not ours (KIP-320); −1 asks for no check.
     pub fn check_epoch(&self, current: i32) -> Result<(), PartitionError> {
         self.check_leads()?;
+        self.compare_epoch(current)
+    }
+
+    fn compare_epoch(&self, current: i32) -> Result<(), PartitionError> {
         let ours = self.leader_epoch().0;
         match current {
             -1 => Ok(()),

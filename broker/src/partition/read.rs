@@ -2,7 +2,7 @@
 //!
 //! It must never copy records, or show a consumer what is not committed.
 
-use milena_storage::ids::{LeaderEpoch, Offset};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset};
 use milena_storage::log::{AbortedTransaction, Log, LogSlice, ReadError};
 
 use super::{Partition, PartitionError};
@@ -22,6 +22,8 @@ pub struct ReadAt {
     pub in_older_segment: bool,
     /// For read_committed: the transactions among the records that were aborted.
     pub aborted: Vec<AbortedTransaction>,
+    /// A replica nearer to the reader, which shall read there; nothing was read here (KIP-392).
+    pub preferred: Option<BrokerId>,
 }
 
 impl ReadAt {
@@ -47,6 +49,8 @@ pub struct ReadFrom {
     pub committed: bool,
     /// Read to the log's end, committed or not: for followers.
     pub whole: bool,
+    /// Read from whichever replica this is: for consumers that know of KIP-392.
+    pub any_replica: bool,
     /// The leader epoch that the reader knows; −1 for none.
     pub current_leader_epoch: i32,
     /// The epoch of the last record that the reader has; −1 for none.
@@ -56,7 +60,11 @@ pub struct ReadFrom {
 impl Partition {
     /// Reads a slice for a consumer, up to the high watermark or the last stable offset (Partition.readRecords).
     pub fn read(&self, at: ReadFrom) -> Result<ReadAt, PartitionError> {
-        self.check_epoch(at.current_leader_epoch)?;
+        if at.any_replica {
+            self.compare_epoch(at.current_leader_epoch)?;
+        } else {
+            self.check_epoch(at.current_leader_epoch)?;
+        }
         let high_watermark = self.high_watermark();
         let log = self.lock()?;
         let last_stable_offset = last_stable(&log, high_watermark);
@@ -84,7 +92,31 @@ impl Partition {
             diverging,
             in_older_segment,
             aborted,
+            preferred: None,
         })
+    }
+
+    /// Sends a consumer to a replica near it, if this broker leads and there is a better one than it.
+    pub fn redirect(
+        &self,
+        at: ReadFrom,
+        is_near: &dyn Fn(BrokerId) -> bool,
+    ) -> Result<Option<ReadAt>, PartitionError> {
+        let Some(preferred) = self.nearest(at.offset, is_near) else { return Ok(None) };
+        self.compare_epoch(at.current_leader_epoch)?;
+        let high_watermark = self.high_watermark();
+        let log = self.lock()?;
+        Ok(Some(ReadAt {
+            slice: None,
+            high_watermark,
+            last_stable_offset: last_stable(&log, high_watermark),
+            log_start_offset: log.log_start_offset(),
+            log_end_offset: log.log_end_offset(),
+            diverging: None,
+            in_older_segment: false,
+            aborted: Vec::new(),
+            preferred: Some(preferred),
+        }))
     }
 }
 

@@ -35,7 +35,7 @@ impl Partition {
         if !self.leading.lock().as_ref().is_some_and(|leading| leading.is_replica(replica.id)) {
             return Err(PartitionError::NotLeader);
         }
-        let read = self.read(ReadFrom { whole: true, committed: false, ..at })?;
+        let read = self.read(ReadFrom { whole: true, committed: false, any_replica: false, ..at })?;
         if read.diverging.is_none() {
             let fetched = Fetched {
                 replica: replica.id,
@@ -101,6 +101,12 @@ impl Partition {
             tracing::info!(partition = %self.name, isr = ?proposal.isr, "followers have fallen behind");
             self.peers.note_change(self.name.clone());
         }
+    }
+
+    /// The replica from which a consumer near those brokers reads; `None` where that is this one, or this one does not lead.
+    #[must_use]
+    pub(super) fn nearest(&self, offset: Offset, is_near: &dyn Fn(BrokerId) -> bool) -> Option<BrokerId> {
+        self.leading.lock().as_ref()?.nearest(offset, is_near)
     }
 
     /// What is to be told to the controller.
@@ -181,7 +187,7 @@ impl Partition {
         }
     }
 
-    fn raise(&self, committed: Option<Offset>, wakes: &mut Wakes) {
+    pub(super) fn raise(&self, committed: Option<Offset>, wakes: &mut Wakes) {
         let Some(committed) = committed.filter(|committed| *committed > self.high_watermark()) else {
             return;
         };

@@ -14,7 +14,8 @@ use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsRe
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterPartitionResponse,
     AlterUserScramCredentialsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest,
+    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest, UnregisterBrokerRequest,
+    UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 use kafka_protocol::protocol::Request;
 use milena_coordinator::controller::{self, Altered, Ctx, Item, Plan, Refusal};
@@ -108,6 +109,33 @@ impl Quorum {
         };
         let fail = |_: ElectLeadersResponse, refusal: &Refusal| {
             ElectLeadersResponse::default().with_error_code(refusal.code.code())
+        };
+        let mut answers = self.at_controller(request, decide, fail, |response| vec![response]).await?;
+        Ok(answers.pop().expect("one item was decided"))
+    }
+
+    pub async fn update_features(
+        &self,
+        request: UpdateFeaturesRequest,
+    ) -> Result<UpdateFeaturesResponse, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &UpdateFeaturesRequest| {
+            Ok(vec![controller::update_features(ctx, request)])
+        };
+        let fail = |_: UpdateFeaturesResponse, refusal: &Refusal| controller::refused(refusal);
+        let mut answers = self.at_controller(request, decide, fail, |response| vec![response]).await?;
+        Ok(answers.pop().expect("one item was decided"))
+    }
+
+    pub async fn unregister_broker(
+        &self,
+        request: UnregisterBrokerRequest,
+    ) -> Result<UnregisterBrokerResponse, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &UnregisterBrokerRequest| {
+            let ops = controller::unregister_broker(ctx, BrokerId(request.broker_id.0))?;
+            Ok(vec![Item { ops, result: UnregisterBrokerResponse::default().with_error_message(None) }])
+        };
+        let fail = |answer: UnregisterBrokerResponse, refusal: &Refusal| {
+            answer.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
         let mut answers = self.at_controller(request, decide, fail, |response| vec![response]).await?;
         Ok(answers.pop().expect("one item was decided"))

@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
     AlterUserScramCredentialsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
     CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
     ElectLeadersRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
 use milena_coordinator::controller::{self, Refusal};
@@ -194,6 +195,14 @@ impl Quorum {
             }
             ElectLeadersRequest::KEY => {
                 let response = self.elect_leaders(read(version, body)?).await?;
+                write(version, &response)
+            }
+            UpdateFeaturesRequest::KEY => {
+                let response = self.update_features(read(version, body)?).await?;
+                write(version, &response)
+            }
+            UnregisterBrokerRequest::KEY => {
+                let response = self.unregister_broker(read(version, body)?).await?;
                 write(version, &response)
             }
             _ => Err(Refusal::bare(ResponseError::InvalidRequest)),

@@ -2,7 +2,7 @@
 //!
 //! Must never look at a value that its row refuses; `load` and `rules` check rows first.
 
-use super::Settings;
+use super::{Settings, rows};
 
 /// A broken rule: the setting to blame and Kafka's message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,16 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
     broken.extend(replication_rules(settings));
     broken.extend(connection_rules(settings));
     broken.extend(zookeeper_rules(settings));
+    broken.extend(selector_rules(settings));
     broken
+}
+
+/// Kafka loads the class; the two that it has are known here.
+fn selector_rules(settings: &Settings) -> Vec<Broken> {
+    let class = settings.text("replica.selector.class").unwrap_or_default();
+    let is_known = class.is_empty() || [rows::LEADER, rows::RACK_AWARE].contains(&class.as_str());
+    let what = format!("Class {class} could not be found: it is {} or {}", rows::RACK_AWARE, rows::LEADER);
+    if is_known { Vec::new() } else { vec![Broken { key: "replica.selector.class", what }] }
 }
 
 /// A listener that cannot be read would silently not be there.

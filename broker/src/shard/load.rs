@@ -69,6 +69,7 @@ impl<M: Machine> Loader<M> {
     fn read_some(&mut self, partition: &Partition, buffer: usize) -> Result<(), LoadError> {
         let before = self.next;
         let from = ReadFrom {
+            any_replica: false,
             offset: before,
             max_bytes: buffer,
             at_least_one: true,

@@ -308,6 +308,7 @@ async fn a_thousand_members_get_their_generation() {
 /// The batches of a shard's partition.
 fn batches(slot: &Slot<GroupMachine>) -> usize {
     let from = ReadFrom {
+        any_replica: false,
         offset: slot.partition().log_start_offset(),
         max_bytes: 1 << 20,
         at_least_one: true,

@@ -3,6 +3,7 @@
 //! Only Milena: how Apache Kafka's processes find each other differs. A test must never look into a node.
 
 mod leader_loss;
+mod operating;
 mod quorum;
 mod serving;
 mod suspects;

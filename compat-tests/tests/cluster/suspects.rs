@@ -24,7 +24,7 @@ fn create(cluster: &Cluster, topic: &str, assignment: &str) {
 }
 
 /// The leader of partition 0 as a node says, if it is in sync with that many.
-fn leader(cluster: &Cluster, asked: i32, topic: &str, in_sync_min: usize) -> Option<i32> {
+pub(crate) fn leader(cluster: &Cluster, asked: i32, topic: &str, in_sync_min: usize) -> Option<i32> {
     let wanted = MetadataRequestTopic::default().with_name(Some(text(topic).into()));
     let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
     let told = cluster.wire(asked).try_call(12, &request).ok()?;
@@ -75,7 +75,7 @@ fn a_killed_leader_is_followed_within_a_second() {
 }
 
 /// Where a broker is reached as a node says; none if it is not registered, or fenced.
-fn port_of(cluster: &Cluster, asked: i32, broker: i32) -> Option<i32> {
+pub(crate) fn port_of(cluster: &Cluster, asked: i32, broker: i32) -> Option<i32> {
     let told = cluster.wire(asked).try_call(0, &DescribeClusterRequest::default()).ok()?;
     told.brokers.into_iter().find(|each| each.broker_id.0 == broker).map(|each| each.port)
 }

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse};
 use milena_storage::ids::{BrokerId, PartitionIndex};
 use uuid::Uuid;
 
+use super::features::keeps_eligible_replicas;
 use super::next_state::{Ground, is_live, next_state, write};
 use super::{Ctx, Item, Plan, fence, reassign};
 use crate::image::{PartitionImage, TopicImage};
@@ -73,6 +74,7 @@ fn decide(ctx: &Ctx<'_>, leader: BrokerId, topic: &TopicImage, asked: &Asked) ->
     let live = |id| is_live(ctx.image, id);
     let ground = Ground {
         controller_epoch: ctx.image.controller_epoch,
+        eligible: keeps_eligible_replicas(ctx.image),
         live: &live,
         min_in_sync: rules.min_in_sync,
         unclean: rules.unclean_election,

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use kafka_protocol::error::ResponseError;
 use milena_storage::ids::BrokerId;
 
+use super::features::keeps_eligible_replicas;
 use super::next_state::{Ground, is_live, next_state, write};
 use super::{ConfigRules, Ctx, Item, Plan, Refusal, fence};
 use crate::image::nodes::{BrokerNode, to_json};
@@ -65,6 +66,26 @@ pub fn suspect(ctx: &Ctx<'_>, silent: &BTreeSet<BrokerId>, doubted: &BTreeSet<Br
     changed.map(|broker| Item { ops: vec![fence(ctx.image), put(ctx, broker)], result: () }).collect()
 }
 
+/// Ends a broker's registration (`ReplicationControlManager.unregisterBroker`); one that lives registers again. A registration here goes
+/// with its session, so a broker that stopped and is named by partitions still counts as one that is ended.
+///
+/// # Errors
+/// BROKER_ID_NOT_REGISTERED if nobody knows it.
+pub fn unregister_broker(ctx: &Ctx<'_>, broker: BrokerId) -> Result<Vec<Op>, Refusal> {
+    let is_named = || {
+        let mut partitions = ctx.image.topics().flat_map(|topic| &topic.partitions);
+        partitions.any(|partition| partition.replicas.contains(&broker))
+    };
+    if ctx.image.broker(broker).is_some() {
+        Ok(vec![fence(ctx.image), Op::delete(paths::broker(broker), ANY_VERSION)])
+    } else if is_named() {
+        Ok(Vec::new())
+    } else {
+        let message = format!("Broker ID {} is not currently registered", broker.0);
+        Err(Refusal::new(ResponseError::BrokerIdNotRegistered, message))
+    }
+}
+
 /// Gives leadership back to the first replica of each partition where that is in sync (`auto.leader.rebalance.enable`).
 pub fn prefer(ctx: &Ctx<'_>) -> Plan<()> {
     let mut ops = Vec::new();
@@ -105,6 +126,7 @@ fn changes(
         let rules = known.get_or_insert_with(|| rules.replication(image, &topic.name));
         let ground = Ground {
             controller_epoch: image.controller_epoch,
+            eligible: keeps_eligible_replicas(image),
             live,
             min_in_sync: rules.min_in_sync,
             unclean: rules.unclean_election && !may_return(image, partition),
@@ -141,6 +163,7 @@ mod tests {
 
     fn stage() -> Stage {
         let mut stage = Stage::with_brokers(&[1, 2, 3]);
+        stage.finalize("eligible.leader.replicas.version", 1);
         stage.create_on("t", &[2, 3]);
         stage
     }
@@ -190,6 +213,19 @@ mod tests {
         changes(&stage.image, stage.ctx().rules, stage.image.topic("t").unwrap(), &gone, None, &mut ops);
         stage.commit(ops);
         assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
+    }
+
+    #[test]
+    fn an_unregistered_broker_is_gone_and_one_that_nobody_knows_is_refused() {
+        let mut stage = stage();
+        let refusal = unregister_broker(&stage.ctx(), BrokerId(9)).unwrap_err();
+        assert_eq!(refusal.code, ResponseError::BrokerIdNotRegistered);
+        let ops = unregister_broker(&stage.ctx(), BOTH[0]).unwrap();
+        stage.commit(ops);
+        put_in_order(&mut stage, &[]);
+        assert!(stage.image.broker(BOTH[0]).is_none());
+        assert_eq!(state(&stage).0, Some(BOTH[1]));
+        assert_eq!(unregister_broker(&stage.ctx(), BOTH[0]).unwrap(), vec![], "partitions still name it");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::tree::Op;
 /// What holds for all partitions of a topic while states are worked out.
 pub(super) struct Ground<'a> {
     pub(super) controller_epoch: i32,
+    /// Eligible leader replicas are kept (`eligible.leader.replicas.version`); without them the last of an in-sync set stays in it.
+    pub(super) eligible: bool,
     /// Brokers that may lead and be in sync.
     pub(super) live: &'a dyn Fn(BrokerId) -> bool,
     /// `min.insync.replicas`
@@ -78,6 +80,14 @@ impl Next {
         partition: &PartitionImage,
         distrusted: Option<BrokerId>,
     ) {
+        if !ground.eligible {
+            self.elr.clear();
+            self.last_known.clear();
+            if self.isr.is_empty() {
+                self.isr.clone_from(&partition.isr);
+            }
+            return;
+        }
         if self.isr.len() >= ground.min_in_sync.min(partition.replicas.len()) {
             self.elr.clear();
             self.last_known.clear();
@@ -100,7 +110,8 @@ impl Next {
             self.leader = Some(leader);
             return;
         }
-        if !self.isr.is_empty() {
+        let gives_up = !ground.eligible && ground.unclean;
+        if !self.isr.is_empty() && !gives_up {
             self.leader = None;
             return;
         }
@@ -119,7 +130,7 @@ impl Next {
                 self.lead_alone(leader, true);
             }
             None => {
-                if let Some(last) = partition.leader {
+                if let Some(last) = partition.leader.filter(|_| ground.eligible) {
                     self.last_known = vec![last];
                 }
                 self.leader = None;

@@ -16,6 +16,7 @@ use kafka_protocol::messages::alter_partition_reassignments_response::{
 };
 use milena_storage::ids::{BrokerId, PartitionIndex};
 
+use super::features::keeps_eligible_replicas;
 use super::next_state::{Ground, is_live, next_state, write};
 use super::partitions::check_assignment;
 use super::{Ctx, Item, Plan, Refusal, fence};
@@ -116,6 +117,7 @@ fn of_topic(ctx: &Ctx<'_>, asked: &ReassignableTopic, other_factor: bool) -> Ite
     let live = |id| is_live(image, id);
     let ground = Ground {
         controller_epoch: image.controller_epoch,
+        eligible: keeps_eligible_replicas(image),
         live: &live,
         min_in_sync: rules.min_in_sync,
         unclean: rules.unclean_election,

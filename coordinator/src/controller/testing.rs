@@ -162,6 +162,12 @@ impl Stage {
         assert_eq!(self.run(plan)[0].error_code, 0);
     }
 
+    pub(crate) fn finalize(&mut self, feature: &str, level: i16) {
+        let levels = [(feature.to_owned(), level)];
+        let node = crate::image::nodes::to_json(&crate::image::nodes::FeatureNode::new(levels));
+        self.commit(vec![Op::set(crate::image::paths::FEATURE, node, crate::tree::ANY_VERSION)]);
+    }
+
     /// The topic asks for unclean elections from now on.
     pub(crate) fn unclean(&mut self, name: &str) {
         let configs = Configs::from([("unclean.leader.election.enable".to_owned(), "true".to_owned())]);

@@ -216,6 +216,20 @@ impl Leading {
         live.map(|(_, follower)| follower.log_start).fold(own, Offset::min)
     }
 
+    /// Where a consumer that stands near the brokers of `is_near` reads from `offset`: at an in-sync follower there which has that
+    /// offset, unless the leader is near too (KIP-392, `ReplicaManager.findPreferredReadReplica`, `RackAwareReplicaSelector`).
+    #[must_use]
+    pub fn nearest(&self, offset: Offset, is_near: &dyn Fn(BrokerId) -> bool) -> Option<BrokerId> {
+        if is_near(self.local) {
+            return None;
+        }
+        let near = self.followers.iter().filter(|(id, follower)| {
+            let has_it = follower.end.is_some_and(|end| end >= offset) && follower.log_start <= offset;
+            has_it && self.isr.contains(id) && is_near(**id)
+        });
+        near.max_by_key(|(id, follower)| (follower.end, follower.caught_up_at, **id)).map(|(id, _)| *id)
+    }
+
     fn take_replicas(&mut self, state: &PartitionImage, now: Timestamp) {
         self.followers.retain(|id, _| state.replicas.contains(id));
         for id in state.replicas.iter().filter(|id| **id != self.local) {

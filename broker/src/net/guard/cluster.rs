@@ -105,6 +105,9 @@ pub(super) const DESCRIBE_QUORUM: Shape = Shape::new(
     &[array("topics", &[string("topic_name"), array("partitions", &[int32("partition_index")])])],
 );
 
+/// UnregisterBroker.
+pub(super) const UNREGISTER_BROKER: Shape = Shape::new(64, 0, &[int32("broker_id")]);
+
 /// UpdateFeatures.
 pub(super) const UPDATE_FEATURES: Shape = Shape::new(
     57,

@@ -65,6 +65,7 @@ static SHAPES: &[&Shape] = &[
     &cluster::UPDATE_FEATURES,
     &cluster::DESCRIBE_CLUSTER,
     &data::DESCRIBE_PRODUCERS,
+    &cluster::UNREGISTER_BROKER,
     &transactions::DESCRIBE_TRANSACTIONS,
     &transactions::LIST_TRANSACTIONS,
     &groups::CONSUMER_GROUP_HEARTBEAT,

@@ -72,6 +72,7 @@ fn codecs() -> Vec<Codec> {
         CreatePartitionsRequest,
         DeleteGroupsRequest,
         ElectLeadersRequest,
+        UnregisterBrokerRequest,
         AlterPartitionReassignmentsRequest,
         AlterPartitionRequest,
         IncrementalAlterConfigsRequest,

@@ -28,6 +28,7 @@ fn ask(stood: &Standing) -> ReadFrom {
         at_least_one: true,
         committed: false,
         whole: false,
+        any_replica: false,
         current_leader_epoch: stood.epoch.0,
         last_fetched_epoch: stood.last_epoch.map_or(-1, |epoch| epoch.0),
     }

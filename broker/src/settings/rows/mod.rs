@@ -23,6 +23,7 @@ mod transactions;
 mod zookeeper;
 
 use super::row::Row;
+pub(in crate::settings) use replication::{LEADER, RACK_AWARE};
 
 /// The settings of a broker under the heading of their subject, in the order of the reference page.
 pub static BROKER_SUBJECTS: &[(&str, &[Row])] = &[

@@ -4,6 +4,10 @@
 
 use super::super::row::{Kind, Row};
 
+/// The classes of Kafka that `replica.selector.class` may name: others would have to be loaded.
+pub(in crate::settings) const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+pub(in crate::settings) const LEADER: &str = "org.apache.kafka.common.replica.LeaderSelector";
+
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     Row::boolean("auto.leader.rebalance.enable", "true").high()
@@ -34,8 +38,8 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How often the high watermarks are written down."),
     Row::long("replica.lag.time.max.ms", "30000").high()
         .doc("A follower that has not caught up for this long is no longer in sync."),
-    Row::unset("replica.selector.class", Kind::String).accepted().kip(392)
-        .doc("The Java class that chooses the replica that a consumer reads from."),
+    Row::unset("replica.selector.class", Kind::String).kip(392)
+        .doc("Which replica consumers read from: the leader, or by the rack-aware class one in their rack (client.rack)."),
     Row::int("replica.socket.receive.buffer.bytes", "65536").high().accepted()
         .doc("The receive buffer of connections to other brokers."),
     Row::int("replica.socket.timeout.ms", "30000").high()

@@ -30,6 +30,8 @@ pub struct FetchSettings {
     /// Partitions that one DescribeTopicPartitions answer may hold (KIP-966).
     pub partitions_per_answer: usize,
     pub telemetry_max_bytes: usize,
+    /// Consumers are sent to a replica in their rack (`replica.selector.class`).
+    pub nearest_replica: bool,
 }
 
 /// All values of one topic.
@@ -83,6 +85,7 @@ impl Settings {
             session_slots: self.count("max.incremental.fetch.session.cache.slots"),
             partitions_per_answer: self.count("max.request.partition.size.limit"),
             telemetry_max_bytes: self.count("telemetry.max.bytes"),
+            nearest_replica: self.text("replica.selector.class").as_deref() == Some(rows::RACK_AWARE),
         })
     }
 

@@ -28,7 +28,7 @@ type Shown = (i32, i32, Vec<i32>, Vec<i32>, Vec<i32>, bool);
 
 fn after(before: &PartitionImage, live: &[i32], unclean: bool, distrusted: Option<i32>) -> Option<Shown> {
     let alive = |id: BrokerId| live.contains(&id.0);
-    let ground = Ground { controller_epoch: 1, live: &alive, min_in_sync: 2, unclean };
+    let ground = Ground { controller_epoch: 1, eligible: true, live: &alive, min_in_sync: 2, unclean };
     let isr = before.isr.iter().copied().filter(|id| alive(*id)).collect();
     let state = next_state(&ground, before, isr, distrusted.map(BrokerId))?;
     let recovering = state.leader_recovery_state != 0;
@@ -87,7 +87,26 @@ fn unclean_elections_only_where_the_topic_asks_for_them() {
 #[test]
 fn eligible_replicas_are_forgotten_once_enough_are_in_sync() {
     let alive = |_| true;
-    let ground = Ground { controller_epoch: 1, live: &alive, min_in_sync: 2, unclean: false };
+    let ground = Ground { controller_epoch: 1, eligible: true, live: &alive, min_in_sync: 2, unclean: false };
     let state = next_state(&ground, &partition(1, &[1], &[2], &[]), ids(&[1, 3]), None).unwrap();
     assert_eq!((state.isr, state.elr), (vec![1, 3], vec![]), "rule 8");
+}
+
+#[test]
+fn without_eligible_replicas_the_last_one_stays_in_sync() {
+    let before = partition(1, &[1], &[], &[]);
+    let decide = |before: &PartitionImage, live: &'static [i32], unclean: bool| {
+        let alive = |id: BrokerId| live.contains(&id.0);
+        let ground = Ground { controller_epoch: 1, eligible: false, live: &alive, min_in_sync: 2, unclean };
+        let isr = before.isr.iter().copied().filter(|id| alive(*id)).collect();
+        let state = next_state(&ground, before, isr, None)?;
+        Some((state.leader, state.isr, state.elr, state.last_known_elr, state.leader_recovery_state))
+    };
+    assert_eq!(decide(&before, &[2, 3], false), Some((-1, vec![1], vec![], vec![], 0)));
+    assert_eq!(decide(&before, &[2, 3], true), Some((2, vec![2], vec![], vec![], 1)));
+    let leaderless = PartitionImage { leader: None, ..before };
+    assert_eq!(decide(&leaderless, &[1, 2, 3], false), Some((1, vec![1], vec![], vec![], 0)));
+    // Eligible ones that were kept before the feature was lowered are forgotten with the next change.
+    let kept = partition(1, &[1, 2], &[3], &[]);
+    assert_eq!(decide(&kept, &[2], false), Some((2, vec![2], vec![], vec![], 0)));
 }
