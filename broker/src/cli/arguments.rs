@@ -23,6 +23,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Start the broker (this is also what no command does)
     Start(StartArguments),
+    /// Start several brokers on this machine as one cluster, and stop them together
+    Cluster(ClusterArguments),
     /// Print the settings that hold, and where each came from
     Config(ConfigArguments),
 }
@@ -34,12 +36,37 @@ pub(super) struct StartArguments {
     /// Keep the data in a temporary directory that is gone at the end
     #[arg(long)]
     pub ephemeral: bool,
+    /// The process that started this one, which is not to outlive it
+    #[arg(long, value_name = "PID", hide = true)]
+    pub with_parent: Option<i32>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// What is logged: a level, or targets with levels as in RUST_LOG [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ClusterArguments {
+    /// How many brokers; with three or more, three of them vote on what the cluster is
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub brokers: u8,
+    /// The node id of the first broker; the others follow
+    #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(i32).range(0..=1_000_000))]
+    pub first_id: i32,
+    /// The port of the first broker on 127.0.0.1; the others follow, then the voters' ports. With --ephemeral, 0 chooses free ones
+    #[arg(long, value_name = "PORT", default_value_t = 9092)]
+    pub port: u16,
+    /// Where each broker's settings file and data are kept
+    #[arg(long, value_name = "DIR", default_value = "./milena-cluster", conflicts_with = "ephemeral")]
+    pub directory: PathBuf,
+    /// Keep everything in a temporary directory that is gone at the end
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// A setting of every broker; may be repeated
+    #[arg(long = "override", value_name = "NAME=VALUE")]
+    pub overrides: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -111,6 +138,19 @@ mod tests {
         assert!(start.ephemeral);
         assert!(parse("milena --config a.toml --ephemeral").start.ephemeral);
         assert!(parse("milena").command.is_none());
+    }
+
+    #[test]
+    fn a_cluster_has_three_brokers_unless_told_otherwise() {
+        let cluster = |line: &str| match parse(line).command {
+            Some(Command::Cluster(cluster)) => cluster,
+            other => panic!("{other:?}"),
+        };
+        let usual = cluster("milena cluster");
+        assert_eq!((usual.brokers, usual.first_id, usual.port, usual.ephemeral), (3, 1, 9092, false));
+        let five = cluster("milena cluster --brokers 5 --first-id 101 --port 0 --ephemeral --override a=b");
+        assert_eq!((five.brokers, five.first_id, five.port, five.ephemeral), (5, 101, 0, true));
+        assert!(Arguments::try_parse_from(["milena", "cluster", "--brokers", "0"]).is_err());
     }
 
     #[test]

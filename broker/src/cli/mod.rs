@@ -3,6 +3,7 @@
 //! Must never hold what a broker does: it reads arguments, prints, and calls the library.
 
 mod arguments;
+mod cluster;
 mod show;
 mod start;
 
@@ -38,6 +39,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match parsed.command {
         Some(Command::Config(config)) => show::run(&config),
+        Some(Command::Cluster(cluster)) => cluster::run(&cluster),
         Some(Command::Start(start)) => start::run(start),
         None => start::run(parsed.start),
     }

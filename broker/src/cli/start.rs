@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,6 +22,9 @@ use crate::settings::{Loaded, Note, NoteLevel, Settings};
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: StartArguments) -> ExitCode {
+    if arguments.with_parent.is_some_and(|parent| !ends_with(parent)) {
+        return ExitCode::FAILURE;
+    }
     let mut sources = arguments.sources.sources();
     let directory = match ephemeral_directory(arguments.ephemeral) {
         Ok(directory) => directory,
@@ -54,6 +58,14 @@ pub(super) fn run(arguments: StartArguments) -> ExitCode {
     let code = runtime.block_on(serve(loaded, form, directory.is_some()));
     runtime.shutdown_timeout(RUNTIME_GRACE);
     code
+}
+
+/// Stops this process when its parent ends, however that ends; false if it has.
+fn ends_with(parent: i32) -> bool {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
+        tracing::warn!(%error, "this process may outlive its parent");
+    }
+    getppid().is_some_and(|present| present.as_raw_nonzero().get() == parent)
 }
 
 fn ephemeral_directory(wanted: bool) -> io::Result<Option<TempDir>> {
