@@ -8,6 +8,10 @@ use kafka_protocol::error::ResponseError;
 use super::{ClassicGroup, InitialDelay, State, sync};
 use crate::group::{Name, TimerKey, turn::Turn};
 
+/// Between two looks whether an absent static member has come, however short its own time-out: with a time-out of zero there would be
+/// no end of looking. Only session time-outs end this wait, and those are longer.
+const ABSENT_WAIT_MIN_MS: i64 = 100;
+
 impl ClassicGroup {
     /// Kafka's `maybePrepareRebalanceOrCompleteJoin`.
     pub(super) fn rebalance_or_complete(&mut self, turn: &mut Turn<'_>) {
@@ -85,7 +89,8 @@ impl ClassicGroup {
         self.remove_absent_members(turn);
         if !self.elect_present_leader() && !self.members.is_empty() {
             // Only absent static members are left; they keep their place until their sessions end.
-            turn.set_timer(self.join_timer(), self.max_rebalance_timeout_ms());
+            let wait_ms = self.max_rebalance_timeout_ms().max(ABSENT_WAIT_MIN_MS);
+            turn.set_timer(self.join_timer(), wait_ms);
             return;
         }
         self.generation = self.generation.wrapping_add(1);
