@@ -95,7 +95,7 @@ pub struct Partition {
     replicas: AtomicI32,
     leads: AtomicBool,
     /// The arithmetic over followers, while this broker leads several replicas. Taken after the log's lock, never before.
-    leading: Mutex<Option<Leading>>,
+    leading: Mutex<Option<Box<Leading>>>,
     /// Bytes appended since the high watermark last moved, where followers move it.
     uncommitted: AtomicI64,
     offline: AtomicBool,

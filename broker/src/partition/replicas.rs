@@ -139,7 +139,7 @@ impl Partition {
         }
         match leading.as_mut() {
             Some(known) if known.epoch() == state.leader_epoch => known.follow(state, now),
-            _ => *leading = Some(Leading::begin(self.peers.local, state, end, now)),
+            _ => *leading = Some(Box::new(Leading::begin(self.peers.local, state, end, now))),
         }
     }
 

@@ -106,7 +106,7 @@ impl Tree {
                 }
             }
         }
-        self.nodes.insert(path, node);
+        self.nodes.insert(path, Box::new(node));
     }
 
     fn remove(&mut self, path: &str) -> Option<Node> {
@@ -122,7 +122,7 @@ impl Tree {
                 }
             }
         }
-        Some(node)
+        Some(*node)
     }
 }
 
@@ -348,7 +348,7 @@ impl Step<'_> {
     /// Changes a node that exists, noting what it was.
     fn replace(&mut self, path: &Arc<str>, change: impl FnOnce(&mut Node, (Zxid, Timestamp))) -> super::Stat {
         let node = self.tree.nodes.get_mut(&**path).expect("the caller found the node");
-        self.undo.push((Arc::clone(path), Some(node.clone())));
+        self.undo.push((Arc::clone(path), Some(Node::clone(node))));
         change(node, (self.zxid, self.time));
         node.stat()
     }

@@ -71,7 +71,8 @@ pub struct Session {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// By full path. A node's descendants follow it, though not at once: `/a`, `/a-b`, `/a/b`.
-    nodes: BTreeMap<Arc<str>, Node>,
+    /// Boxed, for a map keeps its leaves half empty: a node is much larger than a pointer.
+    nodes: BTreeMap<Arc<str>, Box<Node>>,
     sessions: BTreeMap<SessionId, Session>,
     /// Containers and TTL nodes: those that a timer may remove. Derived from the nodes' owners.
     perishable: BTreeSet<Arc<str>>,
@@ -154,7 +155,7 @@ impl Tree {
             let acl = if path == "/zookeeper/config" { Arc::clone(&read_only) } else { open_acl() };
             let mut node = Node::new(Some(Bytes::new()), acl, Owner::Nobody, Zxid::default(), Timestamp(0));
             node.children = children;
-            node
+            Box::new(node)
         };
         let nodes = [("/", 1), ("/zookeeper", 2), ("/zookeeper/config", 0), ("/zookeeper/quota", 0)];
         Self {
@@ -197,7 +198,7 @@ impl Tree {
 
     #[must_use]
     pub fn stat(&self, path: &str) -> Option<Stat> {
-        self.nodes.get(path).map(Node::stat)
+        self.nodes.get(path).map(|node| node.stat())
     }
 
     #[must_use]
@@ -255,7 +256,7 @@ impl Tree {
             .filter(move |path| self.nodes.get(&**path).is_some_and(|n| n.has_perished(now)))
     }
 
-    fn range_from(&self, lower: &str) -> btree_map::Range<'_, Arc<str>, Node> {
+    fn range_from(&self, lower: &str) -> btree_map::Range<'_, Arc<str>, Box<Node>> {
         self.nodes.range::<str, _>((Bound::Included(lower), Bound::Unbounded))
     }
 }
@@ -263,9 +264,9 @@ impl Tree {
 /// See [`Tree::children`].
 #[derive(Debug)]
 pub struct Children<'a> {
-    nodes: &'a BTreeMap<Arc<str>, Node>,
+    nodes: &'a BTreeMap<Arc<str>, Box<Node>>,
     prefix: String,
-    range: btree_map::Range<'a, Arc<str>, Node>,
+    range: btree_map::Range<'a, Arc<str>, Box<Node>>,
 }
 
 impl<'a> Iterator for Children<'a> {

@@ -68,6 +68,8 @@ impl Log {
         if segments.is_empty() {
             segments.push(Segment::create(&place, how.log_start, &config, now)?);
         }
+        // Most logs have one segment, and a vector that was pushed to has room for four.
+        segments.shrink_to_fit();
         // Batches carry their epochs, so a damaged file is built again like one that is missing or empty.
         let epochs = match Epochs::load(&place) {
             Err(StorageError::Corrupt { .. }) => Epochs::default(),
