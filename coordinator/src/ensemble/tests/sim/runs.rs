@@ -356,8 +356,9 @@ fn finding(bug: Bug, trouble: Trouble) -> Option<String> {
     })
 }
 
-/// Within so many seeds each planted bug has to be found.
-const PLANTED_SEEDS: u64 = 5;
+/// Within so many seeds each planted bug has to be found. One in two shows it at least; which do differs from run to run with tokio's
+/// order of wake-ups, so five were too few once in a dozen runs.
+const PLANTED_SEEDS: u64 = 40;
 
 /// A bug is found, and by one of the checks that are meant for it.
 fn expect_found(bug: Bug, trouble: Trouble, words: &[&str]) {
