@@ -27,9 +27,7 @@ use crate::live_settings::{FollowSettings, LiveSettings};
 use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net};
 use crate::net::workers::Workers;
 use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
-use crate::partition::housekeeping;
-use crate::partition::peers::Peers;
-use crate::partition::set::Partitions;
+use crate::partition::{housekeeping, peers::Peers, set::Partitions};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::place::{ControllerListener, Place};
 use crate::quorum::{
