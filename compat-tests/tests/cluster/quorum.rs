@@ -124,6 +124,12 @@ fn a_voter_with_a_new_disk_is_none_until_it_is_removed_and_added() {
     let described =
         |cluster: &Cluster, at: i32| cluster.tool("kafka-metadata-quorum", at).line("describe --status").ok();
     let former = directory_id(&cluster, wiped);
+    // Until then nobody could tell its new disk from its first.
+    wait::until(PATIENCE, "its directory is known", || {
+        let entered =
+            format!("a voter's directory is entered: with another disk it is no voter node={wiped} ");
+        (1..=3).any(|node| cluster.output(node).contains(&entered)).then_some(())
+    });
     cluster.tool("kafka-topics", leader).line("--create --topic before --replication-factor 1").ok();
     cluster.kill(wiped);
     fs::remove_dir_all(cluster.log_dir(wiped)).expect("the directory is the test's own");

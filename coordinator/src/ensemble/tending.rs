@@ -10,6 +10,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{ChangeMembers, ServerState};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use uuid::Uuid;
 
 use super::Member;
 use super::link::{Connection, Links};
@@ -159,9 +160,14 @@ async fn enter_directories(core: &Core, links: &Links) {
     if nodes.is_empty() {
         return;
     }
+    let directories: Vec<(i32, Uuid)> = nodes.iter().map(|(id, node)| (*id, node.directory)).collect();
     let entered = timeout(PATIENCE, core.change(ChangeMembers::SetNodes(nodes))).await;
     if !matches!(entered, Ok(Ok(()))) {
         tracing::debug!(?entered, "the voters' directories are not entered yet");
+        return;
+    }
+    for (node, directory) in directories.into_iter().filter(|_| !is_alone) {
+        tracing::info!(node, %directory, "a voter's directory is entered: with another disk it is no voter");
     }
 }
 
