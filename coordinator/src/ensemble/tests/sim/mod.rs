@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use milena_storage::fs::{Fs, SimFault, SimFs};
 use milena_storage::ids::Timestamp;
+use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -174,18 +175,18 @@ impl World {
         Uuid::from_u128(u128::from(id.unsigned_abs()) + 1000 * self.wiped.get(&id).copied().unwrap_or(0))
     }
 
-    /// Returns when every node knows every voter's directory.
+    /// Returns when every voter's directory stands in every node's membership: from then on another disk is told from it.
     pub(super) async fn wait_directories(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let knows = |node: &Ensemble| {
-            node.quorum().voters.iter().all(|each| each.directory == self.directory(each.id))
+            let metrics = node.shared.node.core.raft.server_metrics().borrow_watched().clone();
+            let entered = raft::voter_directories(metrics.membership_config.membership());
+            entered.into_iter().all(|(id, directory)| directory == self.directory(id))
         };
-        // A node without a link only knows what stands in the membership.
         while !self.running.values().all(knows) {
             assert!(Instant::now() < deadline, "the voters' directories are not entered");
             sleep(Duration::from_millis(50)).await;
         }
-        sleep(Duration::from_secs(2)).await;
         self.settle().await;
     }
 
