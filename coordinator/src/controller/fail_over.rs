@@ -123,10 +123,11 @@ fn changes(
         if is_settled(partition, live, distrusted) {
             continue;
         }
-        let rules = known.get_or_insert_with(|| rules.replication(image, &topic.name));
+        let (rules, eligible) = known
+            .get_or_insert_with(|| (rules.replication(image, &topic.name), keeps_eligible_replicas(image)));
         let ground = Ground {
             controller_epoch: image.controller_epoch,
-            eligible: keeps_eligible_replicas(image),
+            eligible: *eligible,
             live,
             min_in_sync: rules.min_in_sync,
             unclean: rules.unclean_election && !may_return(image, partition),
