@@ -2,8 +2,10 @@
 //!
 //! It must never decide anything: it lists the subsystems, in the order in which they need each other.
 
+mod ephemeral;
+mod listening;
+
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use arc_swap::ArcSwap;
 use milena_coordinator::controller::FirstContent;
 use milena_coordinator::image::{Configs, Endpoint, MetadataImage};
 use milena_storage::fs::RealFs;
+use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,23 +27,27 @@ use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
 use crate::live_settings::{FollowSettings, LiveSettings};
-use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net};
+use crate::net::listener::{self, BindError, Net};
 use crate::net::workers::Workers;
 use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
 use crate::partition::{housekeeping, peers::Peers, set::Partitions};
 use crate::producer_ids::ProducerIds;
-use crate::quorum::place::{ControllerListener, Place};
+use crate::quorum::place::Place;
 use crate::quorum::{
     Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TransactionsTopic,
     TreeWatcher,
 };
 use crate::replication::pool::PeerPool;
 use crate::replication::{self, Replication};
-use crate::settings::{Beginning, Listener, Settings, SettingsError, ZooKeeperSettings};
+use crate::settings::{Beginning, Settings, SettingsError};
 use crate::shard::{ShardFollower, Shards, Tuning};
+use crate::start_topics::{self, StartTopicError};
 use crate::state::BrokerState;
 use crate::transactions::{Means, Transactions};
 use crate::zookeeper::{self, Hub, ZooKeeper};
+
+pub use listening::Listening;
+use listening::{ZOOKEEPER, bind_controllers, bind_zookeeper, config_of, endpoint, told, untold};
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
 const STOP_GRACE: Duration = Duration::from_millis(500);
@@ -49,9 +56,6 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 const ENSEMBLE_DIR: &str = "__cluster_metadata-1";
 /// What it was called before that was known.
 const ENSEMBLE_DIR_BEFORE: &str = ".milena-ensemble";
-
-/// What the listener of ZooKeeper's protocol is called where listeners are told.
-const ZOOKEEPER: &str = "ZOOKEEPER";
 
 /// Levels that a new cluster begins with (KIP-584). Features that the broker does not serve yet stay out.
 const FEATURES: &[(&str, i16)] = &[
@@ -78,6 +82,8 @@ pub enum StartError {
         "the log directories belong to cluster {expected}, but the nodes named in the settings are of cluster {found}"
     )]
     ClusterId { expected: String, found: String },
+    #[error(transparent)]
+    StartTopics(#[from] StartTopicError),
     #[error("cannot start a thread or listener: {0}")]
     Io(#[from] io::Error),
 }
@@ -93,15 +99,8 @@ pub struct Broker {
     replication: Replication,
     listening: Vec<Listening>,
     _workers: Workers,
-}
-
-/// One listener that serves.
-#[derive(Clone, Debug)]
-pub struct Listening {
-    pub name: String,
-    pub bound: SocketAddr,
-    /// `host:port` as clients are told; `None` for a listener that is not advertised.
-    pub advertised: Option<String>,
+    /// Everything that an ephemeral broker wrote; gone with it.
+    directory: Option<TempDir>,
 }
 
 impl Broker {
@@ -161,6 +160,7 @@ impl Broker {
             place.deal_with(net.dealer(&name, EndpointKind::Controller));
         }
         let replication = Replication::start(&state, quorum.clone()).await;
+        start_topics::make(&state).await?;
         let zookeeper = match zookeeper {
             Some((config, bound)) => {
                 listening.push(untold(ZOOKEEPER, bound.address));
@@ -178,6 +178,7 @@ impl Broker {
             replication,
             listening,
             _workers: workers,
+            directory: None,
         })
     }
 
@@ -235,15 +236,6 @@ impl Broker {
             tracing::error!("not every log could be closed cleanly; the next start will recover them");
         }
     }
-}
-
-fn bind_controllers(listeners: Vec<Listener>, backlog: i32) -> Result<Vec<ControllerListener>, BindError> {
-    let bind = |listener: Listener| {
-        let bound = listener::bind(&config_of(&listener), backlog)?;
-        let address = endpoint(&listener, &bound).map(|endpoint| host_and_port(&endpoint));
-        Ok(ControllerListener { listener, bound, address: address.unwrap_or_default() })
-    };
-    listeners.into_iter().map(bind).collect()
 }
 
 /// Registers a node that is a broker, and again whenever its registration is gone.
@@ -395,17 +387,6 @@ fn set_strays_aside(state: &BrokerState) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || partitions.set_strays_aside(&image, now))
 }
 
-/// The listener of ZooKeeper's protocol, if one is asked for.
-fn bind_zookeeper(
-    settings: &Settings,
-    backlog: i32,
-) -> Result<Option<(ZooKeeperSettings, Bound)>, StartError> {
-    let zookeeper = settings.zookeeper();
-    let Some((host, port)) = zookeeper.listener.clone() else { return Ok(None) };
-    let listener = ListenerConfig { name: ZOOKEEPER.into(), host, port };
-    Ok(Some((zookeeper, listener::bind(&listener, backlog)?)))
-}
-
 /// Where the ensemble keeps its log; under its older name it is found and renamed.
 fn ensemble_dir(metadata_dir: &Path) -> io::Result<PathBuf> {
     let (dir, before) = (metadata_dir.join(ENSEMBLE_DIR), metadata_dir.join(ENSEMBLE_DIR_BEFORE));
@@ -456,45 +437,5 @@ impl Follower for FollowPartitions {
     fn published(&mut self, change: &ImageChange) {
         let gone = self.partitions.remove_gone(&change.new, self.clock.now());
         self.cleaner.forget(&gone);
-    }
-}
-
-fn config_of(listener: &Listener) -> ListenerConfig {
-    ListenerConfig {
-        name: listener.name.as_str().into(),
-        host: listener.host.clone().unwrap_or_default(),
-        port: listener.port,
-    }
-}
-
-fn told(listener: &Listener, bound: &Bound) -> Listening {
-    let endpoint = endpoint(listener, bound);
-    Listening {
-        name: listener.name.clone(),
-        bound: bound.address,
-        advertised: endpoint.map(|endpoint| host_and_port(&endpoint)),
-    }
-}
-
-fn untold(name: &str, bound: SocketAddr) -> Listening {
-    Listening { name: name.to_owned(), bound, advertised: None }
-}
-
-/// What clients are told; the port that the system chose takes the place of 0.
-fn endpoint(listener: &Listener, bound: &Bound) -> Option<Endpoint> {
-    let advertised = listener.advertised.as_ref()?;
-    Some(Endpoint {
-        listener: listener.name.clone(),
-        host: advertised.host.clone(),
-        port: if advertised.port == 0 { bound.address.port() } else { advertised.port },
-        protocol: listener.protocol,
-    })
-}
-
-fn host_and_port(endpoint: &Endpoint) -> String {
-    if endpoint.host.contains(':') {
-        format!("[{}]:{}", endpoint.host, endpoint.port)
-    } else {
-        format!("{}:{}", endpoint.host, endpoint.port)
     }
 }

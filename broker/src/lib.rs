@@ -22,6 +22,7 @@ pub mod replication;
 mod resident;
 pub mod settings;
 pub mod shard;
+pub mod start_topics;
 pub mod state;
 pub mod transactions;
 pub mod zookeeper;

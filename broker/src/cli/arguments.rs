@@ -27,6 +27,12 @@ pub(super) enum Command {
     Cluster(ClusterArguments),
     /// Print the settings that hold, and where each came from
     Config(ConfigArguments),
+    /// Say whether the settings would do, and what is wrong with them
+    CheckConfig(SourceArguments),
+    /// Start as Kafka's images do: settings from the environment and /mnt/shared/config, data in /var/lib/kafka/data
+    Container(ContainerArguments),
+    /// Ask a broker whether it serves: exit code 0 if so
+    Healthcheck(HealthcheckArguments),
 }
 
 #[derive(Args, Debug)]
@@ -67,6 +73,29 @@ pub(super) struct ClusterArguments {
     /// A setting of every broker; may be repeated
     #[arg(long = "override", value_name = "NAME=VALUE")]
     pub overrides: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ContainerArguments {
+    /// Variables over those of the environment
+    #[arg(value_name = "VARIABLE=VALUE")]
+    pub variables: Vec<String>,
+    /// Keep the data in a temporary directory that is gone at the end
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct HealthcheckArguments {
+    /// The broker; by default the first listener that the settings of a container name
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap_server: Option<String>,
+    /// How long it may take
+    #[arg(long, value_name = "MS", default_value_t = 3000)]
+    pub timeout_ms: u64,
 }
 
 #[derive(Args, Debug)]

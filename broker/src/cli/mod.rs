@@ -3,7 +3,10 @@
 //! Must never hold what a broker does: it reads arguments, prints, and calls the library.
 
 mod arguments;
+mod check;
 mod cluster;
+mod container;
+mod healthcheck;
 mod show;
 mod start;
 
@@ -40,20 +43,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match parsed.command {
         Some(Command::Config(config)) => show::run(&config),
         Some(Command::Cluster(cluster)) => cluster::run(&cluster),
-        Some(Command::Start(start)) => start::run(start),
-        None => start::run(parsed.start),
+        Some(Command::CheckConfig(sources)) => check::run(&sources.sources()),
+        Some(Command::Container(container)) => container::run(&container),
+        Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&healthcheck),
+        Some(Command::Start(start)) => start::run(&start),
+        None => start::run(&parsed.start),
     }
 }
 
 impl SourceArguments {
     fn sources(&self) -> Sources {
-        let text = |text: OsString| text.to_string_lossy().into_owned();
         Sources {
             file: self.config.clone().or_else(|| self.file.clone()),
-            environment: std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
+            environment: environment(),
             overrides: self.overrides.clone(),
+            in_container: false,
         }
     }
+}
+
+/// The variables of this process.
+fn environment() -> Vec<(String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
 /// Prints all faults and says that settings were wrong.

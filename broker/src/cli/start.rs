@@ -16,17 +16,22 @@ use super::{complain, refuse};
 use crate::broker::{Broker, StartError};
 use crate::logging::{self, Form};
 use crate::resident;
-use crate::settings::{Loaded, Note, NoteLevel, Settings};
+use crate::settings::{Loaded, Note, NoteLevel, Settings, Sources};
 
 /// Blocking tasks that hang when the broker has stopped (a dead disk) do not hold the process longer than this.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
-pub(super) fn run(arguments: StartArguments) -> ExitCode {
+pub(super) fn run(arguments: &StartArguments) -> ExitCode {
     if arguments.with_parent.is_some_and(|parent| !ends_with(parent)) {
         return ExitCode::FAILURE;
     }
-    let mut sources = arguments.sources.sources();
-    let directory = match ephemeral_directory(arguments.ephemeral) {
+    let log = (arguments.log_format, arguments.log_level.as_deref());
+    run_from(arguments.sources.sources(), arguments.ephemeral, log)
+}
+
+/// Starts with what these sources hold, and serves until it is told to stop.
+pub(super) fn run_from(mut sources: Sources, ephemeral: bool, log: (LogFormat, Option<&str>)) -> ExitCode {
+    let directory = match ephemeral_directory(ephemeral) {
         Ok(directory) => directory,
         Err(error) => {
             complain(&format!("cannot make a temporary directory: {error}"));
@@ -40,11 +45,11 @@ pub(super) fn run(arguments: StartArguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error),
     };
-    let form = match arguments.log_format {
+    let form = match log.0 {
         LogFormat::Text => Form::Text,
         LogFormat::Json => Form::Json,
     };
-    if let Err(message) = logging::start(form, arguments.log_level.as_deref(), &sources.environment) {
+    if let Err(message) = logging::start(form, log.1, &sources.environment) {
         complain(&message);
         return ExitCode::from(super::WRONG_SETTINGS);
     }

@@ -47,6 +47,8 @@ pub enum Source {
         variable: String,
     },
     Override,
+    /// What a container has where nobody gave a value.
+    Container,
     /// Set by a client for every broker.
     ClusterWide,
     /// Set by a client for this broker.
@@ -212,6 +214,7 @@ impl fmt::Display for Source {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment { variable } => write!(f, "environment variable {variable}"),
             Self::Override => f.write_str("command line"),
+            Self::Container => f.write_str("container"),
             Self::ClusterWide => f.write_str("dynamic, all brokers"),
             Self::PerBroker => f.write_str("dynamic, this broker"),
         }

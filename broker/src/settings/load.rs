@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::problem::{Note, Problem, SettingsError, may_be_secret};
 use super::row::{Check, Effect, Kind, Row};
 use super::source::{self, Pair};
-use super::{cross, listeners, rows, views};
+use super::{cross, listeners, rows, start_topics, views};
 
 /// Where to look for settings; later fields win over earlier ones.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// `name=value`.
     pub overrides: Vec<String>,
+    /// Whether a container's values hold where nothing else was given (`source::container`).
+    pub in_container: bool,
 }
 
 /// Settings that a broker can start with.
@@ -50,6 +52,9 @@ impl Sources {
         notes.extend(said);
         problems.extend(check_rows(&mut given));
         complete(&mut given);
+        if self.in_container {
+            source::container::complete(&mut given);
+        }
         let settings = Settings::from_given(given);
         // A value that does not parse counts as its default here, so that one fault does not hide another.
         problems.extend(check_together(&settings));
@@ -220,6 +225,7 @@ fn check_together(settings: &Settings) -> Vec<Problem> {
         problems.push(at(settings, "broker.id", what).remedy("remove broker.id"));
     }
     problems.extend(check_quorum(settings));
+    problems.extend(check_start_topics(settings));
     if let Err(faults) = listeners::read(settings, own_address()) {
         problems.extend(faults);
     }
@@ -287,6 +293,20 @@ fn check_quorum(settings: &Settings) -> Vec<Problem> {
         problems.push(at(settings, "milena.cluster.secret", what).remedy(remedy));
     }
     problems
+}
+
+/// Items that cannot be understood; they are quoted.
+fn check_start_topics(settings: &Settings) -> Vec<Problem> {
+    let text = settings.text(views::TOPICS).unwrap_or_default();
+    let listed = start_topics::parse(&text).err().map(|what| {
+        at(settings, views::TOPICS, what)
+            .remedy("write name:partitions:replicas:cleanup.policy, with commas between")
+    });
+    let in_file = settings
+        .topics_file()
+        .and_then(Result::err)
+        .map(|what| at(settings, views::TOPICS_FILE, what).remedy("correct the file, or remove the line"));
+    listed.into_iter().chain(in_file).collect()
 }
 
 /// A fault of the value that holds for a key.

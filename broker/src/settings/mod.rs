@@ -17,6 +17,7 @@ pub mod row;
 pub mod rows;
 mod rules;
 pub mod source;
+pub mod start_topics;
 pub mod value;
 mod views;
 

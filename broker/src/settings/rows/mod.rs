@@ -9,6 +9,7 @@ mod groups;
 mod log;
 mod metrics;
 mod network;
+mod own;
 mod quorum;
 mod quota;
 mod remote;
@@ -43,6 +44,7 @@ pub static BROKER_SUBJECTS: &[(&str, &[Row])] = &[
     ("SASL", sasl::ROWS),
     ("Tiered storage", remote::ROWS),
     ("ZooKeeper's protocol", zookeeper::ROWS),
+    ("Test environments", own::ROWS),
 ];
 
 pub static TOPIC_ROWS: &[Row] = topic::ROWS;

@@ -24,6 +24,8 @@ const NOT_SETTINGS: &[&str] = &[
     "KAFKA_LOG4J_TOOLS_ROOT_LOGLEVEL",
     "KAFKA_TOOLS_LOG4J_LOGLEVEL",
     "KAFKA_CLASSPATH",
+    // Commas, semicolons and lines all separate topics.
+    "KAFKA_CREATE_TOPICS_SEPARATOR",
 ];
 
 /// Variables that give the id of a new cluster in one of the images people use.
@@ -41,10 +43,13 @@ pub fn read(variables: &[(String, String)]) -> (Vec<Pair>, Vec<Note>) {
             pairs.push(Pair { name: "cluster.id".to_owned(), text: text.clone(), source });
         } else if variable == "KAFKA_JMX_PORT" {
             notes.push(Note::info("KAFKA_JMX_PORT is set: there is no JVM here and so no JMX port"));
+        } else if variable == "KAFKA_CREATE_TOPICS" {
+            pairs.push(Pair { name: "milena.create.topics".to_owned(), text: text.clone(), source });
         } else if let Some(name) = setting_name(variable) {
             pairs.push(Pair { name, text: text.clone(), source });
         }
     }
+    join_advertised(&mut pairs);
     derive_listeners(&mut pairs);
     (pairs, notes)
 }
@@ -60,25 +65,44 @@ fn setting_name(variable: &str) -> Option<String> {
     Some(rest.to_lowercase().replace('_', ".").replace("...", "-").replace("..", "_"))
 }
 
+/// Host and port by themselves, as before Kafka 0.10 and in wurstmeister's image ever since.
+fn join_advertised(pairs: &mut Vec<Pair>) {
+    let mut take = |name: &str| {
+        let index = pairs.iter().position(|pair| pair.name == name)?;
+        Some(pairs.remove(index))
+    };
+    let (host, port) = (take("advertised.host.name"), take("advertised.port"));
+    let Some(source) = host.as_ref().or(port.as_ref()).map(|pair| pair.source.clone()) else { return };
+    if pairs.iter().any(|pair| pair.name == "advertised.listeners") {
+        return;
+    }
+    let host = host.map_or_else(|| "127.0.0.1".to_owned(), |pair| pair.text);
+    let port = port.map_or_else(|| "9092".to_owned(), |pair| pair.text);
+    let text = format!("PLAINTEXT://{host}:{port}");
+    pairs.push(Pair { name: "advertised.listeners".to_owned(), text, source });
+}
+
 /// The image listens on all interfaces at the advertised ports unless it is told where to listen.
 fn derive_listeners(pairs: &mut Vec<Pair>) {
     if pairs.iter().any(|pair| pair.name == "listeners") {
         return;
     }
     let Some(advertised) = pairs.iter().find(|pair| pair.name == "advertised.listeners") else { return };
-    let listeners: Vec<String> = advertised
-        .text
-        .split(',')
-        .filter_map(|endpoint| {
-            let (name, address) = endpoint.trim().split_once("://")?;
-            let (_, port) = address.rsplit_once(':')?;
-            Some(format!("{name}://0.0.0.0:{port}"))
-        })
-        .collect();
-    if !listeners.is_empty() {
+    let text = on_all_interfaces(&advertised.text);
+    if !text.is_empty() {
         let source = advertised.source.clone();
-        pairs.push(Pair { name: "listeners".to_owned(), text: listeners.join(","), source });
+        pairs.push(Pair { name: "listeners".to_owned(), text, source });
     }
+}
+
+/// The listeners of these names and ports on every interface; what cannot be read is left out.
+pub(super) fn on_all_interfaces(advertised: &str) -> String {
+    let listener = |endpoint: &str| {
+        let (name, address) = endpoint.trim().split_once("://")?;
+        let (_, port) = address.rsplit_once(':')?;
+        Some(format!("{name}://0.0.0.0:{port}"))
+    };
+    advertised.split(',').filter_map(listener).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -122,5 +146,22 @@ mod tests {
         assert!(found.contains(&("listeners".to_owned(), expected.to_owned())), "{found:?}");
         let both = names(&[("KAFKA_ADVERTISED_LISTENERS", "A://x:1"), ("KAFKA_LISTENERS", "A://:2")]);
         assert!(both.contains(&("listeners".to_owned(), "A://:2".to_owned())), "{both:?}");
+    }
+
+    #[test]
+    fn wurstmeisters_variables_are_taken() {
+        let found = names(&[
+            ("KAFKA_ADVERTISED_HOST_NAME", "10.0.0.7"),
+            ("KAFKA_ADVERTISED_PORT", "9094"),
+            ("KAFKA_CREATE_TOPICS", "a:1:1"),
+            ("KAFKA_CREATE_TOPICS_SEPARATOR", ";"),
+        ]);
+        let expected = [
+            ("milena.create.topics", "a:1:1"),
+            ("advertised.listeners", "PLAINTEXT://10.0.0.7:9094"),
+            ("listeners", "PLAINTEXT://0.0.0.0:9094"),
+        ];
+        let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        assert_eq!(found, expected);
     }
 }

@@ -5,6 +5,7 @@
 mod groups;
 mod network;
 mod node;
+mod own;
 mod quorum;
 mod storage;
 mod topics;
@@ -16,6 +17,7 @@ pub use groups::{
 };
 pub use network::{ConnectionSettings, ListenerLimits, NetworkSettings};
 pub use node::{NodeSettings, ReplicationSettings, TransactionSettings};
+pub(super) use own::{TOPICS, TOPICS_FILE};
 pub(super) use quorum::voter;
 pub use quorum::{Beginning, QuorumSettings};
 pub use storage::{CleanerSettings, StorageSettings};
@@ -65,6 +67,7 @@ mod tests {
         include_str!("groups.rs"),
         include_str!("network.rs"),
         include_str!("node.rs"),
+        include_str!("own.rs"),
         include_str!("quorum.rs"),
         include_str!("storage.rs"),
         include_str!("topics.rs"),

@@ -1,0 +1,87 @@
+//! The sockets of a broker, and what clients are told of them.
+//!
+//! It must never serve a connection: a bound listener is handed on.
+
+use std::net::SocketAddr;
+
+use milena_coordinator::image::Endpoint;
+
+use super::StartError;
+use crate::net::listener::{self, BindError, Bound, ListenerConfig};
+use crate::quorum::place::ControllerListener;
+use crate::settings::{Listener, Settings, ZooKeeperSettings};
+
+/// What the listener of ZooKeeper's protocol is called where listeners are told.
+pub(super) const ZOOKEEPER: &str = "ZOOKEEPER";
+
+/// One listener that serves.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    pub name: String,
+    pub bound: SocketAddr,
+    /// `host:port` as clients are told; `None` for a listener that is not advertised.
+    pub advertised: Option<String>,
+}
+
+pub(super) fn bind_controllers(
+    listeners: Vec<Listener>,
+    backlog: i32,
+) -> Result<Vec<ControllerListener>, BindError> {
+    let bind = |listener: Listener| {
+        let bound = listener::bind(&config_of(&listener), backlog)?;
+        let address = endpoint(&listener, &bound).map(|endpoint| host_and_port(&endpoint));
+        Ok(ControllerListener { listener, bound, address: address.unwrap_or_default() })
+    };
+    listeners.into_iter().map(bind).collect()
+}
+
+/// The listener of ZooKeeper's protocol, if one is asked for.
+pub(super) fn bind_zookeeper(
+    settings: &Settings,
+    backlog: i32,
+) -> Result<Option<(ZooKeeperSettings, Bound)>, StartError> {
+    let zookeeper = settings.zookeeper();
+    let Some((host, port)) = zookeeper.listener.clone() else { return Ok(None) };
+    let listener = ListenerConfig { name: ZOOKEEPER.into(), host, port };
+    Ok(Some((zookeeper, listener::bind(&listener, backlog)?)))
+}
+
+pub(super) fn config_of(listener: &Listener) -> ListenerConfig {
+    ListenerConfig {
+        name: listener.name.as_str().into(),
+        host: listener.host.clone().unwrap_or_default(),
+        port: listener.port,
+    }
+}
+
+pub(super) fn told(listener: &Listener, bound: &Bound) -> Listening {
+    let endpoint = endpoint(listener, bound);
+    Listening {
+        name: listener.name.clone(),
+        bound: bound.address,
+        advertised: endpoint.map(|endpoint| host_and_port(&endpoint)),
+    }
+}
+
+pub(super) fn untold(name: &str, bound: SocketAddr) -> Listening {
+    Listening { name: name.to_owned(), bound, advertised: None }
+}
+
+/// What clients are told; the port that the system chose takes the place of 0.
+pub(super) fn endpoint(listener: &Listener, bound: &Bound) -> Option<Endpoint> {
+    let advertised = listener.advertised.as_ref()?;
+    Some(Endpoint {
+        listener: listener.name.clone(),
+        host: advertised.host.clone(),
+        port: if advertised.port == 0 { bound.address.port() } else { advertised.port },
+        protocol: listener.protocol,
+    })
+}
+
+pub(super) fn host_and_port(endpoint: &Endpoint) -> String {
+    if endpoint.host.contains(':') {
+        format!("[{}]:{}", endpoint.host, endpoint.port)
+    } else {
+        format!("{}:{}", endpoint.host, endpoint.port)
+    }
+}

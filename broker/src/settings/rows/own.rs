@@ -1,0 +1,13 @@
+//! What Milena does besides Kafka's part, for test environments.
+//!
+//! Must never hold a value that was set. Kafka has none of these.
+
+use super::super::row::{Kind, Row};
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    Row::text("milena.create.topics", "").hidden()
+        .doc("Topics that are made before the broker says that it is ready, as name:partitions:replicas:cleanup.policy with commas or lines between; what is left out is the broker's default. A topic that is there stays as it is. Also KAFKA_CREATE_TOPICS, as in wurstmeister's image."),
+    Row::unset("milena.create.topics.file", Kind::String).hidden()
+        .doc("A TOML file (or JSON, if its name does not end in .toml) of further such topics: each with name, partitions, replication-factor, configs and first records (partition, key, value, headers)."),
+];

@@ -1,0 +1,27 @@
+//! What test environments ask for.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::Settings;
+use super::super::start_topics::{self, StartTopic};
+
+/// The keys whose values name topics to be made.
+pub(in crate::settings) const TOPICS: &str = "milena.create.topics";
+pub(in crate::settings) const TOPICS_FILE: &str = "milena.create.topics.file";
+
+impl Settings {
+    /// Topics to be made at the start; what does not parse was refused when the settings were loaded.
+    pub fn start_topics(&self) -> Vec<StartTopic> {
+        let listed = self.text(TOPICS).map(|text| start_topics::parse(&text));
+        [listed, self.topics_file()].into_iter().flatten().flat_map(Result::unwrap_or_default).collect()
+    }
+
+    /// The topics of the file; `None` if there is no such setting.
+    pub(in crate::settings) fn topics_file(&self) -> Option<Result<Vec<StartTopic>, String>> {
+        let path = self.text(TOPICS_FILE).filter(|path| !path.is_empty())?;
+        let path = Path::new(&path);
+        let read = fs::read_to_string(path).map_err(|error| error.to_string());
+        Some(read.and_then(|text| start_topics::parse_file(path, &text)))
+    }
+}
