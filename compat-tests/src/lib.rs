@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod fetched;
+pub mod history;
 pub mod java;
 pub mod members;
 pub mod paths;
