@@ -25,14 +25,14 @@ use crate::topics::{create, topic};
 use crate::{compare, text, topic_name};
 
 /// A connection, and the topics by their ids, which differ between the brokers.
-struct Session {
-    wire: Wire,
+pub(crate) struct Session {
+    pub(crate) wire: Wire,
     names: BTreeMap<Uuid, String>,
 }
 
 impl Session {
     /// Creates the topics and waits until the coordinator knows them.
-    fn with(server: &Server, topics: &[(&str, i32)]) -> Self {
+    pub(crate) fn with(server: &Server, topics: &[(&str, i32)]) -> Self {
         coordinator_is_there(server);
         let mut session = Self { wire: server.wire(), names: BTreeMap::new() };
         for (name, partitions) in topics {
@@ -41,7 +41,7 @@ impl Session {
         session
     }
 
-    fn create(&mut self, server: &Server, name: &str, partitions: i32) {
+    pub(crate) fn create(&mut self, server: &Server, name: &str, partitions: i32) {
         let answer = create(server, vec![topic(name, partitions, 1)], false);
         assert_eq!(answer.topics[0].error_code, 0, "{answer:?}");
         self.names.insert(answer.topics[0].topic_id, name.to_owned());
@@ -56,16 +56,16 @@ impl Session {
         });
     }
 
-    fn id(&self, name: &str) -> Uuid {
+    pub(crate) fn id(&self, name: &str) -> Uuid {
         *self.names.iter().find(|(_, known)| *known == name).expect("the topic was created").0
     }
 
     /// What a client sees of the answer.
-    fn beat(&mut self, request: &ConsumerGroupHeartbeatRequest) -> String {
+    pub(crate) fn beat(&mut self, request: &ConsumerGroupHeartbeatRequest) -> String {
         self.beat_of(1, request)
     }
 
-    fn beat_of(&mut self, version: i16, request: &ConsumerGroupHeartbeatRequest) -> String {
+    pub(crate) fn beat_of(&mut self, version: i16, request: &ConsumerGroupHeartbeatRequest) -> String {
         let answer = self.wire.call(version, request);
         let assignment = answer.assignment.map(|assignment| {
             let topics = assignment.topic_partitions.into_iter();
@@ -80,7 +80,7 @@ impl Session {
         )
     }
 
-    fn owns(
+    pub(crate) fn owns(
         &self,
         request: ConsumerGroupHeartbeatRequest,
         owned: &[(&str, i32)],
@@ -91,7 +91,7 @@ impl Session {
         request.with_topic_partitions(Some(each.collect()))
     }
 
-    fn describe(&mut self, names: &[&str]) -> Vec<String> {
+    pub(crate) fn describe(&mut self, names: &[&str]) -> Vec<String> {
         let groups = names.iter().map(|name| group(name)).collect();
         let request = ConsumerGroupDescribeRequest::default().with_group_ids(groups);
         let mut told = self.wire.call(1, &request).groups;
@@ -142,16 +142,16 @@ fn shown(group: DescribedGroup) -> String {
     )
 }
 
-fn sorted(mut partitions: Vec<i32>) -> Vec<i32> {
+pub(crate) fn sorted(mut partitions: Vec<i32>) -> Vec<i32> {
     partitions.sort_unstable();
     partitions
 }
 
-fn group(name: &str) -> GroupId {
+pub(crate) fn group(name: &str) -> GroupId {
     GroupId(text(name))
 }
 
-fn beat(name: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+pub(crate) fn beat(name: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(group(name))
         .with_member_id(text(member))
@@ -165,14 +165,14 @@ fn beat(name: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
         .with_topic_partitions(None)
 }
 
-fn joins(name: &str, member: &str, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
+pub(crate) fn joins(name: &str, member: &str, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
     beat(name, member, 0)
         .with_rebalance_timeout_ms(60_000)
         .with_subscribed_topic_names(Some(topics.iter().map(|topic| topic_name(topic)).collect()))
         .with_topic_partitions(Some(Vec::new()))
 }
 
-fn commit(
+pub(crate) fn commit(
     session: &Session,
     name: &str,
     member: &str,
@@ -386,7 +386,7 @@ fn groups_as_operators_see_them() {
 }
 
 /// Subscription of version 0 to a topic.
-fn subscription(topic: &str) -> Bytes {
+pub(crate) fn subscription(topic: &str) -> Bytes {
     let mut bytes = vec![0, 0, 0, 0, 0, 1];
     bytes.extend(u16::try_from(topic.len()).expect("a short name").to_be_bytes());
     bytes.extend(topic.as_bytes());
@@ -394,7 +394,7 @@ fn subscription(topic: &str) -> Bytes {
     bytes.into()
 }
 
-fn classic_join(name: &str, member: &str, instance: &str, topic: &str) -> JoinGroupRequest {
+pub(crate) fn classic_join(name: &str, member: &str, instance: &str, topic: &str) -> JoinGroupRequest {
     let protocol =
         JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(subscription(topic));
     JoinGroupRequest::default()

@@ -4,8 +4,10 @@
 //! times, generated ids), so that with `MILENA_TARGET=kafka` two Kafka brokers agree.
 
 mod admin;
+mod classic_groups;
 mod configs;
 mod consumer_groups;
+mod consumer_sequences;
 mod data;
 mod groups;
 mod produce;
@@ -28,8 +30,11 @@ struct Pair {
 
 fn pair() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
-    // Consumer groups are assigned at once, whatever the time.
-    let start = |target| Setup::of(target).set("group.consumer.assignment.interval.ms", "0").start();
+    // Consumer groups are assigned at once, whatever the time; a group is full with four.
+    let start = |target| {
+        let setup = Setup::of(target).set("group.consumer.assignment.interval.ms", "0");
+        setup.set("group.consumer.max.size", "4").set("group.max.size", "4").start()
+    };
     PAIR.get_or_init(|| Pair { judged: start(Target::chosen()), right: start(Target::Kafka) })
 }
 
