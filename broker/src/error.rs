@@ -19,6 +19,15 @@ pub enum PartitionError {
     InconsistentTopicId,
     #[error("this broker does not lead the partition")]
     NotLeader,
+    /// The broker keeps no replica of it (AlterReplicaLogDirs).
+    #[error("this broker has no replica of the partition")]
+    NotHere,
+    #[error("the topic's name is too long for a copy of its log")]
+    NameTooLong,
+    #[error("no log directory has this path")]
+    NoSuchDir,
+    #[error("the log directory is cordoned")]
+    CordonedDir,
     #[error("the partition's log directory is offline")]
     Offline,
     #[error("the leader epoch is older than the leader's")]
@@ -60,6 +69,10 @@ impl PartitionError {
             Self::UnknownTopicId => ResponseError::UnknownTopicId,
             Self::InconsistentTopicId => ResponseError::InconsistentTopicId,
             Self::NotLeader => ResponseError::NotLeaderOrFollower,
+            Self::NotHere => ResponseError::ReplicaNotAvailable,
+            Self::NameTooLong => ResponseError::InvalidTopicException,
+            Self::NoSuchDir => ResponseError::LogDirNotFound,
+            Self::CordonedDir => ResponseError::InvalidReplicaAssignment,
             Self::FencedEpoch => ResponseError::FencedLeaderEpoch,
             Self::UnknownEpoch => ResponseError::UnknownLeaderEpoch,
             Self::NotSettled => ResponseError::OffsetNotAvailable,

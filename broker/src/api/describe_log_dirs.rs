@@ -50,7 +50,7 @@ pub fn handle(cx: &Cx<'_>, Asked(request): Asked) -> Outcome<Told> {
         asked.as_ref().is_none_or(|asked| asked.contains(&(name.topic.clone(), name.partition.0)))
     };
     let partitions = &cx.broker.partitions;
-    let current = partitions.all().into_iter().map(|partition| (partition.dir, described(&partition)));
+    let current = partitions.all().into_iter().map(|partition| (partition.dir(), described(&partition)));
     let futures = partitions.future_usage().into_iter().map(|usage| (usage.dir, described_future(usage)));
     let mut of_dirs: Vec<Vec<Described>> = partitions.disk.dirs.iter().map(|_| Vec::new()).collect();
     for (dir, described) in current.chain(futures).filter(|(_, (name, _))| is_asked(name)) {

@@ -7,6 +7,7 @@ pub mod add_partitions_to_txn;
 pub mod add_raft_voter;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
 pub mod consumer_group_describe;
@@ -172,6 +173,13 @@ pub static TABLE: &[Row] = &[
     row!(31, "DeleteAcls", delete_acls, DeleteAclsRequest, DeleteAclsResponse),
     row!(32, "DescribeConfigs", describe_configs, DescribeConfigsRequest, DescribeConfigsResponse),
     row!(33, "AlterConfigs", alter_configs, AlterConfigsRequest, AlterConfigsResponse),
+    row!(
+        34,
+        "AlterReplicaLogDirs",
+        alter_replica_log_dirs,
+        AlterReplicaLogDirsRequest,
+        AlterReplicaLogDirsResponse
+    ),
     row!(35, "DescribeLogDirs", describe_log_dirs, describe_log_dirs::Asked, describe_log_dirs::Told),
     row!(37, "CreatePartitions", create_partitions, CreatePartitionsRequest, CreatePartitionsResponse),
     row!(42, "DeleteGroups", delete_groups, DeleteGroupsRequest, DeleteGroupsResponse),

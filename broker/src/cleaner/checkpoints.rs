@@ -40,7 +40,7 @@ impl Checkpoints {
 
     /// The first dirty offset that the last cleaning of the partition left.
     pub(super) fn get(&mut self, partition: &Partition) -> Option<Offset> {
-        let entry = self.0[partition.dir].get_mut(&partition.name)?;
+        let entry = self.0[partition.dir()].get_mut(&partition.name)?;
         let topic = *entry.topic.get_or_insert(partition.topic_id);
         (topic == partition.topic_id).then_some(entry.first_dirty)
     }
@@ -48,8 +48,8 @@ impl Checkpoints {
     /// Notes a first dirty offset and writes the directory's file.
     pub(super) fn set(&mut self, disk: &Disk, partition: &Partition, first_dirty: Offset) {
         let entry = Entry { first_dirty, topic: Some(partition.topic_id) };
-        self.0[partition.dir].insert(partition.name.clone(), entry);
-        self.write(disk, partition.dir);
+        self.0[partition.dir()].insert(partition.name.clone(), entry);
+        self.write(disk, partition.dir());
     }
 
     /// Moves the first dirty offset down to `end`, if it is above.
@@ -57,6 +57,14 @@ impl Checkpoints {
         if self.get(partition).is_some_and(|first_dirty| first_dirty > end) {
             self.set(disk, partition, end);
         }
+    }
+
+    /// A partition's log is in another directory now (`LogCleanerManager.alterCheckpointDir`).
+    pub(super) fn change_dir(&mut self, disk: &Disk, name: &TopicPartition, from: usize, to: usize) {
+        let Some(entry) = self.0[from].remove(name) else { return };
+        self.0[to].insert(name.clone(), entry);
+        self.write(disk, to);
+        self.write(disk, from);
     }
 
     /// Forgets these partitions.

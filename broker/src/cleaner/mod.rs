@@ -93,7 +93,7 @@ impl Cleaner {
             let checkpoint = state.checkpoints.get(&partition);
             let stable = partition.last_stable_offset();
             let cleanable = partition.tend(|log| log.cleanable(checkpoint, stable, now));
-            let (_, count, bytes) = &mut uncleanable[partition.dir];
+            let (_, count, bytes) = &mut uncleanable[partition.dir()];
             *count += 1;
             *bytes += cleanable.map_or(0, |cleanable| cleanable.cleanable_bytes);
         }
@@ -111,6 +111,12 @@ impl Cleaner {
     pub fn truncated(&self, partition: &Partition) {
         let base = partition.active_base();
         self.state.lock().checkpoints.truncate(&self.partitions.disk, partition, base);
+    }
+
+    /// A partition's log is in another directory now.
+    pub fn changed_dir(&self, name: &TopicPartition, from: usize, to: usize) {
+        self.state.lock().checkpoints.change_dir(&self.partitions.disk, name, from, to);
+        self.partitions.cleaner_wake.notify_one();
     }
 
     /// Runs until `stop` changes and the cleanings under way have ended.

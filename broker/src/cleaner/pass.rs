@@ -71,6 +71,9 @@ impl Cleaner {
 
     /// What of a partition can be cleaned, and whether it should be.
     fn look_at(&self, partition: &Partition, now: Timestamp) -> Option<(Cleanable, bool)> {
+        if partition.is_moving() {
+            return None;
+        }
         let checkpoint = {
             let state = &mut *self.state.lock();
             let key = incarnation(partition);
@@ -144,7 +147,13 @@ impl Cleaner {
         let Work { partition, what, delay_ms } = work;
         let settings = self.settings.load().cleaner();
         let began = self.clock.steady_ms();
-        let outcome = self.clean_partition(partition, what, &settings, stop);
+        let outcome = if partition.begin_cleaning() {
+            let outcome = self.clean_partition(partition, what, &settings, stop);
+            partition.end_cleaning();
+            outcome
+        } else {
+            Err(CleanError::Aborted)
+        };
         let elapsed_ms = self.clock.steady_ms() - began;
         match outcome {
             Ok((end, stats)) => {
@@ -240,7 +249,7 @@ struct CleanerPace<'a> {
 
 impl Pace for CleanerPace<'_> {
     fn passed(&self, bytes: u64) -> Result<(), CleanError> {
-        let done = || *self.stop.borrow() || self.partition.is_offline();
+        let done = || *self.stop.borrow() || self.partition.is_offline() || self.partition.is_moving();
         if done() {
             return Err(CleanError::Aborted);
         }

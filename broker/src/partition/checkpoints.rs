@@ -38,7 +38,10 @@ impl Point {
 
 /// What was last written, as a hash of each file of each directory.
 #[derive(Debug)]
-pub(super) struct Written(Mutex<Vec<[Option<u64>; Point::ALL.len()]>>);
+pub(super) struct Written(Mutex<Vec<Hashes>>);
+
+/// One for each file of a directory.
+type Hashes = [Option<u64>; Point::ALL.len()];
 
 impl Written {
     pub(super) fn new(dirs: usize) -> Self {
@@ -55,24 +58,37 @@ impl Partitions {
     /// Writes one checkpoint file of the directories that are chosen. A failed write takes the directory offline.
     pub(super) fn checkpoint_in(&self, point: Point, chosen: impl Fn(usize) -> bool) {
         let mut offsets: Vec<Vec<(TopicPartition, Offset)>> = vec![Vec::new(); self.disk.dirs.len()];
+        // Held while the offsets are gathered, so that an older state never comes after a newer one.
+        let mut written = self.written.0.lock();
         for partition in self.all() {
-            if chosen(partition.dir)
+            let dir = partition.dir();
+            if chosen(dir)
                 && let Some(offset) = partition.point(point)
             {
-                offsets[partition.dir].push((partition.name.clone(), offset));
+                offsets[dir].push((partition.name.clone(), offset));
             }
         }
         for (dir, name, offset) in self.future_points(point) {
             offsets[dir].push((name, offset));
         }
         for (dir, offsets) in offsets.iter_mut().enumerate().filter(|(dir, _)| chosen(*dir)) {
-            self.write_points(dir, point, offsets);
+            self.write_file(&mut written, dir, point, offsets);
         }
     }
 
     /// Writes one file; false if that could not be done.
     pub(super) fn write_points(
         &self,
+        dir: usize,
+        point: Point,
+        offsets: &mut [(TopicPartition, Offset)],
+    ) -> bool {
+        self.write_file(&mut self.written.0.lock(), dir, point, offsets)
+    }
+
+    fn write_file(
+        &self,
+        written: &mut [Hashes],
         dir: usize,
         point: Point,
         offsets: &mut [(TopicPartition, Offset)],
@@ -85,8 +101,6 @@ impl Partitions {
         let mut hasher = DefaultHasher::new();
         offsets.hash(&mut hasher);
         let hash = Some(hasher.finish());
-        // Held over the write, so that an older state never comes after a newer one.
-        let mut written = self.written.0.lock();
         let last = &mut written[dir][point as usize];
         if *last == hash {
             return true;

@@ -42,6 +42,9 @@ pub enum DiskError {
     Duplicate { partition: TopicPartition, first: PathBuf, second: PathBuf },
 }
 
+/// Wishes kept; an operator who has more of them asks again.
+const WISHES_MAX: usize = 10_000;
+
 /// Who this node is, for the identity of its directories.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -61,10 +64,14 @@ pub struct Disk {
     node_id: BrokerId,
     cluster_id: Option<String>,
     places: Mutex<HashMap<TopicPartition, usize>>,
+    /// Directories that operators want for replicas which are not here yet (`LogManager.preferredLogDirs`).
+    wishes: Mutex<HashMap<TopicPartition, usize>>,
     /// `-future` directories that were not looked at yet.
     futures: Mutex<Vec<FoundFuture>>,
     doomed: Mutex<Vec<Doomed>>,
     settled: AtomicBool,
+    /// Kafka's metadata lies here, so that Kafka may go on here.
+    beside_kafka: bool,
     threads_per_dir: usize,
 }
 
@@ -111,6 +118,9 @@ impl Disk {
         if dirs.iter().all(|dir| dir.health.has_failed()) {
             return Err(DiskError::AllFailed);
         }
+        let kafkas = settings.metadata_dir.join(dirs::KAFKA_METADATA_DIR);
+        let beside_kafka =
+            fs.meta(&kafkas).map_err(|error| StorageError::io("look at", &kafkas, error))?.is_some();
         let cluster_id = cluster_id.or_else(|| who.fresh_cluster_id.clone());
         let disk = Self {
             fs,
@@ -119,9 +129,11 @@ impl Disk {
             node_id: who.node_id,
             cluster_id,
             places: Mutex::new(found.places.into_iter().map(|(name, (dir, _))| (name, dir)).collect()),
+            wishes: Mutex::default(),
             futures: Mutex::new(found.futures),
             doomed: Mutex::default(),
             settled: AtomicBool::new(false),
+            beside_kafka,
             threads_per_dir: settings.recovery_threads_per_dir.max(1),
         };
         // A voter counts by its directory (KIP-853), so that the id must outlive a kill before the cluster is known.
@@ -172,6 +184,7 @@ impl Disk {
             dirs::write_partition_metadata(self.fs.as_ref(), &path, topic_id)?;
         }
         self.places.lock().insert(name.clone(), index);
+        self.wishes.lock().remove(name);
         dir.points.lock().forget(name);
         Ok(Opened { dir: index, log, report, high_watermark })
     }
@@ -243,6 +256,46 @@ impl Disk {
         self.fs.rename(&from, &to).map_err(|error| StorageError::io("rename", &from, error))
     }
 
+    /// The directory with this path.
+    pub(super) fn dir_at(&self, path: &Path) -> Option<usize> {
+        self.dirs.iter().position(|dir| std::path::absolute(&dir.path).is_ok_and(|known| known == path))
+    }
+
+    /// Keeps in mind where a partition is to be made when it comes here.
+    pub(super) fn wish(&self, name: &TopicPartition, dir: usize) {
+        let mut wishes = self.wishes.lock();
+        if wishes.len() < WISHES_MAX || wishes.contains_key(name) {
+            wishes.insert(name.clone(), dir);
+        }
+    }
+
+    /// Makes an empty log that is to become a partition's in another directory.
+    pub(super) fn make_future(
+        &self,
+        name: &TopicPartition,
+        topic_id: Uuid,
+        dir: usize,
+        config: LogConfig,
+        now: Timestamp,
+    ) -> Result<Log, StorageError> {
+        let path = self.dirs[dir].path.join(self.future_name(name));
+        self.dirs[dir].points.lock().forget(name);
+        let how = OpenHow { clean: true, ..OpenHow::default() };
+        let (log, _) = Log::open(self.fs.clone(), &path, config, how, now)?;
+        dirs::write_partition_metadata(self.fs.as_ref(), &path, topic_id)?;
+        Ok(log)
+    }
+
+    fn future_name(&self, name: &TopicPartition) -> String {
+        let of = if self.beside_kafka { dirs::hidden_future_dir_name } else { dirs::future_dir_name };
+        of(name, &unique())
+    }
+
+    /// A partition's log is in another directory now.
+    pub(super) fn moved(&self, name: &TopicPartition, dir: usize) {
+        self.places.lock().insert(name.clone(), dir);
+    }
+
     /// The `-future` directories that were found, once.
     pub(super) fn take_futures(&self) -> Vec<FoundFuture> {
         std::mem::take(&mut *self.futures.lock())
@@ -255,7 +308,11 @@ impl Disk {
         now: Timestamp,
     ) -> Result<(Log, Offset), StorageError> {
         let (how, high_watermark) = self.dirs[found.dir].how_to_open(&found.partition);
-        let (log, _) = Log::open(self.fs.clone(), &found.path, config, how, now)?;
+        let (mut log, _) = Log::open(self.fs.clone(), &found.path, config, how, now)?;
+        if self.beside_kafka {
+            // What Kafka left: from now on it knows less of the partition than we do.
+            log.rename_dir(&found.path.with_file_name(self.future_name(&found.partition)))?;
+        }
         let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
         Ok((log, high_watermark))
     }
@@ -268,19 +325,18 @@ impl Disk {
 
     /// Renames a deleted partition's directory; its files go after `file.delete.delay.ms`.
     pub fn doom(&self, name: &TopicPartition, log: Log, now: Timestamp) -> Result<(), StorageError> {
-        let Some(index) = self.places.lock().remove(name) else { return Ok(()) };
-        self.doom_in(index, name, log, now)
+        self.places.lock().remove(name);
+        self.doom_log(name, log, now)
     }
 
-    pub(super) fn doom_in(
+    pub(super) fn doom_log(
         &self,
-        index: usize,
         name: &TopicPartition,
         mut log: Log,
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let delay = log.config().file_delete_delay_ms;
-        log.rename_dir(&self.dirs[index].path.join(dirs::delete_dir_name(name, &unique())))?;
+        log.rename_dir(&log.dir().with_file_name(dirs::delete_dir_name(name, &unique())))?;
         self.doomed.lock().push(Doomed { due: Timestamp(now.0.saturating_add(delay)), log });
         Ok(())
     }
@@ -310,6 +366,10 @@ impl Disk {
         let places = self.places.lock();
         if let Some(index) = places.get(name) {
             return (*index, true);
+        }
+        let wished = self.wishes.lock().get(name).copied();
+        if let Some(dir) = wished.filter(|dir| !self.dirs[*dir].health.has_failed()) {
+            return (dir, false);
         }
         let mut counts = vec![0_usize; self.dirs.len()];
         for index in places.values() {
@@ -347,6 +407,6 @@ pub fn uuid_text(id: Uuid) -> String {
 }
 
 /// As Kafka names doomed directories: a UUID without hyphens.
-fn unique() -> String {
+pub(super) fn unique() -> String {
     Uuid::new_v4().simple().to_string()
 }

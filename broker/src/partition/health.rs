@@ -47,6 +47,12 @@ impl DirHealth {
         self.failed.load(Ordering::Acquire)
     }
 
+    /// Whether a file lies in the directory.
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
+        path.starts_with(&self.path)
+    }
+
     /// Takes the directory out of service; every partition in it is offline from here on.
     pub fn fail(&self, cause: &StorageError) {
         if self.failed.swap(true, Ordering::AcqRel) {

@@ -18,7 +18,7 @@ use milena_storage::log::OpenHow;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::disk::{DiskError, Identity, uuid_text};
+use super::disk::{DiskError, Identity, unique, uuid_text};
 use super::futures::FoundFuture;
 use super::health::DirHealth;
 
@@ -143,8 +143,7 @@ impl LogDir {
                 DirKind::Stray => tracing::warn!(path = %path.display(), "found a stray partition"),
                 DirKind::Current => {
                     empty = false;
-                    let other = all.places.insert(partition.clone(), (index, path.clone()));
-                    refuse_two(partition, other.map(|(_, other)| other), path)?;
+                    enter(fs, all, partition, (index, path))?;
                 }
                 DirKind::Future => {
                     empty = false;
@@ -183,6 +182,38 @@ fn checkpoint(fs: &dyn Fs, dir: &Path, name: &str) -> Result<BTreeMap<TopicParti
         }
         read => read,
     }
+}
+
+/// Enters a partition's directory. Of two the one goes that the other was about to replace; without a word of that, only an
+/// operator can tell.
+fn enter(
+    fs: &dyn Fs,
+    all: &mut Found,
+    partition: TopicPartition,
+    (index, path): (usize, PathBuf),
+) -> Result<(), DiskError> {
+    let Some((_, other)) = all.places.get(&partition) else {
+        all.places.insert(partition, (index, path));
+        return Ok(());
+    };
+    match (dirs::is_marked_replaced(fs, other)?, dirs::is_marked_replaced(fs, &path)?) {
+        (true, false) => {
+            remove_replaced(fs, &partition, other)?;
+            all.places.insert(partition, (index, path));
+            Ok(())
+        }
+        (false, true) => Ok(remove_replaced(fs, &partition, &path)?),
+        _ => refuse_two(partition, Some(other.clone()), path),
+    }
+}
+
+/// Ends a move that was cut short when the copy had the partition's name already.
+fn remove_replaced(fs: &dyn Fs, partition: &TopicPartition, path: &Path) -> Result<(), StorageError> {
+    tracing::info!(%partition, path = %path.display(), "removing a log that was moved to another directory");
+    // Without its name first: what is half removed has no mark.
+    let doomed = path.with_file_name(dirs::delete_dir_name(partition, &unique()));
+    fs.rename(path, &doomed).map_err(|error| StorageError::io("rename", path, error))?;
+    fs.remove_dir_all(&doomed).map_err(|error| StorageError::io("remove", &doomed, error))
 }
 
 fn remove_dir(fs: &dyn Fs, path: &Path) -> Result<(), StorageError> {

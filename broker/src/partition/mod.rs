@@ -5,12 +5,14 @@
 mod checkpoints;
 pub mod config;
 pub mod disk;
+mod exchange;
 pub mod following;
 pub mod futures;
 pub mod health;
 pub mod housekeeping;
 mod log_dir;
 pub mod marker;
+pub mod moves;
 mod opening;
 pub mod peers;
 pub mod read;
@@ -22,7 +24,7 @@ pub(crate) mod testing;
 pub mod waiters;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -38,6 +40,7 @@ use uuid::Uuid;
 
 pub use crate::error::PartitionError;
 use disk::Disk;
+use exchange::Exchange;
 use health::DirHealth;
 use peers::Peers;
 use read::last_stable;
@@ -82,9 +85,10 @@ pub struct Place {
 pub struct Partition {
     pub name: TopicPartition,
     pub topic_id: Uuid,
-    /// Index of the log directory that holds it.
-    pub dir: usize,
-    health: Arc<DirHealth>,
+    /// Index of the log directory that holds it; moves change it under the log's lock.
+    dir: AtomicUsize,
+    health: ArcSwap<DirHealth>,
+    exchange: Exchange,
     peers: Arc<Peers>,
     /// `None` once it was closed or deleted.
     log: Mutex<Option<Log>>,
@@ -124,8 +128,9 @@ impl Partition {
         Self {
             name,
             topic_id,
-            dir: at.dir,
-            health: at.health,
+            dir: AtomicUsize::new(at.dir),
+            health: ArcSwap::new(at.health),
+            exchange: Exchange::default(),
             peers: at.peers,
             cleaner_wake: at.cleaner_wake,
             roll_wake: at.roll_wake,
@@ -316,6 +321,12 @@ impl Partition {
         self.noted(found.map_err(PartitionError::Storage))
     }
 
+    /// Index of the log directory that holds it.
+    #[must_use]
+    pub fn dir(&self) -> usize {
+        self.dir.load(Ordering::Acquire)
+    }
+
     /// `cleanup.policy` holds compact.
     #[must_use]
     pub fn is_compacted(&self) -> bool {
@@ -368,7 +379,7 @@ impl Partition {
 
     #[must_use]
     pub fn is_offline(&self) -> bool {
-        self.offline.load(Ordering::Acquire) || self.health.has_failed()
+        self.offline.load(Ordering::Acquire) || self.health.load().has_failed()
     }
 
     /// Takes the partition out of service: its topic is gone or its directory failed.
@@ -442,7 +453,10 @@ impl Partition {
         outcome.map_err(|error| {
             let error = error.into();
             if let PartitionError::Storage(cause) = &error {
-                self.health.note(cause);
+                // What comes from a directory that the log has left since is that one's own affair.
+                if !self.note_failure(cause) {
+                    return PartitionError::Offline;
+                }
                 if cause.is_shortage() && !self.is_offline() {
                     tracing::error!(partition = %self.name, error = %cause, "the disk takes nothing more");
                 } else {

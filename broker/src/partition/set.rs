@@ -30,8 +30,12 @@ pub struct Partitions {
     /// Wakes housekeeping: a segment was closed and is to be synced.
     pub roll_wake: Arc<Notify>,
     pub(super) written: Written,
-    /// Few, if any: Kafka was moving them when it stopped.
-    pub(super) futures: Mutex<Vec<Future>>,
+    /// Few, if any: on their way to another directory.
+    pub(super) futures: Mutex<Vec<Arc<Future>>>,
+    /// Wakes who moves logs: there is one more.
+    pub move_wake: Arc<Notify>,
+    /// Held while logs change their directories, or moves begin and end.
+    pub(super) exchanging: Mutex<()>,
     pub peers: Arc<Peers>,
     topics: RwLock<HashMap<Arc<str>, Hosted>>,
 }
@@ -58,6 +62,8 @@ impl Partitions {
             roll_wake: Arc::default(),
             written,
             futures: Mutex::default(),
+            move_wake: Arc::default(),
+            exchanging: Mutex::default(),
             topics: RwLock::default(),
         }
     }
@@ -125,7 +131,7 @@ impl Partitions {
     pub fn log_dirs(&self) -> Vec<DirUsage> {
         let mut usage: Vec<_> = self.disk.dirs.iter().map(DirUsage::of).collect();
         for partition in self.all() {
-            usage[partition.dir].partitions.push((partition.name.clone(), partition.size()));
+            usage[partition.dir()].partitions.push((partition.name.clone(), partition.size()));
         }
         usage.iter_mut().for_each(|dir| dir.partitions.sort());
         usage
@@ -177,10 +183,12 @@ impl Partitions {
 
     /// Flushes and closes every log and marks the directories clean; false if a directory could not be.
     pub fn close(&self, broker_epoch: i64) -> bool {
+        // No log changes its directory from here on.
+        let _alone = self.exchanging.lock();
         self.checkpoint(Point::HighWatermark);
         let mut of_dirs: Vec<Vec<Arc<Partition>>> = vec![Vec::new(); self.disk.dirs.len()];
         for partition in self.all() {
-            of_dirs[partition.dir].push(partition);
+            of_dirs[partition.dir()].push(partition);
         }
         let closed: Vec<bool> = std::thread::scope(|scope| {
             let closing: Vec<_> = of_dirs
@@ -205,7 +213,7 @@ impl Partitions {
                 .collect();
             closing.into_iter().flat_map(|share| share.join().unwrap_or(vec![None])).collect()
         });
-        // Their points are as they were when they were opened: nothing is written to them.
+        // Nothing is copied any more.
         let futures = |point| {
             let all = self.future_points(point).into_iter();
             all.filter(|(of, ..)| *of == dir).map(|(_, name, offset)| (name, offset)).collect::<Vec<_>>()
@@ -230,16 +238,17 @@ impl Partitions {
 
     /// Writes the recovery points of a directory after a log in it was cut, so that none stays above its log's end.
     pub fn keep_recovery_point(&self, cut: &Partition) {
-        self.checkpoint_in(Point::Recovery, |dir| dir == cut.dir);
+        self.checkpoint_in(Point::Recovery, |dir| dir == cut.dir());
     }
 
     /// Wakes whoever waits for partitions of failed directories; true if the broker can go on without these.
     pub fn withdraw_failed(&self, metadata_dir: &Path) -> bool {
         for partition in self.all() {
-            if self.disk.dirs[partition.dir].health.has_failed() {
+            if self.disk.dirs[partition.dir()].health.has_failed() {
                 partition.take_offline();
             }
         }
+        self.withdraw_futures();
         let mut failed = self.disk.dirs.iter().filter(|dir| dir.health.has_failed());
         failed.clone().count() < self.disk.dirs.len() && !failed.any(|dir| dir.path == metadata_dir)
     }
@@ -269,6 +278,7 @@ impl Partitions {
 
     /// Deletes the logs of partitions that are not hosted any more.
     fn retire_all(&self, partitions: &[Arc<Partition>], now: Timestamp) -> Vec<Gone> {
+        let exchanging = self.exchanging.lock();
         for partition in partitions {
             if let Err(error) = partition.retire(&self.disk, now) {
                 tracing::error!(partition = %partition.name, %error, "cannot delete a partition");
@@ -278,7 +288,8 @@ impl Partitions {
         let went: Vec<_> =
             partitions.iter().map(|partition| (partition.name.clone(), partition.topic_id)).collect();
         self.retire_futures(&went, now);
-        let touched = |dir| partitions.iter().any(|partition| partition.dir == dir);
+        drop(exchanging);
+        let touched = |dir| partitions.iter().any(|partition| partition.dir() == dir);
         self.checkpoint_in(Point::Recovery, touched);
         self.checkpoint_in(Point::LogStart, touched);
         went

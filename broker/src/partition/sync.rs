@@ -3,6 +3,7 @@
 //!
 //! It must never be asked for under a log's lock.
 
+use milena_storage::StorageError;
 use milena_storage::ids::{Offset, Timestamp};
 use milena_storage::log::{FlushPlan, Log};
 
@@ -12,15 +13,17 @@ impl Partition {
     /// Makes everything below `offset` durable; appends that wait together share one sync (`flush.messages`).
     pub async fn sync_to(&self, offset: Offset) -> Result<(), PartitionError> {
         let _alone = self.syncing.lock().await;
-        if self.peek(Log::recovery_point).is_none_or(|point| point >= offset) {
-            return Ok(());
+        // Once more when the log was moved meanwhile.
+        while self.peek(Log::recovery_point).is_some_and(|point| point < offset) {
+            let plan = self.tend(Log::flush_plan)?;
+            let running = plan.clone();
+            let synced = tokio::task::spawn_blocking(move || running.run()).await;
+            // The pool refuses work only while the broker stops.
+            if self.note_synced(&plan, synced.map_err(|_| PartitionError::Offline)?)? {
+                return Ok(());
+            }
         }
-        let plan = self.tend(Log::flush_plan)?;
-        let running = plan.clone();
-        let synced = tokio::task::spawn_blocking(move || running.run()).await;
-        // The pool refuses work only while the broker stops.
-        self.noted(synced.map_err(|_| PartitionError::Offline)?.map_err(PartitionError::Storage))?;
-        self.note_synced(&plan)
+        Ok(())
     }
 
     /// Makes everything durable that was appended so far. Blocks.
@@ -38,16 +41,30 @@ impl Partition {
         self.sync_if(|log| log.flush_due(now))
     }
 
-    fn sync_if(&self, due: impl FnOnce(&Log) -> bool) -> Result<(), PartitionError> {
-        let plan = self.tend(|log| if due(log) { log.flush_plan().map(Some) } else { Ok(None) })?;
-        let Some(plan) = plan else { return Ok(()) };
-        self.noted(plan.run())?;
-        self.note_synced(&plan)
+    fn sync_if(&self, due: impl Fn(&Log) -> bool) -> Result<(), PartitionError> {
+        loop {
+            let plan = self.tend(|log| if due(log) { log.flush_plan().map(Some) } else { Ok(None) })?;
+            let Some(plan) = plan else { return Ok(()) };
+            let synced = plan.run();
+            if self.note_synced(&plan, synced)? {
+                return Ok(());
+            }
+        }
     }
 
-    fn note_synced(&self, plan: &FlushPlan) -> Result<(), PartitionError> {
+    /// False if the log was moved meanwhile: what failed there then failed for want of the old directory, and what did not
+    /// says nothing of the new one.
+    fn note_synced(
+        &self,
+        plan: &FlushPlan,
+        synced: Result<Offset, StorageError>,
+    ) -> Result<bool, PartitionError> {
+        if !self.lock()?.owns(plan) {
+            return Ok(false);
+        }
+        self.noted(synced)?;
         self.lock()?.flushed(plan);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -6,12 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use milena_coordinator::image::{BrokerImage, MetadataImage, PartitionImage};
+use milena_coordinator::image::{BrokerImage, MetadataImage, PartitionImage, paths};
+use milena_coordinator::tree::{Command, Op, Tree};
 use milena_storage::fs::SimFs;
 use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicPartition};
 use milena_storage::log::{Log, LogConfig, OpenHow};
 use uuid::Uuid;
 
+use super::disk::uuid_text;
 use super::health::{DirHealth, Failures};
 use super::peers::Peers;
 use super::{Partition, Place, TopicRules};
@@ -32,6 +34,23 @@ pub(crate) fn state(leader: i32, epoch: i32, version: i32, isr: &[i32], replicas
         last_known_elr: Vec::new(),
         recovering: false,
     }
+}
+
+/// An image with one topic, of one replica on broker 1.
+pub(crate) fn image_of(topic: &str, id: Uuid) -> MetadataImage {
+    let mut tree = Tree::new();
+    let created = |path: &str, data: String| Op::create(path, data);
+    let topic_node = format!(r#"{{"version":3,"partitions":{{"0":[1]}},"topic_id":"{}"}}"#, uuid_text(id));
+    let state = r#"{"version":1,"leader":1,"leader_epoch":1,"controller_epoch":1,"isr":[1]}"#;
+    let mut ops: Vec<_> = paths::FOLDERS.iter().map(|path| created(path, String::new())).collect();
+    ops.extend([
+        created(&paths::topic(topic), topic_node),
+        created(&paths::partitions(topic), String::new()),
+        created(&paths::partition(topic, 0), String::new()),
+        created(&paths::partition_state(topic, 0), state.to_owned()),
+    ]);
+    tree.apply(tree.zxid().next(1), &Command::multi(Timestamp(0), ops));
+    MetadataImage::from_tree(&tree)
 }
 
 /// Peers of broker `local`, where brokers 1, 2 and 3 live, in epochs of ten times their ids.

@@ -1,11 +1,14 @@
-//! Replication between brokers: fetches what others lead, and tells the controller who keeps up with what is led here.
+//! Replication between brokers: fetches what others lead, and tells the controller who keeps up with what is led here. Also
+//! moves logs between the directories of this broker.
 //!
 //! It must never decide: partitions know what is committed, the controller who is in sync.
 
 mod fetcher;
 mod in_sync;
+mod moving;
 pub mod peer;
 pub mod pool;
+pub mod throughput;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use crate::quorum::{Follower, ImageChange, Quorum};
 use crate::settings::Settings;
 use crate::state::BrokerState;
 use fetcher::Fetcher;
+use moving::Mover;
 
 /// How long a stopping broker waits for others to lead its partitions: an election of the controller and a commit.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
@@ -51,7 +55,7 @@ impl Means {
     }
 }
 
-/// The fetchers of a broker, one for each leader, and the task that proposes in-sync sets.
+/// The fetchers of a broker, one for each leader, the task that proposes in-sync sets, and the one that moves logs between directories.
 #[derive(Debug)]
 pub struct Replication {
     stop: watch::Sender<bool>,
@@ -76,9 +80,10 @@ impl Replication {
             means: means.clone(),
             running: Arc::default(),
             published: watch::channel(0).0,
-            stop: stopped,
+            stop: stopped.clone(),
             runtime: Handle::current(),
         };
+        tokio::spawn(Mover::new(means.clone()).run(stopped));
         let proposing = tokio::spawn(in_sync::propose(means, quorum.clone()));
         quorum.follow(Box::new(follower)).await;
         Self { stop, proposing }

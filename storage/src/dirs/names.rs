@@ -15,6 +15,9 @@ const NAME_LEN_MAX: usize = 255;
 /// Kafka keeps its metadata log among the partitions; it is none of theirs (`LogManager.loadLogs`).
 const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
+/// How the unique part of a hidden copy's name begins; that of others is random.
+const HIDDEN: &str = "00000000";
+
 /// What a partition directory is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DirKind {
@@ -24,7 +27,7 @@ pub enum DirKind {
     Delete,
     /// `-stray`: not assigned to this broker any more.
     Stray,
-    /// `-future`: being copied from another log directory.
+    /// `-future`: being copied from another log directory; also a copy that is hidden from Kafka.
     Future,
 }
 
@@ -44,7 +47,12 @@ impl PartitionDir {
         let marked = [("-delete", DirKind::Delete), ("-stray", DirKind::Stray), ("-future", DirKind::Future)]
             .into_iter()
             .find_map(|(suffix, kind)| Some((name.strip_suffix(suffix)?.rsplit_once('.')?.0, kind)));
-        let (name, kind) = marked.unwrap_or((name, DirKind::Current));
+        let hidden = |kind| {
+            kind == DirKind::Stray && name.rsplit_once('.').is_some_and(|(_, end)| end.starts_with(HIDDEN))
+        };
+        let (name, kind) = marked.map_or((name, DirKind::Current), |(name, kind)| {
+            (name, if hidden(kind) { DirKind::Future } else { kind })
+        });
         let (topic, partition) = name.rsplit_once('-')?;
         let digits = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
         if topic.is_empty() || topic == CLUSTER_METADATA_TOPIC || !digits {
@@ -54,6 +62,9 @@ impl PartitionDir {
         Some(Self { partition, kind, path: path.to_owned() })
     }
 }
+
+/// The directory of Kafka's metadata log in the metadata log directory.
+pub const KAFKA_METADATA_DIR: &str = "__cluster_metadata-0";
 
 /// The partition directories in a log directory, by name; other files and directories are left out.
 pub fn partition_dirs(fs: &dyn Fs, dir: &Path) -> Result<Vec<PartitionDir>, StorageError> {
@@ -77,6 +88,18 @@ pub fn future_dir_name(partition: &TopicPartition, unique: &str) -> String {
     format!("{partition}.{unique}-future")
 }
 
+/// As [`future_dir_name`], where Apache Kafka may go on in the directory: its metadata may name the copy's directory as the
+/// partition's, and then it takes the copy for whole at its start (`LogManager.recoverAbandonedFutureLogs`). As a stray it is
+/// left alone.
+pub fn hidden_future_dir_name(partition: &TopicPartition, unique: &str) -> String {
+    stray_dir_name(partition, &format!("{HIDDEN}{}", unique.get(HIDDEN.len()..).unwrap_or_default()))
+}
+
+/// Whether the partition's name leaves room for that of a copy (KAFKA-4893).
+pub fn has_future_name(partition: &TopicPartition) -> bool {
+    future_dir_name(partition, &"0".repeat(32)).len() <= NAME_LEN_MAX
+}
+
 fn capped(partition: &TopicPartition, unique: &str, suffix: &str) -> String {
     let tail = format!("-{}.{unique}{suffix}", partition.partition);
     // Topic names are ASCII; `get` keeps a name that is not from panicking.
@@ -89,7 +112,7 @@ fn capped(partition: &TopicPartition, unique: &str, suffix: &str) -> String {
 mod tests {
     use super::*;
 
-    const UNIQUE: &str = "0123456789abcdef0123456789abcdef";
+    const UNIQUE: &str = "9123456789abcdef0123456789abcdef";
 
     #[test]
     fn names_are_parsed_back_with_their_kind() {
@@ -99,6 +122,7 @@ mod tests {
             (delete_dir_name(&partition, UNIQUE), DirKind::Delete),
             (stray_dir_name(&partition, UNIQUE), DirKind::Stray),
             (future_dir_name(&partition, UNIQUE), DirKind::Future),
+            (hidden_future_dir_name(&partition, UNIQUE), DirKind::Future),
         ] {
             let dir = PartitionDir::parse(&Path::new("/data").join(&name)).unwrap();
             assert_eq!((dir.partition, dir.kind), (partition.clone(), kind), "{name}");
@@ -130,6 +154,6 @@ mod tests {
         let partition = TopicPartition::new("t".repeat(249), 100);
         let name = delete_dir_name(&partition, UNIQUE);
         assert_eq!(name.len(), 255);
-        assert!(name.ends_with("t-100.0123456789abcdef0123456789abcdef-delete"));
+        assert!(name.ends_with("t-100.9123456789abcdef0123456789abcdef-delete"));
     }
 }

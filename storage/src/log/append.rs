@@ -68,6 +68,7 @@ impl Log {
     pub fn append_as_follower(&mut self, records: Bytes, now: Timestamp) -> Result<Appended, AppendError> {
         self.check_poison()?;
         self.note_waiting(now);
+        self.begin_inside(&records, now)?;
         let batches = self.check_followers(&records)?;
         let Some((_, first_header, _)) = batches.first() else {
             return Ok(self.appended(self.log_end, Timestamp::NONE, 0, false));
@@ -92,6 +93,18 @@ impl Log {
         }
         let (last_at, last_header, _) = batches[batches.len() - 1];
         Ok(self.appended(first, Timestamp::NONE, last_at + last_header.size(), rolled))
+    }
+
+    /// A log that begins where its leader's does may get a batch that begins before: DeleteRecords knows offsets, not
+    /// batches. Then the log begins with the batch (`Partition.appendRecordsToFollowerOrFutureReplica`).
+    fn begin_inside(&mut self, records: &[u8], now: Timestamp) -> Result<(), StorageError> {
+        let (start, end) = (self.log_start, self.log_end);
+        let Some(Ok(first)) = walk(records).next().filter(|_| start == end) else { return Ok(()) };
+        if first.base_offset >= end || first.base_offset.0 < 0 || first.last_offset() < start {
+            return Ok(());
+        }
+        tracing::info!(dir = %self.place.dir.display(), %start, first = %first.base_offset, "the log begins inside a batch");
+        self.truncate_fully_and_start_at(first.base_offset, now)
     }
 
     /// How many of these batches fit into the active segment together; at least one.

@@ -67,6 +67,13 @@ impl Epochs {
         true
     }
 
+    /// Takes over the epochs of another log that come after the last one here; true if there are any.
+    pub(super) fn take_later(&mut self, other: &Self) -> bool {
+        let known = self.latest();
+        let later = other.entries.iter().filter(|(epoch, _)| known.is_none_or(|known| *epoch > known));
+        later.fold(false, |any, (epoch, start)| self.insert(*epoch, *start) || any)
+    }
+
     /// Forgets epochs that begin at or behind `end`; true if there were any.
     pub(super) fn truncate_from_end(&mut self, end: Offset) -> bool {
         let keep = self.entries.partition_point(|(_, start)| *start < end);

@@ -38,6 +38,11 @@ impl Unsynced {
         self.truncations
     }
 
+    /// This log takes the place of another: plans and cleanings of that one are not believed here.
+    pub(super) fn replaces(&mut self, other: &Self) {
+        self.truncations = self.truncations.max(other.truncations) + 1;
+    }
+
     /// The log was cut: plans taken before cover offsets that may be written again.
     pub(super) fn truncated(&mut self) {
         self.changes += 1;
@@ -144,6 +149,11 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// Whether a plan was made by this log, and not by one whose place it took.
+    pub fn owns(&self, plan: &FlushPlan) -> bool {
+        Arc::ptr_eq(&plan.poisoned, &self.poisoned)
     }
 
     /// Notes that a plan has run. One taken before a truncation is not believed.

@@ -6,6 +6,7 @@
 mod append;
 mod clean;
 mod config;
+mod copy;
 mod entries;
 mod epochs;
 mod error;
@@ -33,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use append::Appended;
 pub use clean::{CleanError, CleanStats, Cleanable, Cleaned, Cleaning, Means, OffsetMap, Pace};
 pub use config::LogConfig;
+pub use copy::CopyStep;
 pub use error::{AppendError, ReadError};
 pub use flush::FlushPlan;
 pub use open::{OpenHow, OpenReport};

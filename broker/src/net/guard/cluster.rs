@@ -61,6 +61,13 @@ pub(super) const DELETE_ACLS: Shape = Shape::new(
     )],
 );
 
+/// AlterReplicaLogDirs.
+pub(super) const ALTER_REPLICA_LOG_DIRS: Shape = Shape::new(
+    34,
+    2,
+    &[array("dirs", &[string("path"), array("topics", &[string("name"), list("partitions", &INT32)])])],
+);
+
 /// DescribeLogDirs.
 pub(super) const DESCRIBE_LOG_DIRS: Shape =
     Shape::new(35, 2, &[array("topics", &[string("topic"), list("partitions", &INT32)]).null()]);

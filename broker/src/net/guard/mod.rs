@@ -49,6 +49,7 @@ static SHAPES: &[&Shape] = &[
     &cluster::DELETE_ACLS,
     &topics::DESCRIBE_CONFIGS,
     &topics::ALTER_CONFIGS,
+    &cluster::ALTER_REPLICA_LOG_DIRS,
     &cluster::DESCRIBE_LOG_DIRS,
     &topics::CREATE_PARTITIONS,
     &groups::DELETE_GROUPS,

@@ -68,6 +68,7 @@ fn codecs() -> Vec<Codec> {
         DeleteAclsRequest,
         DescribeConfigsRequest,
         AlterConfigsRequest,
+        AlterReplicaLogDirsRequest,
         DescribeLogDirsRequest,
         CreatePartitionsRequest,
         DeleteGroupsRequest,

@@ -6,9 +6,9 @@ use super::super::row::{Kind, Row};
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
-    Row::int("alter.log.dirs.replication.quota.window.num", "11").at_least(1.0).low().accepted()
+    Row::int("alter.log.dirs.replication.quota.window.num", "11").at_least(1.0).low()
         .doc("How many sample windows are kept for the quota on moves between log directories."),
-    Row::int("alter.log.dirs.replication.quota.window.size.seconds", "1").at_least(1.0).low().accepted()
+    Row::int("alter.log.dirs.replication.quota.window.size.seconds", "1").at_least(1.0).low()
         .doc("The length of each of these windows."),
     Row::unset("client.quota.callback.class", Kind::Class).low().accepted().kip(257)
         .doc("A Java class that computes client quotas."),
@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How many sample windows are kept for client quotas and for the rate of new connections."),
     Row::int("quota.window.size.seconds", "1").at_least(1.0).low()
         .doc("The length of each of these windows."),
-    Row::long("replica.alter.log.dirs.io.max.bytes.per.second", "9223372036854775807").at_least(0.0).cluster_wide().hidden().accepted()
+    Row::long("replica.alter.log.dirs.io.max.bytes.per.second", "9223372036854775807").at_least(0.0).cluster_wide().hidden()
         .doc("Bytes per second for moves between log directories."),
     Row::int("replication.quota.window.num", "11").at_least(1.0).low().accepted()
         .doc("How many sample windows are kept for replication quotas."),

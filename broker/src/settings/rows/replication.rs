@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How often the controller looks whether leadership is where it is preferred."),
     Row::int("min.insync.replicas", "1").at_least(1.0).high().cluster_wide()
         .doc("How many replicas must be in sync for a write with acks=all."),
-    Row::unset("num.replica.alter.log.dirs.threads", Kind::Int).high().accepted()
+    Row::unset("num.replica.alter.log.dirs.threads", Kind::Int).high()
         .doc("Threads for moves between log directories; unset, one per directory."),
     Row::int("num.replica.fetchers", "1").at_least(1.0).high().cluster_wide().accepted()
         .doc("Threads that fetch from each other broker."),

@@ -20,7 +20,7 @@ pub use node::{NodeSettings, ReplicationSettings, TransactionSettings};
 pub(super) use own::{TOPICS, TOPICS_FILE};
 pub(super) use quorum::voter;
 pub use quorum::{Beginning, QuorumSettings};
-pub use storage::{CleanerSettings, StorageSettings};
+pub use storage::{CleanerSettings, MoveSettings, QuotaWindow, StorageSettings};
 pub use topics::{FetchSettings, TopicDefaults, TopicSettings};
 pub use zookeeper::ZooKeeperSettings;
 

@@ -36,7 +36,45 @@ pub struct CleanerSettings {
     pub backoff: Duration,
 }
 
+/// Over what a quota is measured: `*.quota.window.num` samples of `*.quota.window.size.seconds` each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QuotaWindow {
+    pub samples: usize,
+    pub sample_ms: i64,
+}
+
+/// Moves between log directories (KIP-113).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveSettings {
+    /// How many logs are copied at a time.
+    pub threads: usize,
+    pub bytes_per_second: i64,
+    /// Over what that is measured.
+    pub window: QuotaWindow,
+    /// Bytes copied at a time.
+    pub chunk_bytes: usize,
+    /// Pause where nothing can be done.
+    pub backoff: Duration,
+}
+
 impl Settings {
+    pub fn moves(&self) -> MoveSettings {
+        let threads = self.optional_long("num.replica.alter.log.dirs.threads");
+        MoveSettings {
+            threads: threads
+                .map_or_else(|| self.log_dirs().len(), |threads| usize::try_from(threads).unwrap_or(1)),
+            bytes_per_second: self.long("replica.alter.log.dirs.io.max.bytes.per.second"),
+            window: QuotaWindow {
+                samples: self.count("alter.log.dirs.replication.quota.window.num"),
+                sample_ms: self
+                    .long("alter.log.dirs.replication.quota.window.size.seconds")
+                    .saturating_mul(1000),
+            },
+            chunk_bytes: self.count("replica.fetch.max.bytes"),
+            backoff: self.millis("replica.fetch.backoff.ms"),
+        }
+    }
+
     pub fn storage(&self) -> StorageSettings {
         let dirs = self.log_dirs();
         let metadata_dir = self.text("metadata.log.dir").filter(|dir| !dir.is_empty());
