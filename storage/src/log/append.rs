@@ -181,6 +181,8 @@ impl Log {
         if let Some(guard) = guard
             && !self.producers.has_open(header.producer_id, header.producer_epoch)
         {
+            // Told first, since the producer can recover from it.
+            self.producers.check_epoch(header)?;
             self.verifying.check(header, guard, self.producers.knows(header.producer_id))?;
         }
         if client {

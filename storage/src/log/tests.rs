@@ -757,3 +757,27 @@ fn every_reader_learns_of_the_aborted_transactions_among_its_records() {
     log.close_clean().unwrap();
     check(&open_as(&fs, small(), clean()).0);
 }
+
+#[test]
+fn a_fenced_producer_hears_of_its_epoch_before_anything_else() {
+    let fs = SimFs::new();
+    let mut log = open(&fs, small());
+    let (key, value) = EndTransaction { commit: false, coordinator_epoch: 0 }.encode();
+    let mut marker =
+        BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(1), -1).transactional().control();
+    marker.push(Record { timestamp: at(0), key: Some(&key), value: Some(&value), headers: &[] });
+    let marker = ValidBatch::built(marker.finish(Codec::None, None));
+    log.append_as_leader(marker, EPOCH, at(0)).unwrap();
+    let batch = |epoch: i16, sequence: i32, guard: Guard| {
+        let builder = records(7, 1, 0).producer(ProducerId(7), ProducerEpoch(epoch), sequence);
+        let origin = Origin::Transaction { produce_version: 12, guard };
+        ValidBatch { origin, ..valid(builder.transactional()) }
+    };
+    let asked = log.begin_verification(batch(0, 1, Guard::NOT_ASKED).header(), true, at(0));
+    for guard in [Guard::NOT_ASKED, asked] {
+        let refused = log.append_as_leader(batch(0, 1, guard), EPOCH, at(0)).unwrap_err();
+        assert!(matches!(refused, AppendError::ProducerEpoch { .. }), "{refused}");
+    }
+    let refused = log.append_as_leader(batch(1, 0, Guard::NOT_ASKED), EPOCH, at(0)).unwrap_err();
+    assert!(matches!(refused, AppendError::NotVerified { .. }), "{refused}");
+}
