@@ -64,6 +64,11 @@ fn confluent_kafka_copies_exactly_once() {
 }
 
 #[test]
+fn kafkajs_copies_exactly_once() {
+    copies_exactly_once(|| programs::node("copier.js"), "kafkajs");
+}
+
+#[test]
 fn franz_go_copies_exactly_once() {
     copies_exactly_once(|| programs::go("franz"), "franz");
 }

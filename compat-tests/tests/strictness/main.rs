@@ -12,6 +12,7 @@ mod data;
 mod groups;
 mod produce;
 mod topics;
+mod transactions;
 mod users;
 
 use std::fmt::Debug;
@@ -30,10 +31,12 @@ struct Pair {
 
 fn pair() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
-    // Consumer groups are assigned at once, whatever the time; a group is full with four.
+    // Consumer groups are assigned at once, whatever the time; a group is full with four;
+    // transactions that last too long are looked for often.
     let start = |target| {
         let setup = Setup::of(target).set("group.consumer.assignment.interval.ms", "0");
-        setup.set("group.consumer.max.size", "4").set("group.max.size", "4").start()
+        let setup = setup.set("group.consumer.max.size", "4").set("group.max.size", "4");
+        setup.set("transaction.abort.timed.out.transaction.cleanup.interval.ms", "300").start()
     };
     PAIR.get_or_init(|| Pair { judged: start(Target::chosen()), right: start(Target::Kafka) })
 }

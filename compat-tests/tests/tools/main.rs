@@ -10,6 +10,7 @@ mod configs;
 mod console;
 mod consumer_groups;
 mod dump_log;
+mod group_flags;
 mod groups;
 mod offsets;
 mod performance;
