@@ -13,8 +13,7 @@ use crate::world::World;
 /// Steps that are shown before one that differs.
 const SHOWN: usize = 12;
 
-/// The short form's sequences are always the same. With some others ZooKeeper 3.8 itself closes the connection at a
-/// createTTL, for a reason that is not found yet: `MILENA_SEED=1795630053963` shows it.
+/// The short form's sequences are always the same.
 const SEED: u64 = 1000;
 
 #[test]

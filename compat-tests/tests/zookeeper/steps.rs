@@ -102,14 +102,10 @@ fn change(dice: &mut Dice, in_multi: bool) -> (i32, Body) {
                 _ => dice.one_of(&[0, 0, 0, 0, 1, 1, 2, 3, 5, 9]),
             };
             let body = body.buffer(data(dice)).acls(acls).int(flags);
-            (
-                op,
-                if op == CREATE_TTL {
-                    body.long(dice.one_of(&[1_000_000, 1_000_000, 0, -1, 1 << 41]))
-                } else {
-                    body
-                },
-            )
+            let ttl = dice.one_of(&[1_000_000, 1_000_000, 0, -1, 1 << 41]);
+            // ZooKeeper 3.8 dies of this one: the mode lets it pass, and DataTree.processTxn wants a positive TTL.
+            let ttl = if flags == 0 { ttl.max(0) } else { ttl };
+            (op, if op == CREATE_TTL { body.long(ttl) } else { body })
         }
         5 | 6 => (DELETE, body.int(version(dice))),
         7 | 8 => (SET_DATA, body.buffer(data(dice)).int(version(dice))),
