@@ -298,6 +298,8 @@ impl Running {
     #[must_use]
     pub fn stop(mut self) -> Transcript {
         self.call.stop(Signal::TERM);
+        // What it did meanwhile took the time it took.
+        self.deadline = Instant::now() + self.tool.patience;
         self.finish()
     }
 
