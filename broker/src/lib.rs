@@ -24,6 +24,7 @@ pub mod settings;
 pub mod shard;
 pub mod start_topics;
 pub mod state;
+mod tools;
 pub mod transactions;
 pub mod zookeeper;
 

@@ -38,14 +38,22 @@ pub fn fetched(name: &str, pins: &str, fill: impl FnOnce(&Path)) -> PathBuf {
 /// When it cannot be set up.
 #[must_use]
 pub fn python() -> PathBuf {
-    let requirements = clients().join("python/requirements.txt");
-    let pins = fs::read_to_string(&requirements).expect("the requirements are in the tree");
-    let folder = fetched("python", &pins, |folder| {
+    python_with("python", &clients().join("python/requirements.txt"))
+}
+
+/// A Python that has these requirements installed, in a folder of this name.
+///
+/// # Panics
+/// When it cannot be set up.
+#[must_use]
+pub fn python_with(name: &str, requirements: &Path) -> PathBuf {
+    let pins = fs::read_to_string(requirements).expect("the requirements are in the tree");
+    let folder = fetched(name, &pins, |folder| {
         let environment = folder.join("env");
         Program::new("python3").args(["-m", "venv"]).arg(&environment).patience(FETCH_PATIENCE).ok();
         let pip = environment.join("bin/pip");
         let install = ["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
-        Program::new(pip).args(install).arg(&requirements).patience(FETCH_PATIENCE).ok();
+        Program::new(pip).args(install).arg(requirements).patience(FETCH_PATIENCE).ok();
     });
     folder.join("env/bin/python")
 }

@@ -22,6 +22,8 @@ pub enum Jars {
     Client28,
     /// Kafka Streams 4.3.1 with its own test programs.
     Streams,
+    /// Testcontainers' Kafka module, with the client 4.3.1.
+    Containers,
 }
 
 impl Jars {
@@ -30,6 +32,7 @@ impl Jars {
             Self::Kafka => "kafka",
             Self::Client28 => "client28",
             Self::Streams => "streams",
+            Self::Containers => "containers",
         }
     }
 
@@ -42,10 +45,12 @@ impl Jars {
         static KAFKA: OnceLock<String> = OnceLock::new();
         static CLIENT28: OnceLock<String> = OnceLock::new();
         static STREAMS: OnceLock<String> = OnceLock::new();
+        static CONTAINERS: OnceLock<String> = OnceLock::new();
         let cell = match self {
             Self::Kafka => &KAFKA,
             Self::Client28 => &CLIENT28,
             Self::Streams => &STREAMS,
+            Self::Containers => &CONTAINERS,
         };
         cell.get_or_init(|| format!("{}/*", fetch(self).display())).clone()
     }

@@ -80,6 +80,9 @@ pub(super) struct ContainerArguments {
     /// Variables over those of the environment
     #[arg(value_name = "VARIABLE=VALUE")]
     pub variables: Vec<String>,
+    /// Write the settings that hold to a properties file, for Kafka's tools, and start nothing
+    #[arg(long, value_name = "FILE")]
+    pub write_properties: Option<PathBuf>,
     /// Keep the data in a temporary directory that is gone at the end
     #[arg(long)]
     pub ephemeral: bool,

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::settings::{SettingsError, Sources};
+use crate::tools;
 use arguments::{Arguments, Command, SourceArguments};
 
 /// Wrong arguments or settings; the same code that clap uses.
@@ -25,7 +26,9 @@ const WRONG_SETTINGS: u8 = 2;
 /// Runs the program with the process's arguments, its own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    // Linked as one of Kafka's tools, the binary is to behave as that tool (DESIGN 8); that choice belongs here.
+    if let Some(tool) = arguments.first().and_then(tools::named) {
+        return (tool.run)(&arguments);
+    }
     let daemon = arguments::take_daemon_flag(&mut arguments);
     let parsed = match Arguments::try_parse_from(arguments) {
         Ok(parsed) => parsed,
