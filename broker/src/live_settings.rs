@@ -11,6 +11,7 @@ use milena_storage::ids::BrokerId;
 
 use crate::net::listener::LiveLimits;
 use crate::partition::set::Partitions;
+use crate::partition::throttle::Side;
 use crate::quorum::{Follower, ImageChange};
 use crate::settings::Settings;
 
@@ -66,6 +67,10 @@ impl Follower for LiveSettings {
         }
         self.connections.set(&settings.connections());
         self.partitions.disk.cordon(&settings.storage().cordoned_dirs);
+        let replication = settings.replication();
+        let throttles = &self.partitions.peers.throttles;
+        throttles.set(Side::Leader, replication.leader_throttled_rate, replication.throttle_window);
+        throttles.set(Side::Follower, replication.follower_throttled_rate, replication.throttle_window);
         self.in_force = Some(settings);
     }
 }

@@ -22,6 +22,7 @@ use crate::codec::fetch_response::{Aborted, FetchAnswer, PartitionAnswer, TopicA
 use crate::fetch::cache::{Asked, Context};
 use crate::fetch::poll::{self, Follower, Params, Pass, Served};
 use crate::fetch::session::{Key, Told, Wanted};
+use crate::partition::throttle::Side;
 use crate::state::BrokerState;
 
 pub const VERSIONS: RangeInclusive<i16> = 4..=18;
@@ -58,7 +59,7 @@ pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
         return reply.finish(&context, pass, missing).into();
     }
     Outcome::later(async move {
-        let pass = poll::wait(targets, params, pass).await;
+        let pass = poll::wait(targets, params, pass, &reply.broker.clock).await;
         reply.finish(&context, pass, missing)
     })
 }
@@ -145,6 +146,8 @@ struct Reply {
 
 impl Reply {
     fn finish(&self, context: &Context, pass: Pass, missing: Vec<Served>) -> FetchAnswer {
+        let throttles = &self.broker.partitions.peers.throttles;
+        throttles.record(Side::Leader, pass.throttled, self.broker.clock.now().0);
         let mut served = pass.served;
         served.extend(missing);
         let told: Vec<(Wanted, Told)> =

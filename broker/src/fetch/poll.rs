@@ -11,8 +11,10 @@ use milena_storage::ids::{BrokerId, Offset, Timestamp};
 use tokio::time::sleep;
 
 use super::session::{Told, Wanted};
+use crate::clock::Clock;
 use crate::partition::replicas::Replica;
 use crate::partition::set::Partitions;
+use crate::partition::throttle::Side;
 use crate::partition::waiters::{FetchWait, Wakes};
 use crate::partition::{Partition, PartitionError, ReadAt, ReadFrom};
 
@@ -46,6 +48,13 @@ pub struct Follower {
 pub struct Target {
     pub wanted: Wanted,
     place: Result<Arc<Partition>, i16>,
+}
+
+impl Target {
+    fn is_throttled(&self, params: &Params) -> bool {
+        let is_named = |partition: &Arc<Partition>| partition.is_throttled(Side::Leader);
+        params.follower.is_some() && self.place.as_ref().is_ok_and(is_named)
+    }
 }
 
 /// What an answer says of one partition.
@@ -106,6 +115,8 @@ pub fn resolve(
 pub struct Pass {
     pub served: Vec<Served>,
     bytes: usize,
+    /// Those of throttled replicas, for followers.
+    pub throttled: usize,
     /// Something that the client must hear of now: an error, or a diverging epoch.
     urgent: bool,
 }
@@ -123,7 +134,7 @@ impl Pass {
 /// The first partition with data gives at least one batch even above the limits; after it the limits are strict.
 #[must_use]
 pub fn read(targets: &[Target], params: &Params) -> Pass {
-    let mut pass = Pass { served: Vec::with_capacity(targets.len()), bytes: 0, urgent: false };
+    let mut pass = Pass { served: Vec::with_capacity(targets.len()), bytes: 0, throttled: 0, urgent: false };
     let mut wakes = Wakes::default();
     for target in targets {
         let room = params.max_bytes.saturating_sub(pass.bytes);
@@ -131,6 +142,9 @@ pub fn read(targets: &[Target], params: &Params) -> Pass {
         match &outcome {
             Ok(read) => {
                 pass.bytes += read.len();
+                if target.is_throttled(params) {
+                    pass.throttled += read.len();
+                }
                 pass.urgent |= read.diverging.is_some()
                     || read.preferred.is_some()
                     || (read.in_older_segment && !read.is_empty());
@@ -144,7 +158,7 @@ pub fn read(targets: &[Target], params: &Params) -> Pass {
 }
 
 /// Waits until enough bytes have come, somebody disturbs the wait, or time is up; then reads again.
-pub async fn wait(targets: Vec<Target>, params: Params, mut pass: Pass) -> Pass {
+pub async fn wait(targets: Vec<Target>, mut params: Params, mut pass: Pass, clock: &Clock) -> Pass {
     let time_out = sleep(params.max_wait);
     tokio::pin!(time_out);
     loop {
@@ -154,6 +168,7 @@ pub async fn wait(targets: Vec<Target>, params: Params, mut pass: Pass) -> Pass 
                 () = &mut time_out => {}
             }
         }
+        params.now = clock.now();
         pass = read(&targets, &params);
         if pass.suffices(&params) || time_out.is_elapsed() {
             return pass;

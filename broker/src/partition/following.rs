@@ -9,6 +9,7 @@ use bytes::Bytes;
 use milena_storage::ids::{LeaderEpoch, Offset, Timestamp};
 use milena_storage::log::Log;
 
+use super::throttle::Side;
 use super::waiters::Wakes;
 use super::{Partition, PartitionError};
 
@@ -49,6 +50,14 @@ impl Partition {
         })
     }
 
+    /// Whether nothing is asked for now: the replica is throttled, behind, and more came than may (`shouldFollowerThrottle`).
+    #[must_use]
+    pub fn is_held_back(&self, now: Timestamp) -> bool {
+        self.is_throttled(Side::Follower)
+            && !self.caught_up.load(Ordering::Acquire)
+            && self.peers.throttles.is_exceeded(Side::Follower, now.0)
+    }
+
     /// Appends what the leader sent; false if it came too late to count.
     pub fn replicate(&self, sent: Replicated, now: Timestamp) -> Result<bool, PartitionError> {
         let bytes = i64::try_from(sent.records.len()).unwrap_or(i64::MAX);
@@ -65,9 +74,10 @@ impl Partition {
             if sent.log_start > log.log_start_offset() && sent.log_start <= end {
                 log.advance_log_start(sent.log_start)?;
             }
-            Ok(Some(committed))
+            Ok(Some((committed, sent.high_watermark <= end)))
         })?;
-        let Some(committed) = taken.flatten() else { return Ok(false) };
+        let Some((committed, caught_up)) = taken.flatten() else { return Ok(false) };
+        self.caught_up.store(caught_up, Ordering::Release);
         self.uncommitted.fetch_add(bytes, Ordering::AcqRel);
         // Consumers may read from this replica too (KIP-392).
         let mut wakes = Wakes::default();

@@ -21,6 +21,7 @@ pub mod set;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod throttle;
 pub mod waiters;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use health::DirHealth;
 use peers::Peers;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
+use throttle::Side;
 use waiters::{FetchWait, Waiters, Wakes};
 
 /// The highest offset that DeleteRecords can mean by −1.
@@ -89,6 +91,10 @@ pub struct Partition {
     dir: AtomicUsize,
     health: ArcSwap<DirHealth>,
     exchange: Exchange,
+    /// Its replica here is named by the throttled ones of its topic, as leader and as follower.
+    throttled: [AtomicBool; 2],
+    /// The leader had committed nothing more when it was last heard.
+    caught_up: AtomicBool,
     peers: Arc<Peers>,
     /// `None` once it was closed or deleted.
     log: Mutex<Option<Log>>,
@@ -131,6 +137,8 @@ impl Partition {
             dir: AtomicUsize::new(at.dir),
             health: ArcSwap::new(at.health),
             exchange: Exchange::default(),
+            throttled: Default::default(),
+            caught_up: AtomicBool::new(false),
             peers: at.peers,
             cleaner_wake: at.cleaner_wake,
             roll_wake: at.roll_wake,
@@ -167,6 +175,9 @@ impl Partition {
         } else {
             Ok(())
         };
+        if state.leader_epoch > before {
+            self.caught_up.store(false, Ordering::Release);
+        }
         self.leader_epoch.store(state.leader_epoch.0, Ordering::Release);
         self.in_sync.store(count(&state.isr), Ordering::Release);
         self.replicas.store(count(&state.replicas), Ordering::Release);
@@ -194,6 +205,16 @@ impl Partition {
         if let Some(log) = self.log.lock().as_mut() {
             log.set_config(config);
         }
+    }
+
+    /// Whether its bytes count for that quota (KIP-73).
+    #[must_use]
+    pub fn is_throttled(&self, side: Side) -> bool {
+        self.throttled[side as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_throttled(&self, side: Side, throttled: bool) {
+        self.throttled[side as usize].store(throttled, Ordering::Relaxed);
     }
 
     /// Appends one batch as the leader. Wakes are collected for the caller to fire.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use milena_coordinator::image::{MetadataImage, TopicImage};
-use milena_storage::ids::{PartitionIndex, Timestamp, TopicPartition};
+use milena_storage::ids::{BrokerId, PartitionIndex, Timestamp, TopicPartition};
 use milena_storage::log::LogConfig;
 use parking_lot::Mutex;
 
 use super::config::{log_config, topic_rules};
 use super::set::Partitions;
+use super::throttle::{Side, ThrottledReplicas};
 use super::{Partition, Place, TopicRules};
 use crate::settings::Settings;
 
@@ -22,6 +23,8 @@ pub(super) struct Plan<'a> {
     pub topic: &'a Arc<TopicImage>,
     pub config: Arc<LogConfig>,
     pub rules: Arc<TopicRules>,
+    leader_throttled: ThrottledReplicas,
+    follower_throttled: ThrottledReplicas,
     pub(super) now: Timestamp,
 }
 
@@ -37,7 +40,22 @@ impl<'a> Plan<'a> {
         let expiration = settings.transactions().producer_id_expiration.as_millis();
         let config = log_config(&values, i64::try_from(expiration).unwrap_or(i64::MAX));
         let rules = Arc::new(topic_rules(&values, &config));
-        Self { topic, rules, config: Arc::new(config), now }
+        Self {
+            topic,
+            rules,
+            config: Arc::new(config),
+            leader_throttled: ThrottledReplicas::parse(&values.leader_throttled),
+            follower_throttled: ThrottledReplicas::parse(&values.follower_throttled),
+            now,
+        }
+    }
+
+    /// Gives a partition the settings of its topic.
+    pub(super) fn configure(&self, partition: &Partition, broker: BrokerId) {
+        partition.reconfigure(self.rules.clone(), self.config.clone());
+        let index = partition.name.partition.0;
+        partition.set_throttled(Side::Leader, self.leader_throttled.contains(index, broker));
+        partition.set_throttled(Side::Follower, self.follower_throttled.contains(index, broker));
     }
 }
 

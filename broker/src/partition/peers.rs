@@ -12,6 +12,8 @@ use milena_storage::ids::{BrokerId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::throttle::Throttles;
+
 /// Kafka's default of `replica.lag.time.max.ms`.
 const LAG_MAX_MS: i64 = 30_000;
 
@@ -22,6 +24,8 @@ pub struct Peers {
     image: Arc<ArcSwap<MetadataImage>>,
     /// `replica.lag.time.max.ms`
     lag_max_ms: AtomicI64,
+    /// How fast throttled replicas may be caught up.
+    pub throttles: Throttles,
     /// Partitions whose in-sync set is to change; each is here at most once.
     changes: Mutex<BTreeSet<TopicPartition>>,
     changed: Notify,
@@ -34,6 +38,7 @@ impl Peers {
             local,
             image,
             lag_max_ms: AtomicI64::new(LAG_MAX_MS),
+            throttles: Throttles::default(),
             changes: Mutex::default(),
             changed: Notify::new(),
         })

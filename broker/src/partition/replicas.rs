@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use milena_coordinator::image::PartitionImage;
 use milena_coordinator::replica::{Fetched, Leading, Outcome, Proposal, Terms};
 use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp};
+use milena_storage::log::LogSlice;
 
+use super::throttle::Side;
 use super::waiters::{FetchWait, Wakes};
 use super::{Partition, PartitionError, ReadAt, ReadFrom};
 
@@ -35,7 +37,7 @@ impl Partition {
         if !self.leading.lock().as_ref().is_some_and(|leading| leading.is_replica(replica.id)) {
             return Err(PartitionError::NotLeader);
         }
-        let read = self.read(ReadFrom { whole: true, committed: false, any_replica: false, ..at })?;
+        let mut read = self.read(ReadFrom { whole: true, committed: false, any_replica: false, ..at })?;
         if read.diverging.is_none() {
             let fetched = Fetched {
                 replica: replica.id,
@@ -50,8 +52,18 @@ impl Partition {
                 log_start: replica.log_start,
             };
             self.note_fetch(&fetched, read.log_end_offset, now, wakes);
+            if self.holds_back(replica.id, now) {
+                read.slice = Some(LogSlice::empty(at.offset));
+            }
         }
         Ok(ReadAt { high_watermark: self.high_watermark(), ..read })
+    }
+
+    /// Whether a follower gets nothing now: it is throttled, not in sync, and more went than may (`shouldLeaderThrottle`).
+    fn holds_back(&self, replica: BrokerId, now: Timestamp) -> bool {
+        self.is_throttled(Side::Leader)
+            && !self.leading.lock().as_ref().is_some_and(|leading| leading.is_in_sync(replica))
+            && self.peers.throttles.is_exceeded(Side::Leader, now.0)
     }
 
     /// Registers a follower's long poll that saw the log end at `seen`.

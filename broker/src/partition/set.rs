@@ -343,7 +343,7 @@ impl Partitions {
         if !wanted.replicas.contains(&self.broker) {
             return None;
         }
-        partition.reconfigure(plan.rules.clone(), plan.config.clone());
+        plan.configure(&partition, self.broker);
         if let Err(error) = partition.follow_image(wanted, plan.now) {
             tracing::error!(partition = %partition.name, %error, "cannot take up leadership");
         }

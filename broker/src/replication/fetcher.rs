@@ -13,13 +13,14 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::image::{Endpoint, MetadataImage, PartitionImage};
-use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Means;
 use super::peer::{Peer, PeerError};
 use crate::partition::following::{Replicated, Standing};
+use crate::partition::throttle::Side;
 use crate::partition::{Partition, PartitionError};
 use crate::settings::ReplicationSettings;
 
@@ -68,7 +69,7 @@ impl Fetcher {
             if course.partitions.is_empty() {
                 return;
             }
-            let standing = course.standing(self.means.clock.steady_ms());
+            let standing = course.standing(self.means.clock.steady_ms(), self.means.clock.now());
             if standing.is_empty() {
                 let due = course.next_due().unwrap_or_else(|| self.means.clock.steady_ms() + backoff_ms);
                 self.pause(due - self.means.clock.steady_ms()).await;
@@ -218,7 +219,11 @@ impl Fetcher {
             high_watermark: Offset(data.high_watermark),
             log_start: Offset(data.log_start_offset),
         };
+        let bytes = sent.records.len();
         partition.replicate(sent, now).map_err(said)?;
+        if partition.is_throttled(Side::Follower) {
+            self.means.partitions.peers.throttles.record(Side::Follower, bytes, now.0);
+        }
         Ok(Taken::Kept)
     }
 
@@ -310,10 +315,10 @@ impl Course {
     }
 
     /// Where the partitions stand that are to be asked for now.
-    fn standing(&mut self, now_ms: i64) -> Vec<(usize, Standing)> {
+    fn standing(&mut self, now_ms: i64, now: Timestamp) -> Vec<(usize, Standing)> {
         self.paused.retain(|_, until| *until > now_ms);
         let wanted = |(index, followed): (usize, &Followed)| {
-            if self.paused.contains_key(&followed.partition.name) {
+            if self.paused.contains_key(&followed.partition.name) || followed.partition.is_held_back(now) {
                 return None;
             }
             followed.partition.standing().map(|stood| (index, stood))

@@ -7,6 +7,7 @@ mod operating;
 mod quorum;
 mod serving;
 mod suspects;
+mod throttled;
 mod zookeeper;
 
 use kafka_protocol::protocol::StrBytes;

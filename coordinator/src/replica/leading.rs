@@ -132,6 +132,11 @@ impl Leading {
     }
 
     #[must_use]
+    /// Whether the replica is in the in-sync set that the controller knows.
+    pub fn is_in_sync(&self, id: BrokerId) -> bool {
+        self.isr.contains(&id)
+    }
+
     pub fn is_replica(&self, id: BrokerId) -> bool {
         self.followers.contains_key(&id)
     }

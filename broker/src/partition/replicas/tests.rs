@@ -197,3 +197,65 @@ fn a_slow_follower_is_proposed_to_leave() {
     assert_eq!(leader.high_watermark(), Offset(0), "rule 15: until the controller says so, the third counts");
     drop(third);
 }
+
+/// Fetches for `seconds`, ten times a second, without taking anything in; the bytes that were given.
+fn bytes_given(leader: &Partition, follower: &Partition, id: i32, seconds: i64) -> usize {
+    let throttles = &leader.peers.throttles;
+    let mut stood = follower.standing().unwrap();
+    let mut given = 0;
+    for now in (0..seconds * 1000).step_by(100).map(|passed| Timestamp(1_000_000 + passed)) {
+        let at = ReadFrom { max_bytes: 1, ..ask(&stood) };
+        let read = leader.read_as_replica(at, as_replica(id), now, &mut Wakes::default()).unwrap();
+        throttles.record(Side::Leader, read.len(), now.0);
+        given += read.len();
+        if !read.is_empty() {
+            stood.end = stood.end.plus(1);
+        }
+    }
+    given
+}
+
+/// A leader with 200 batches, of which the third replica, out of sync, has none.
+fn far_behind() -> ([Partition; 3], usize) {
+    let trio = trio(1);
+    trio[0].follow_image(&state(1, 0, 2, &[1, 2], &ALL), Timestamp(1_000_000)).unwrap();
+    for _ in 0..200 {
+        append(&trio[0], &"x".repeat(400), false).unwrap();
+    }
+    let window = crate::settings::QuotaWindow { samples: 11, sample_ms: 1000 };
+    trio[0].peers.throttles.set(Side::Leader, 1000, window);
+    let bytes = usize::try_from(trio[0].size()).unwrap();
+    (trio, bytes)
+}
+
+#[test]
+fn a_throttled_replica_gets_its_rate_and_one_in_sync_all() {
+    let ([leader, _, third], all) = far_behind();
+    assert_eq!(bytes_given(&leader, &third, 3, 20), all, "nobody named it");
+    let ([leader, second, third], all) = far_behind();
+    leader.set_throttled(Side::Leader, true);
+    let given = bytes_given(&leader, &third, 3, 20);
+    assert!((10_000..=22_000).contains(&given), "{given} bytes in 20 seconds at 1000 a second");
+    assert_eq!(bytes_given(&leader, &second, 2, 20), all, "it is in sync");
+}
+
+#[test]
+fn a_throttled_follower_asks_for_nothing_until_it_may_unless_it_has_all() {
+    let [leader, second, third] = trio(1);
+    append(&leader, "a", false).unwrap();
+    let window = crate::settings::QuotaWindow { samples: 11, sample_ms: 1000 };
+    third.peers.throttles.set(Side::Follower, 1000, window);
+    third.set_throttled(Side::Follower, true);
+    third.peers.throttles.record(Side::Follower, 100_000, 1_000_000);
+    assert!(third.is_held_back(Timestamp(1_000_000)));
+    assert!(third.is_held_back(Timestamp(1_010_999)) && !third.is_held_back(Timestamp(1_011_000)));
+    third.peers.throttles.record(Side::Follower, 100_000, 1_020_000);
+    for now in [1_020_000, 1_020_001] {
+        fetch(&leader, &second, 2, now).unwrap();
+        fetch(&leader, &third, 3, now).unwrap();
+    }
+    fetch(&leader, &third, 3, 1_020_002).unwrap();
+    assert!(!third.is_held_back(Timestamp(1_020_003)), "it has all that is committed");
+    third.follow_image(&state(2, 1, 1, &ALL, &ALL), Timestamp(1_020_004)).unwrap();
+    assert!(third.is_held_back(Timestamp(1_020_005)), "under another leader nobody knows");
+}

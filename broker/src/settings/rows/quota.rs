@@ -16,9 +16,9 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How many sample windows are kept for quotas on changes of metadata."),
     Row::int("controller.quota.window.size.seconds", "1").at_least(1.0).low().accepted()
         .doc("The length of each of these windows."),
-    Row::long("follower.replication.throttled.rate", "9223372036854775807").at_least(0.0).cluster_wide().hidden().accepted()
+    Row::long("follower.replication.throttled.rate", "9223372036854775807").at_least(0.0).cluster_wide().hidden()
         .doc("Bytes per second that followers of throttled replicas may fetch."),
-    Row::long("leader.replication.throttled.rate", "9223372036854775807").at_least(0.0).cluster_wide().hidden().accepted()
+    Row::long("leader.replication.throttled.rate", "9223372036854775807").at_least(0.0).cluster_wide().hidden()
         .doc("Bytes per second that leaders of throttled replicas may serve to followers."),
     Row::int("quota.window.num", "11").at_least(1.0).low()
         .doc("How many sample windows are kept for client quotas and for the rate of new connections."),
@@ -26,8 +26,8 @@ pub(super) const ROWS: &[Row] = &[
         .doc("The length of each of these windows."),
     Row::long("replica.alter.log.dirs.io.max.bytes.per.second", "9223372036854775807").at_least(0.0).cluster_wide().hidden()
         .doc("Bytes per second for moves between log directories."),
-    Row::int("replication.quota.window.num", "11").at_least(1.0).low().accepted()
+    Row::int("replication.quota.window.num", "11").at_least(1.0).low()
         .doc("How many sample windows are kept for replication quotas."),
-    Row::int("replication.quota.window.size.seconds", "1").at_least(1.0).low().accepted()
+    Row::int("replication.quota.window.size.seconds", "1").at_least(1.0).low()
         .doc("The length of each of these windows."),
 ];

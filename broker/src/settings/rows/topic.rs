@@ -24,13 +24,13 @@ pub(super) const ROWS: &[Row] = &[
         .doc("After how many records a log is synced to disk; the default leaves it to the operating system."),
     Row::long("flush.ms", "9223372036854775807").at_least(0.0).synonym("log.flush.interval.ms")
         .doc("After what time a log is synced to disk; the default leaves it to the operating system."),
-    Row::list("follower.replication.throttled.replicas", "").check(Check::ThrottledReplicas).accepted()
+    Row::list("follower.replication.throttled.replicas", "").check(Check::ThrottledReplicas)
         .doc("Replicas whose followers are throttled, as partition:broker with commas between, or *."),
     Row::int("index.interval.bytes", "4096").at_least(0.0).synonym("log.index.interval.bytes")
         .doc("About how many bytes of a log lie between two entries of its index."),
     Row::unset("internal.segment.bytes", Kind::Int).hidden()
         .doc("The segment size in tests, without a lower limit."),
-    Row::list("leader.replication.throttled.replicas", "").check(Check::ThrottledReplicas).accepted()
+    Row::list("leader.replication.throttled.replicas", "").check(Check::ThrottledReplicas)
         .doc("Replicas whose leaders are throttled, as partition:broker with commas between, or *."),
     Row::long("local.retention.bytes", "-2").at_least(-2.0).synonym("log.local.retention.bytes").accepted().kip(405)
         .doc("Bytes of a partition that stay local when the rest is tiered; -2 is retention.bytes."),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use milena_storage::ids::BrokerId;
 
 use super::super::Settings;
+use super::QuotaWindow;
 
 /// Who this node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,10 @@ pub struct ReplicationSettings {
     pub fetch_response_max_bytes: usize,
     pub fetch_backoff: Duration,
     pub socket_timeout: Duration,
+    /// Bytes per second of throttled replicas (KIP-73).
+    pub leader_throttled_rate: i64,
+    pub follower_throttled_rate: i64,
+    pub throttle_window: QuotaWindow,
     /// The listener that brokers use among themselves.
     pub inter_broker_listener: String,
     pub auto_leader_rebalance: bool,
@@ -99,6 +104,12 @@ impl Settings {
             fetch_response_max_bytes: self.count("replica.fetch.response.max.bytes"),
             fetch_backoff: self.millis("replica.fetch.backoff.ms"),
             socket_timeout: self.millis("replica.socket.timeout.ms"),
+            leader_throttled_rate: self.long("leader.replication.throttled.rate"),
+            follower_throttled_rate: self.long("follower.replication.throttled.rate"),
+            throttle_window: QuotaWindow {
+                samples: self.count("replication.quota.window.num"),
+                sample_ms: self.long("replication.quota.window.size.seconds").saturating_mul(1000),
+            },
             inter_broker_listener: self.connections().inter_broker_listener,
             auto_leader_rebalance: self.boolean("auto.leader.rebalance.enable"),
             leader_imbalance_check_interval: Duration::from_secs(imbalance_seconds.unwrap_or_default()),

@@ -66,6 +66,9 @@ pub struct TopicSettings {
     pub segment_jitter_ms: i64,
     pub segment_ms: i64,
     pub unclean_leader_election: bool,
+    /// Replicas whose bytes count for the leader's quota, as `partition:broker`, or `*`.
+    pub leader_throttled: Vec<String>,
+    pub follower_throttled: Vec<String>,
 }
 
 impl Settings {
@@ -122,6 +125,8 @@ impl Settings {
             segment_jitter_ms: of.long("segment.jitter.ms"),
             segment_ms: of.long("segment.ms"),
             unclean_leader_election: of.boolean("unclean.leader.election.enable"),
+            leader_throttled: of.list("leader.replication.throttled.replicas"),
+            follower_throttled: of.list("follower.replication.throttled.replicas"),
         }
     }
 
