@@ -324,6 +324,7 @@ async fn compose(
         seed: Uuid::new_v4().as_u64_pair().0,
         expected_brokers: settings.load().expected_brokers(),
         rebalance_ms: settings.load().replication().rebalance_ms(),
+        unclean_ms: settings.load().replication().unclean_election_interval_ms,
         offsets_topic: OffsetsTopic::from(&groups.offsets),
         watcher: watched.then(|| hub.clone() as Arc<dyn TreeWatcher>),
         transactions_topic: TransactionsTopic::from(&transaction_settings),

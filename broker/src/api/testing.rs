@@ -55,6 +55,7 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
         seed: 1,
         expected_brokers: 1,
         rebalance_ms: None,
+        unclean_ms: i64::MAX,
         offsets_topic: OffsetsTopic { partitions: 2, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
         cluster: None,

@@ -67,6 +67,8 @@ pub struct QuorumConfig {
     pub expected_brokers: usize,
     /// How often leadership goes back to where it is preferred, in milliseconds; `None` for never.
     pub rebalance_ms: Option<i64>,
+    /// `unclean.leader.election.interval.ms`
+    pub unclean_ms: i64,
     /// Told of every change of the tree; none while nobody watches it.
     pub watcher: Option<Arc<dyn TreeWatcher>>,
     /// How to find the other nodes; none for a node that stays on its own.
@@ -152,6 +154,7 @@ impl Quorum {
             seed: config.seed,
             published: published.clone(),
             rebalance_ms: config.rebalance_ms,
+            unclean_ms: config.unclean_ms,
         };
         tokio::spawn(turns.run(queue, begun));
         let shared = Shared {

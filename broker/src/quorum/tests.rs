@@ -92,6 +92,7 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
         seed: 1,
         expected_brokers: 1,
         rebalance_ms: None,
+        unclean_ms: i64::MAX,
         offsets_topic: OffsetsTopic { partitions: 4, replication_factor: 1, ..OffsetsTopic::default() },
         watcher: None,
         cluster: None,

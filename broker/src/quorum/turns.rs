@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use milena_coordinator::controller::{self, ConfigRules, Ctx, Dice, FirstContent, Refusal};
 use milena_coordinator::ensemble::{Ensemble, Leadership, ProposeError};
-use milena_coordinator::image::paths;
+use milena_coordinator::image::{MetadataImage, paths};
 use milena_coordinator::tree::{Op, SessionId, Zxid};
 use milena_storage::ids::BrokerId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -62,10 +62,16 @@ pub(super) struct Turns {
     pub(super) published: watch::Receiver<Zxid>,
     /// How often leadership goes back to where it is preferred, in milliseconds; `None` for never.
     pub(super) rebalance_ms: Option<i64>,
+    /// How often partitions without a leader are looked at again (`unclean.leader.election.interval.ms`).
+    pub(super) unclean_ms: i64,
 }
 
-/// The brokers, with their epochs, for which partitions were last put in order.
-type Seen = Vec<(BrokerId, i64, bool)>;
+/// For what the partitions were last put in order: the brokers with their epochs, and the configs, which may ask for unclean
+/// elections.
+struct Seen {
+    brokers: Vec<(BrokerId, i64, bool)>,
+    image: Arc<MetadataImage>,
+}
 
 impl Turns {
     /// Runs until every handle of the service is gone; `begin` says what a new cluster holds.
@@ -76,7 +82,7 @@ impl Turns {
         let mut controls: Option<u64> = None;
         let mut published = self.published.clone();
         let mut seen: Option<Seen> = None;
-        let mut rebalanced = self.clock.steady_ms();
+        let (mut rebalanced, mut looked) = (self.clock.steady_ms(), self.clock.steady_ms());
         let (mut suspects, mut suspicion) = (self.ensemble.suspects(), Suspicion::default());
         loop {
             let Leadership { term, leads, .. } = *leadership.borrow_and_update();
@@ -109,7 +115,11 @@ impl Turns {
                 changed = published.changed(), if controls.is_some() => if changed.is_err() { return },
                 changed = suspects.changed(), if controls.is_some() => if changed.is_err() { return },
                 () = self.due(suspicion_due), if suspicion_due.is_some() => {}
-                () = self.rebalance_due(rebalanced), if controls.is_some() => {
+                () = self.periodic_due(looked, Some(self.unclean_ms)), if controls.is_some() => {
+                    looked = self.clock.steady_ms();
+                    seen = None;
+                }
+                () = self.periodic_due(rebalanced, self.rebalance_ms), if controls.is_some() => {
                     rebalanced = self.clock.steady_ms();
                     self.put_in_order(controller::prefer, "leaders are preferred again").await;
                 }
@@ -150,22 +160,24 @@ impl Turns {
         }
     }
 
-    /// Puts the partitions in order for the brokers that there are, when these have changed.
+    /// Puts the partitions in order for the brokers that there are, when these or the configs have changed.
     async fn fail_over(&self, seen: &mut Option<Seen>) {
         let image = self.slot.newest();
-        let brokers: Seen = image.brokers.iter().map(|(id, each)| (*id, each.epoch, each.fenced)).collect();
-        if seen.as_ref() == Some(&brokers) {
+        let brokers = image.brokers.iter().map(|(id, each)| (*id, each.epoch, each.fenced)).collect();
+        let now = Seen { brokers, image };
+        let is_seen = |seen: &Seen| seen.brokers == now.brokers && now.image.has_configs_of(&seen.image);
+        if seen.as_ref().is_some_and(is_seen) {
             return;
         }
         // What failed, because a partition had changed meanwhile, is decided again on the newer image.
         if self.put_in_order(controller::fail_over, "partitions follow the brokers").await {
-            *seen = Some(brokers);
+            *seen = Some(now);
         }
     }
 
-    /// Resolves when leaders are to be put where they are preferred; with one broker there is nothing to do, ever.
-    async fn rebalance_due(&self, last: i64) {
-        match self.rebalance_ms {
+    /// Resolves when something is to be done again; with one broker there is nothing to do, ever.
+    async fn periodic_due(&self, last: i64, every: Option<i64>) {
+        match every {
             Some(every) if self.slot.newest().brokers.len() > 1 => {
                 self.clock.sleep_until(last.saturating_add(every)).await;
             }

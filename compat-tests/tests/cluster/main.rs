@@ -8,6 +8,7 @@ mod quorum;
 mod serving;
 mod suspects;
 mod throttled;
+mod unclean;
 mod zookeeper;
 
 use kafka_protocol::protocol::StrBytes;

@@ -217,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_without_a_leader_gets_one_when_its_topic_comes_to_ask_for_it() {
+        let mut stage = stage();
+        put_in_order(&mut stage, &BOTH[1..]);
+        // The one in sync goes for good, the other comes back.
+        let ops = unregister_broker(&stage.ctx(), BOTH[0]).unwrap();
+        stage.commit(ops);
+        put_in_order(&mut stage, &[]);
+        assert_eq!(state(&stage), (None, vec![], vec![BOTH[0]]));
+        let before = stage.image.clone();
+        stage.unclean("t");
+        assert!(before.has_configs_of(&before) && !stage.image.has_configs_of(&before));
+        put_in_order(&mut stage, &[]);
+        assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
+    }
+
+    #[test]
     fn an_unregistered_broker_is_gone_and_one_that_nobody_knows_is_refused() {
         let mut stage = stage();
         let refusal = unregister_broker(&stage.ctx(), BrokerId(9)).unwrap_err();

@@ -118,6 +118,11 @@ impl MetadataImage {
     }
 
     /// All resources of a kind that have a config node, by name.
+    /// Whether no resource's configs differ from those of an image that this one was made of; false may be wrong.
+    pub fn has_configs_of(&self, earlier: &Self) -> bool {
+        self.configs.iter().zip(&earlier.configs).all(|(now, before)| now.is_same(before))
+    }
+
     pub fn configs(&self, kind: ConfigKind) -> impl Iterator<Item = (&Arc<str>, &Configs)> {
         self.configs[kind as usize].iter().map(|(name, node)| (name, &node.entries))
     }

@@ -27,6 +27,11 @@ impl<K: Ord + Clone, V: Clone> Ordered<K, V> {
         self.len == 0
     }
 
+    /// Whether this is the other map, or a copy of it that nothing was changed in.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.chunks, &other.chunks)
+    }
+
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,

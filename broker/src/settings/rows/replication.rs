@@ -46,6 +46,6 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Socket timeout between brokers."),
     Row::boolean("unclean.leader.election.enable", "false").high().cluster_wide()
         .doc("Whether a replica that is not in sync may become leader, and records be lost, when no other is left."),
-    Row::long("unclean.leader.election.interval.ms", "300000").at_least(1.0).hidden().accepted()
+    Row::long("unclean.leader.election.interval.ms", "300000").at_least(1.0).hidden()
         .doc("How often the controller looks for partitions to elect such a leader for."),
 ];

@@ -39,6 +39,7 @@ pub struct ReplicationSettings {
     pub inter_broker_listener: String,
     pub auto_leader_rebalance: bool,
     pub leader_imbalance_check_interval: Duration,
+    pub unclean_election_interval_ms: i64,
 }
 
 /// Producers and transactions.
@@ -113,6 +114,7 @@ impl Settings {
             inter_broker_listener: self.connections().inter_broker_listener,
             auto_leader_rebalance: self.boolean("auto.leader.rebalance.enable"),
             leader_imbalance_check_interval: Duration::from_secs(imbalance_seconds.unwrap_or_default()),
+            unclean_election_interval_ms: self.long("unclean.leader.election.interval.ms"),
         }
     }
 
