@@ -70,6 +70,7 @@ pub struct Disk {
     futures: Mutex<Vec<FoundFuture>>,
     doomed: Mutex<Vec<Doomed>>,
     settled: AtomicBool,
+    metadata_dir: PathBuf,
     /// Kafka's metadata lies here, so that Kafka may go on here.
     beside_kafka: bool,
     threads_per_dir: usize,
@@ -133,6 +134,7 @@ impl Disk {
             futures: Mutex::new(found.futures),
             doomed: Mutex::default(),
             settled: AtomicBool::new(false),
+            metadata_dir: settings.metadata_dir.clone(),
             beside_kafka,
             threads_per_dir: settings.recovery_threads_per_dir.max(1),
         };
@@ -145,6 +147,12 @@ impl Disk {
     #[must_use]
     pub fn cluster_id(&self) -> Option<&str> {
         self.cluster_id.as_deref()
+    }
+
+    /// The id by which this process is told from others: that of its metadata log directory.
+    #[must_use]
+    pub fn identity(&self) -> Option<Uuid> {
+        Some(self.directory_id(&self.metadata_dir)).filter(|id| !id.is_nil())
     }
 
     /// The id of a directory, or of none.

@@ -159,7 +159,7 @@ impl Partition {
 
     /// Takes up what the image says of leadership. A state that is older than the one known changes nothing.
     pub fn follow_image(&self, state: &PartitionImage, now: Timestamp) -> Result<(), PartitionError> {
-        let leads = state.leader == Some(self.peers.local);
+        let leads = state.leader == Some(self.peers.local) && !self.peers.is_usurped();
         let count = |list: &[BrokerId]| i32::try_from(list.len()).unwrap_or(i32::MAX);
         let mut log = self.lock()?;
         let (led, before) = (self.leads.load(Ordering::Acquire), self.leader_epoch());

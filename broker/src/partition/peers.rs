@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use milena_coordinator::image::MetadataImage;
@@ -24,6 +24,8 @@ pub struct Peers {
     image: Arc<ArcSwap<MetadataImage>>,
     /// `replica.lag.time.max.ms`
     lag_max_ms: AtomicI64,
+    /// Another process is registered with this broker's id.
+    usurped: AtomicBool,
     /// How fast throttled replicas may be caught up.
     pub throttles: Throttles,
     /// Partitions whose in-sync set is to change; each is here at most once.
@@ -38,10 +40,22 @@ impl Peers {
             local,
             image,
             lag_max_ms: AtomicI64::new(LAG_MAX_MS),
+            usurped: AtomicBool::new(false),
             throttles: Throttles::default(),
             changes: Mutex::default(),
             changed: Notify::new(),
         })
+    }
+
+    /// Whether another process is registered with this broker's id: what the image says of the broker is said of that one.
+    #[must_use]
+    pub fn is_usurped(&self) -> bool {
+        self.usurped.load(Ordering::Acquire)
+    }
+
+    /// Says whether it is; true if that is news.
+    pub(super) fn set_usurped(&self, usurped: bool) -> bool {
+        self.usurped.swap(usurped, Ordering::AcqRel) != usurped
     }
 
     pub fn set_lag_max_ms(&self, lag_max_ms: i64) {

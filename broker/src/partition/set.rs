@@ -24,6 +24,8 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub struct Partitions {
     pub(super) broker: BrokerId,
+    /// The directory id that this process registers with.
+    identity: Option<Uuid>,
     pub disk: Disk,
     /// Wakes the cleaner: a log was opened, closed, rolled or got other settings.
     pub cleaner_wake: Arc<Notify>,
@@ -56,6 +58,7 @@ impl Partitions {
         let written = Written::new(disk.dirs.len());
         Self {
             broker: peers.local,
+            identity: disk.identity(),
             peers,
             disk,
             cleaner_wake: Arc::default(),
@@ -140,6 +143,14 @@ impl Partitions {
     /// Makes logs, leadership and configs ready for a new image. Only what changed costs anything. Gives the partitions
     /// that had to go for it.
     pub fn follow(&self, image: &MetadataImage, settings: &Arc<Settings>, now: Timestamp) -> Vec<Gone> {
+        // Before anything else: a process that comes back after its id was taken leads nothing.
+        let all = self.peers.set_usurped(self.is_usurped(image));
+        if all && self.peers.is_usurped() {
+            tracing::error!(
+                broker = %self.broker,
+                "another process is registered with this broker's id; this one leads and fetches nothing until that has gone"
+            );
+        }
         // A topic that was deleted and made again needs the name of its predecessor's directory.
         let gone =
             self.retire(now, |name, hosted| image.topic(name).is_some_and(|topic| topic.id != hosted.id));
@@ -147,7 +158,7 @@ impl Partitions {
             let topics = self.topics.read();
             image
                 .topics()
-                .filter(|topic| !is_current(topics.get(&topic.name), image, topic, settings))
+                .filter(|topic| all || !is_current(topics.get(&topic.name), image, topic, settings))
                 .collect()
         };
         if changed.is_empty() {
@@ -158,6 +169,12 @@ impl Partitions {
         let opened = self.open_missing(&plans);
         plans.iter().for_each(|plan| self.follow_topic(image, plan, &opened, settings));
         gone
+    }
+
+    /// Whether the broker of this id that is registered runs over another directory (`metadata.log.dir`'s id).
+    fn is_usurped(&self, image: &MetadataImage) -> bool {
+        let registered = image.broker(self.broker).and_then(|broker| broker.directory);
+        registered.zip(self.identity).is_some_and(|(registered, own)| registered != own)
     }
 
     /// True for a partition that should be here and is not open.
@@ -411,3 +428,6 @@ fn is_current(
             && hosted.config_version == image.config_version(ConfigKind::Topic, &topic.name)
     })
 }
+
+#[cfg(test)]
+mod tests;

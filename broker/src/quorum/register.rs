@@ -120,13 +120,21 @@ impl Quorum {
     pub async fn stay_registered(&self, listeners: Listeners) {
         let mut published = self.shared.published.clone();
         let node = self.shared.node;
-        while published.wait_for(|_| self.newest_image().broker(node).is_none()).await.is_ok() {
+        let directory = listeners.directory;
+        let is_registered = || {
+            let image = self.newest_image();
+            image
+                .broker(node)
+                .is_some_and(|broker| broker.directory.is_none() || broker.directory == directory)
+        };
+        while published.wait_for(|_| !is_registered()).await.is_ok() {
             if self.shared.stopping.load(Ordering::Acquire) {
                 return;
             }
-            tracing::warn!("this broker's session has expired; it registers again");
+            tracing::warn!("this broker's session has expired, or its id was taken; it registers again");
             if let Err(error) = self.register(listeners.clone(), true).await {
                 tracing::error!(%error, "the broker could not be registered again");
+                continue;
             }
             if published.changed().await.is_err() {
                 return;

@@ -330,6 +330,10 @@ impl Course {
 /// What is kept here and led there.
 fn followed(means: &Means, image: &MetadataImage, leader: BrokerId) -> Vec<Followed> {
     let mut all = Vec::new();
+    // What the leader is told by this broker's id and epoch, it takes for the other process's.
+    if means.partitions.peers.is_usurped() {
+        return all;
+    }
     for topic in image.topics() {
         let ours = topic.partitions.iter().filter(|each| follows(each, means.local, leader));
         for each in ours {
