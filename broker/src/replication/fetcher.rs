@@ -13,7 +13,7 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::image::{Endpoint, MetadataImage, PartitionImage};
-use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicPartition};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -36,6 +36,8 @@ const EARLIEST: i64 = -2;
 /// Fetches from one leader.
 pub(super) struct Fetcher {
     pub(super) leader: BrokerId,
+    /// Which of the fetchers of this leader; each has a share of the partitions.
+    pub(super) index: usize,
     pub(super) means: Arc<Means>,
     /// Moves when an image was published.
     pub(super) published: watch::Receiver<u64>,
@@ -65,7 +67,7 @@ impl Fetcher {
             let settings = self.means.settings.load().replication();
             let backoff_ms = millis(settings.fetch_backoff);
             self.published.mark_unchanged();
-            course.follow(&self.means, self.leader);
+            course.follow(&self.means, self.leader, self.index);
             if course.partitions.is_empty() {
                 return;
             }
@@ -81,7 +83,7 @@ impl Fetcher {
                 fetched = self.round(&mut peer, &mut course, &standing, &settings) => fetched,
                 _ = stop.wait_for(|stop| *stop) => return,
                 // A poll that waits at the leader does not know of partitions that came since.
-                () = asks_for_more(&mut published, &self.means, self.leader, known) => {
+                () = asks_for_more(&mut published, &self.means, (self.leader, self.index), known) => {
                     peer = None;
                     continue;
                 }
@@ -157,7 +159,7 @@ impl Fetcher {
     ) -> Result<Peer, PeerError> {
         let endpoint = endpoint_of(image, self.leader, &settings.inter_broker_listener)
             .ok_or_else(|| PeerError::Malformed("the leader is not registered".into()))?;
-        let id = format!("broker-{}-fetcher-0", self.means.local);
+        let id = format!("broker-{}-fetcher-{}", self.means.local, self.index);
         Peer::connect(endpoint, id, settings.socket_timeout).await
     }
 
@@ -299,12 +301,12 @@ enum Taken {
 
 impl Course {
     /// Takes up the newest image, if it is another.
-    fn follow(&mut self, means: &Means, leader: BrokerId) {
+    fn follow(&mut self, means: &Means, leader: BrokerId, index: usize) {
         let image = means.image.load_full();
         if Arc::ptr_eq(&image, &self.image) {
             return;
         }
-        self.partitions = followed(means, &image, leader);
+        self.partitions = followed(means, &image, leader, index);
         self.paused.clear();
         self.image = image;
     }
@@ -327,15 +329,31 @@ impl Course {
     }
 }
 
-/// What is kept here and led there.
-fn followed(means: &Means, image: &MetadataImage, leader: BrokerId) -> Vec<Followed> {
+/// Whether a fetcher has anything to follow.
+pub(super) fn follows_any(means: &Means, leader: BrokerId, index: usize) -> bool {
+    !followed(means, &means.image.load(), leader, index).is_empty()
+}
+
+/// Which of so many fetchers follows a partition (`AbstractFetcherManager.getFetcherId`).
+pub(super) fn dealt_to(topic: &str, partition: PartitionIndex, fetchers: usize) -> usize {
+    // As Java hashes strings.
+    let hash = topic.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    let number = hash.wrapping_mul(31).wrapping_add(partition.0);
+    usize::try_from(number.checked_abs().unwrap_or(0)).unwrap_or(0) % fetchers.max(1)
+}
+
+/// What is kept here, led there, and dealt to this fetcher.
+fn followed(means: &Means, image: &MetadataImage, leader: BrokerId, index: usize) -> Vec<Followed> {
     let mut all = Vec::new();
+    let fetchers = means.settings.load().replication().fetchers;
     // What the leader is told by this broker's id and epoch, it takes for the other process's.
     if means.partitions.peers.is_usurped() {
         return all;
     }
     for topic in image.topics() {
-        let ours = topic.partitions.iter().filter(|each| follows(each, means.local, leader));
+        let ours = topic.partitions.iter().filter(|each| {
+            follows(each, means.local, leader) && dealt_to(&topic.name, each.index, fetchers) == index
+        });
         for each in ours {
             if let Some(partition) = means.partitions.get(&topic.name, each.index.0) {
                 all.push(Followed { partition, topic: topic.id });
@@ -351,9 +369,14 @@ pub(super) fn follows(partition: &PartitionImage, local: BrokerId, leader: Broke
 }
 
 /// Resolves when an image makes more partitions to be followed than are asked for.
-async fn asks_for_more(published: &mut watch::Receiver<u64>, means: &Means, leader: BrokerId, known: usize) {
+async fn asks_for_more(
+    published: &mut watch::Receiver<u64>,
+    means: &Means,
+    (leader, index): (BrokerId, usize),
+    known: usize,
+) {
     while published.changed().await.is_ok() {
-        if followed(means, &means.image.load(), leader).len() > known {
+        if followed(means, &means.image.load(), leader, index).len() > known {
             return;
         }
     }
@@ -377,4 +400,20 @@ fn int(value: usize) -> i32 {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_dealt_as_kafka_deals_them() {
+        // Numbers of `Utils.abs(31 * topic.hashCode() + partition) % fetchers`.
+        let dealt = |topic: &str, count| {
+            (0..4).map(|index| dealt_to(topic, PartitionIndex(index), count)).collect::<Vec<_>>()
+        };
+        assert_eq!(dealt("t", 3), [2, 0, 1, 2]);
+        assert_eq!(dealt("__consumer_offsets", 4), [3, 2, 1, 0]);
+        assert_eq!(dealt("anything", 1), [0; 4]);
+    }
 }

@@ -107,11 +107,11 @@ pub(crate) async fn hand_over(state: &BrokerState) {
     }
 }
 
-/// Keeps one fetcher for each broker that leads something that is kept here.
+/// Keeps `num.replica.fetchers` fetchers for each broker that leads something that is kept here.
 struct Leaders {
     means: Arc<Means>,
-    /// Leaders that have a fetcher.
-    running: Arc<Mutex<BTreeSet<BrokerId>>>,
+    /// Leaders, with the numbers of their fetchers.
+    running: Arc<Mutex<BTreeSet<(BrokerId, usize)>>>,
     published: watch::Sender<u64>,
     stop: watch::Receiver<bool>,
     runtime: Handle,
@@ -121,19 +121,22 @@ impl Follower for Leaders {
     fn published(&mut self, change: &ImageChange) {
         self.published.send_modify(|count| *count += 1);
         let local = self.means.local;
-        let mut leaders = BTreeSet::new();
-        for partition in change.new.topics().flat_map(|topic| &topic.partitions) {
-            leaders.extend(partition.leader.filter(|leader| fetcher::follows(partition, local, *leader)));
+        let fetchers = self.means.settings.load().replication().fetchers;
+        let mut wanted = BTreeSet::new();
+        for topic in change.new.topics() {
+            for partition in &topic.partitions {
+                let leader = partition.leader.filter(|leader| fetcher::follows(partition, local, *leader));
+                let index = || fetcher::dealt_to(&topic.name, partition.index, fetchers);
+                wanted.extend(leader.map(|leader| (leader, index())));
+            }
         }
-        for leader in leaders {
-            self.start_fetcher(leader);
-        }
+        wanted.into_iter().for_each(|fetcher| self.start_fetcher(fetcher));
     }
 }
 
 impl Leaders {
-    fn start_fetcher(&self, leader: BrokerId) {
-        if !self.running.lock().insert(leader) {
+    fn start_fetcher(&self, (leader, index): (BrokerId, usize)) {
+        if !self.running.lock().insert((leader, index)) {
             return;
         }
         let (means, running) = (self.means.clone(), self.running.clone());
@@ -141,14 +144,11 @@ impl Leaders {
         self.runtime.spawn(async move {
             loop {
                 let (means, published) = (means.clone(), published.clone());
-                Fetcher { leader, means: means.clone(), published, stop: stop.clone() }.run().await;
+                Fetcher { leader, index, means: means.clone(), published, stop: stop.clone() }.run().await;
                 // What came after its last look is looked for under the lock that the next start takes.
                 let mut running = running.lock();
-                let image = means.image.load();
-                let mut partitions = image.topics().flat_map(|topic| &topic.partitions);
-                let follows = partitions.any(|each| fetcher::follows(each, means.local, leader));
-                if !follows || *stop.borrow() {
-                    running.remove(&leader);
+                if *stop.borrow() || !fetcher::follows_any(&means, leader, index) {
+                    running.remove(&(leader, index));
                     return;
                 }
             }

@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How many replicas must be in sync for a write with acks=all."),
     Row::unset("num.replica.alter.log.dirs.threads", Kind::Int).high()
         .doc("Threads for moves between log directories; unset, one per directory."),
-    Row::int("num.replica.fetchers", "1").at_least(1.0).high().cluster_wide().accepted()
+    Row::int("num.replica.fetchers", "1").at_least(1.0).high().cluster_wide()
         .doc("Threads that fetch from each other broker."),
     Row::int("replica.fetch.backoff.ms", "1000").at_least(0.0)
         .doc("How long a follower pauses after a failed fetch."),
