@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, TopicName};
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::Means;
 use super::peer::{Peer, PeerError};
+use super::session::Session;
 use crate::partition::following::{Replicated, Standing};
 use crate::partition::throttle::Side;
 use crate::partition::{Partition, PartitionError};
@@ -61,7 +62,7 @@ struct Followed {
 impl Fetcher {
     /// Runs until the broker stops, or this leader leads nothing that is kept here.
     pub(super) async fn run(mut self) {
-        let mut peer: Option<Peer> = None;
+        let (mut peer, mut session): (Option<Peer>, _) = (None, Session::default());
         let mut course = Course::default();
         while !*self.stop.borrow() {
             let settings = self.means.settings.load().replication();
@@ -80,16 +81,16 @@ impl Fetcher {
             let known = course.partitions.len();
             let (mut published, mut stop) = (self.published.clone(), self.stop.clone());
             let fetched = tokio::select! {
-                fetched = self.round(&mut peer, &mut course, &standing, &settings) => fetched,
+                fetched = self.round((&mut peer, &mut session), &mut course, &standing, &settings) => fetched,
                 _ = stop.wait_for(|stop| *stop) => return,
                 // A poll that waits at the leader does not know of partitions that came since.
                 () = asks_for_more(&mut published, &self.means, (self.leader, self.index), known) => {
-                    peer = None;
+                    (peer, session) = (None, Session::default());
                     continue;
                 }
             };
             if let Err(error) = fetched {
-                peer = None;
+                (peer, session) = (None, Session::default());
                 tracing::debug!(leader = %self.leader, %error, "a follower cannot fetch");
                 self.pause(backoff_ms).await;
             }
@@ -108,7 +109,7 @@ impl Fetcher {
 
     async fn round(
         &self,
-        peer: &mut Option<Peer>,
+        (peer, session): (&mut Option<Peer>, &mut Session),
         course: &mut Course,
         standing: &[(usize, Standing)],
         settings: &ReplicationSettings,
@@ -117,10 +118,16 @@ impl Fetcher {
             Some(peer) => peer,
             None => peer.insert(self.connect(&course.image, settings).await?),
         };
-        let request = self.request(course, standing, settings);
+        let request = self.request(course, session, standing, settings);
         let answer: FetchResponse = connected.ask(FETCH_VERSION, &request).await?;
-        if let Some(code) = ResponseError::try_from_code(answer.error_code) {
-            return Err(PeerError::Malformed(code.to_string()));
+        match ResponseError::try_from_code(answer.error_code) {
+            None => session.answered(answer.session_id),
+            Some(code) if is_of_session(code) => {
+                tracing::debug!(leader = %self.leader, %code, "a fetch session is begun anew");
+                session.begin_anew();
+                return Ok(());
+            }
+            Some(code) => return Err(PeerError::Malformed(code.to_string())),
         }
         let mut beside = Vec::new();
         {
@@ -140,8 +147,10 @@ impl Fetcher {
                         tracing::info!(partition = %name, leader = %self.leader, why, "not replicated for now");
                         let backoff_ms = backoff_ms.unwrap_or(millis(settings.fetch_backoff));
                         course.paused.insert(name, self.means.clock.steady_ms() + backoff_ms);
+                        // The leader may remember it under what it knew of the topic then.
+                        session.begin_anew();
                     }
-                    // A leader answers every partition of a fetch without a session.
+                    // Nothing has happened there.
                     None => {}
                 }
             }
@@ -166,11 +175,23 @@ impl Fetcher {
     fn request(
         &self,
         course: &Course,
+        session: &mut Session,
         standing: &[(usize, Standing)],
         settings: &ReplicationSettings,
     ) -> FetchRequest {
+        let key = |index: usize| {
+            let followed = &course.partitions[index];
+            (followed.topic, followed.partition.name.partition.0)
+        };
+        let wanted: Vec<_> = standing.iter().map(|(index, stood)| (key(*index), *stood)).collect();
+        let ask = session.ask(&wanted, int(settings.fetch_max_bytes));
+        let mut forgotten: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
+        ask.forgotten.iter().for_each(|(topic, index)| forgotten.entry(*topic).or_default().push(*index));
+        let forgotten = forgotten
+            .into_iter()
+            .map(|(id, indexes)| ForgottenTopic::default().with_topic_id(id).with_partitions(indexes));
         let mut topics: BTreeMap<Uuid, Vec<FetchPartition>> = BTreeMap::new();
-        for (index, stood) in standing {
+        for (index, stood) in ask.named.iter().map(|named| &standing[*named]) {
             let followed = &course.partitions[*index];
             let partition = FetchPartition::default()
                 .with_partition(followed.partition.name.partition.0)
@@ -192,8 +213,10 @@ impl Fetcher {
             .with_max_wait_ms(i32::try_from(settings.fetch_wait_max.as_millis()).unwrap_or(i32::MAX))
             .with_min_bytes(int(settings.fetch_min_bytes))
             .with_max_bytes(int(settings.fetch_response_max_bytes))
-            .with_session_epoch(-1)
+            .with_session_id(ask.session_id)
+            .with_session_epoch(ask.session_epoch)
             .with_topics(topics.collect())
+            .with_forgotten_topics_data(forgotten.collect())
     }
 
     /// Takes one partition's answer in; the error says why nothing is asked for a while.
@@ -269,6 +292,18 @@ impl Fetcher {
         let found = answer.topics.first().and_then(|topic| topic.partitions.first());
         Ok(found.filter(|found| found.error_code == 0).map(|found| Offset(found.offset)))
     }
+}
+
+/// Whether the leader only does not know the session any more (`FetchSessionHandler.handleResponse`).
+fn is_of_session(code: ResponseError) -> bool {
+    matches!(
+        code,
+        ResponseError::FetchSessionIdNotFound
+            | ResponseError::InvalidFetchSessionEpoch
+            | ResponseError::FetchSessionTopicIdError
+            | ResponseError::UnknownTopicId
+            | ResponseError::InconsistentTopicId
+    )
 }
 
 /// Why nothing is asked of a partition for a while.

@@ -8,6 +8,7 @@ mod in_sync;
 mod moving;
 pub mod peer;
 pub mod pool;
+mod session;
 pub mod throughput;
 
 use std::collections::BTreeSet;
