@@ -289,14 +289,13 @@ async fn compose(
     let (tuning, transaction_settings) = (Tuning::from_settings(&groups), settings.transactions());
     let clock = Arc::new(Clock::new());
     let hub = Arc::new(Hub::new(clock.clone()));
-    let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
+    let (image, producer_ids): (Arc<ArcSwap<MetadataImage>>, Arc<ProducerIds>) = Default::default();
     let fetch_sessions = SessionCache::new(settings.fetch().session_slots, Uuid::new_v4().as_fields().0);
     let partitions = Arc::new(Partitions::new(Peers::new(node.id, image.clone()), disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), image.clone(), tuning);
     let cleaner =
         Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), Uuid::new_v4().as_u64_pair());
-    let producer_ids = Arc::new(ProducerIds::default());
     let means = Means {
         broker: node.id,
         clock: clock.clone(),
