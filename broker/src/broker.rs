@@ -110,7 +110,7 @@ impl Broker {
         let listeners = settings.checked_listeners()?;
         let backlog = settings.network().listen_backlog;
         let disk = open_disk(&settings)?;
-        let clean = disk.dirs.iter().all(|dir| dir.clean);
+        let clean = disk.was_stopped_cleanly();
         let bound = listeners
             .broker
             .iter()

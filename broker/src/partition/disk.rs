@@ -149,6 +149,13 @@ impl Disk {
         self.cluster_id.as_deref()
     }
 
+    /// Whether everything is here that the broker's word for it was given for: every directory is marked as cleanly stopped. An empty
+    /// one is not, since its disk may be new (`LogManager.readBrokerEpochFromCleanShutdownFiles`).
+    #[must_use]
+    pub fn was_stopped_cleanly(&self) -> bool {
+        self.dirs.iter().all(|dir| dir.marked)
+    }
+
     /// The id by which this process is told from others: that of its metadata log directory.
     #[must_use]
     pub fn identity(&self) -> Option<Uuid> {

@@ -30,8 +30,10 @@ pub struct LogDir {
     pub id: String,
     /// Whether `meta.properties` is there and whole, or cannot be written.
     pub(super) is_identified: AtomicBool,
-    /// Its logs were closed cleanly, so none needs a scan.
+    /// Its logs were closed cleanly, or there are none, so none needs a scan.
     pub clean: bool,
+    /// The mark of a clean stop was there; a new disk has none.
+    pub(super) marked: bool,
     pub(super) cordoned: AtomicBool,
     pub health: Arc<DirHealth>,
     /// What the checkpoint files tell of logs that are not open yet.
@@ -100,6 +102,7 @@ impl LogDir {
             meta.check(path, cluster_id.as_deref(), who.node_id)?;
             *cluster_id = cluster_id.take().or_else(|| meta.cluster_id.clone());
         }
+        let marked = dirs::take_clean_shutdown(fs, path)?.is_some();
         Ok(Self {
             path: path.to_owned(),
             // One without a cluster was begun when its cluster was not known yet.
@@ -111,7 +114,8 @@ impl LogDir {
                 Some(meta) => meta.directory_id.unwrap_or_default(),
                 None => uuid_text(Uuid::new_v4()),
             },
-            clean: dirs::take_clean_shutdown(fs, path)?.is_some(),
+            clean: marked,
+            marked,
             cordoned: AtomicBool::new(cordoned),
             health: health.clone(),
             points: Mutex::new(Points::read(fs, path)?),
@@ -126,6 +130,7 @@ impl LogDir {
             id: String::new(),
             is_identified: AtomicBool::new(true),
             clean: true,
+            marked: false,
             cordoned: AtomicBool::new(cordoned),
             health,
             points: Mutex::default(),

@@ -132,7 +132,9 @@ impl Quorum {
                 return;
             }
             tracing::warn!("this broker's session has expired, or its id was taken; it registers again");
-            if let Err(error) = self.register(listeners.clone(), true).await {
+            // What another one with this id was in sync with, this one need not have.
+            let taken = self.newest_image().broker(node).is_some();
+            if let Err(error) = self.register(listeners.clone(), !taken).await {
                 tracing::error!(%error, "the broker could not be registered again");
                 continue;
             }

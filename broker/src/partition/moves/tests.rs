@@ -161,6 +161,21 @@ fn a_move_is_given_up_for_another_or_for_the_present_directory() {
 }
 
 #[test]
+fn only_a_marked_directory_speaks_for_what_it_had() {
+    let fs = SimFs::new();
+    let host = Host::start(&fs);
+    assert!(!host.partitions.disk.was_stopped_cleanly(), "the disks may be new");
+    assert!(host.partitions.close(1));
+    drop(host);
+    let host = Host::start(&fs);
+    assert!(host.partitions.disk.was_stopped_cleanly());
+    assert!(host.partitions.close(1));
+    drop(host);
+    fs.remove_dir_all(Path::new("/b")).unwrap();
+    assert!(!Host::start(&fs).partitions.disk.was_stopped_cleanly(), "one of them is new");
+}
+
+#[test]
 fn bad_requests_get_the_errors_of_kafka() {
     let host = Host::start(&SimFs::new());
     let code = |error: Result<(), PartitionError>| error.unwrap_err().code();
