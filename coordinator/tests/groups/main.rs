@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy only knows #[test] functions, and all of this is a test")]
 
+mod assigning;
 mod cluster;
 mod command;
 mod consumer_command;

@@ -1,0 +1,99 @@
+//! Exactly once, whatever happens: copiers within transactions over a cluster in one thread and virtual time, all from a seed.
+//!
+//! Real are the transaction machine, the group machine, and the logs with their producers, guards, transaction indexes and
+//! epochs, on disks in memory. Brokers die and come back, are cut off and believe to lead, letters are lost, late and doubled,
+//! coordinators move, copiers die, stand still, give up and come back as zombies. Whatever happened, each copy has to be in
+//! the output once, in order, and no reader may have seen anything else at any time.
+//!
+//! Must never use a clock or a runtime.
+
+#![allow(clippy::unwrap_used, reason = "clippy only knows #[test] functions, and all of this is a test")]
+
+mod cluster;
+mod copier;
+mod dice;
+mod hosts;
+mod judge;
+mod letters;
+mod replica;
+mod run;
+mod serve;
+
+use run::{Run, Tally};
+
+/// Seeds of an ordinary run; `MILENA_LONG=1` takes more.
+const SEEDS: u64 = 40;
+const SEEDS_LONG: u64 = 4_000;
+/// Each planted bug is found within so many seeds.
+const SEEDS_FOR_A_BUG: u64 = 60;
+
+/// What a broker could do wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Bug {
+    /// Answers do not wait until their records are committed.
+    AnswersBeforeTheCommit,
+    /// What is decided is carried out before the decision is committed.
+    MarksBeforeTheDecisionStands,
+    /// A partition begins a transaction without the coordinator's word.
+    NeverAsks,
+    /// A transaction is called complete before its markers are written.
+    CompletesBeforeTheMarkers,
+    /// A new coordinator does not go on with what was decided.
+    ForgetsWhatIsPrepared,
+    /// A new group coordinator takes offsets of aborted transactions for committed.
+    LoadsAbortedOffsets,
+    /// Readers of committed records read beyond the last stable offset.
+    ReadsWhatIsOpen,
+    /// Readers of committed records are not told of aborted transactions.
+    ReadsWhatIsAborted,
+}
+
+const BUGS: [Bug; 8] = [
+    Bug::AnswersBeforeTheCommit,
+    Bug::MarksBeforeTheDecisionStands,
+    Bug::NeverAsks,
+    Bug::CompletesBeforeTheMarkers,
+    Bug::ForgetsWhatIsPrepared,
+    Bug::LoadsAbortedOffsets,
+    Bug::ReadsWhatIsOpen,
+    Bug::ReadsWhatIsAborted,
+];
+
+fn judged(seed: u64, bug: Option<Bug>) -> Result<Tally, String> {
+    let mut run = Run::new(seed, bug);
+    run.finish().and_then(|()| judge::check(&run)).map_err(|fault| format!("seed {seed}: {fault}"))?;
+    Ok(run.tally)
+}
+
+fn seeds() -> u64 {
+    if std::env::var("MILENA_LONG").is_ok_and(|value| value == "1") { SEEDS_LONG } else { SEEDS }
+}
+
+#[test]
+fn each_record_is_copied_once_whatever_happens() {
+    let mut all = Tally::default();
+    for seed in 0..seeds() {
+        let tally = judged(seed, None).unwrap_or_else(|fault| panic!("{fault}"));
+        all.add(&tally);
+    }
+    all.assert_that_enough_has_happened(seeds() as usize);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let told = |seed| {
+        let mut run = Run::new(seed, None);
+        run.finish().unwrap();
+        (format!("{:?}", run.tally), run.seen)
+    };
+    assert_eq!(told(7), told(7));
+    assert_ne!(told(7), told(8));
+}
+
+#[test]
+fn what_a_broker_could_do_wrong_is_seen() {
+    for bug in BUGS {
+        let found = (0..SEEDS_FOR_A_BUG).find(|seed| judged(*seed, Some(bug)).is_err());
+        assert!(found.is_some(), "{bug:?} is not seen within {SEEDS_FOR_A_BUG} seeds");
+    }
+}

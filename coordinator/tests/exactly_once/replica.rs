@@ -1,0 +1,236 @@
+//! One broker's log of one partition, the real one of `storage` on a disk in memory, and what a leader knows of its followers.
+//!
+//! Must never decide who leads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use milena_storage::batch::{EndTransaction, Header, walk};
+use milena_storage::fs::SimFs;
+use milena_storage::ids::{LeaderEpoch, Offset, ProducerId, Timestamp};
+use milena_storage::log::{AppendError, Appended, Guard, Log, LogConfig, OpenHow};
+use milena_storage::validate::{Origin, validate};
+
+use crate::Bug;
+
+const READ_MAX: usize = 1 << 20;
+const UNPACKED_MAX: usize = 1 << 20;
+
+pub(crate) struct Replica {
+    fs: SimFs,
+    log: Log,
+    /// Of the partition, as far as this broker has heard.
+    pub(crate) epoch: i32,
+    pub(crate) leads: bool,
+    pub(crate) high_watermark: Offset,
+    pub(crate) in_sync: BTreeSet<usize>,
+    /// How far followers have come, as their leader knows.
+    fetched: BTreeMap<usize, Offset>,
+}
+
+/// A record or a marker as it stands in the log.
+pub(crate) enum Entry {
+    Record { producer: Option<ProducerId>, key: Bytes, value: Option<Bytes> },
+    Marker { producer: ProducerId, commit: bool },
+}
+
+impl Replica {
+    pub(crate) fn new() -> Self {
+        let fs = SimFs::new();
+        Self {
+            log: open(&fs, Timestamp(0)),
+            fs,
+            epoch: 0,
+            leads: false,
+            high_watermark: Offset(0),
+            in_sync: BTreeSet::new(),
+            fetched: BTreeMap::new(),
+        }
+    }
+
+    /// In a line.
+    pub(crate) fn told(&self) -> String {
+        let (stable, committed) = (self.stable(), self.high_watermark);
+        format!("epoch {} stable {stable} committed {committed} end {}", self.epoch, self.end())
+    }
+
+    pub(crate) fn end(&self) -> Offset {
+        self.log.log_end_offset()
+    }
+
+    /// The process is killed and another one opens the log: what was written is there, what was known is not.
+    pub(crate) fn killed(&mut self, now: Timestamp) {
+        self.fs.heal();
+        self.log = open(&self.fs, now);
+        self.leads = false;
+        self.in_sync.clear();
+        self.fetched.clear();
+    }
+
+    pub(crate) fn lead(&mut self, epoch: i32, in_sync: &BTreeSet<usize>) {
+        self.epoch = epoch;
+        self.leads = true;
+        self.in_sync.clone_from(in_sync);
+        self.fetched.clear();
+        self.log.assign_epoch_start(LeaderEpoch(epoch), self.log.log_end_offset()).unwrap();
+    }
+
+    pub(crate) fn follow(&mut self, epoch: i32) {
+        self.epoch = epoch;
+        self.leads = false;
+    }
+
+    pub(crate) fn guard(&mut self, header: &Header, now: Timestamp) -> Guard {
+        self.log.begin_verification(header, true, now)
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        batch: Bytes,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        let rules = self.log.config().rules();
+        let batch = validate(batch, &rules, now, origin).expect("a batch of our own builder");
+        self.log.append_as_leader(batch, LeaderEpoch(self.epoch), now)
+    }
+
+    /// Fetches from the leader what this one lacks, and gives up what the leader does not have.
+    pub(crate) fn pull(&mut self, me: usize, leader: &mut Self, now: Timestamp) {
+        let alike = self.log.latest_epoch() == leader.log.latest_epoch() && self.end() <= leader.end();
+        if !alike {
+            self.cut_back(leader, now);
+        }
+        let from = self.end();
+        let slice = leader.log.read(from, 2048, leader.end(), true).unwrap();
+        if !slice.is_empty() {
+            self.log.append_as_follower(slice.read_all().unwrap().into(), now).unwrap();
+        }
+        let known = leader.high_watermark.min(self.end());
+        self.high_watermark = self.high_watermark.max(known);
+        self.log.settle_transactions(self.high_watermark);
+        leader.fetched.insert(me, self.end());
+    }
+
+    /// Truncation by the leader's epochs (KIP-101, KIP-279).
+    fn cut_back(&mut self, leader: &Self, now: Timestamp) {
+        while let Some(mine) = self.log.latest_epoch() {
+            let Some((theirs, end)) = leader.log.end_offset_for_epoch(mine) else {
+                let _ = self.log.truncate_to(Offset(0), now).unwrap();
+                return;
+            };
+            let own = self.log.end_offset_for_epoch(theirs).map_or(Offset(0), |(_, end)| end);
+            let cut = if theirs == mine { end } else { end.min(own) };
+            let before = (self.end(), self.log.latest_epoch());
+            let _ = self.log.truncate_to(cut, now).unwrap();
+            if theirs == mine || before == (self.end(), self.log.latest_epoch()) {
+                return;
+            }
+        }
+    }
+
+    /// Whether more is committed than before, now that all in-sync replicas have come so far.
+    pub(crate) fn advance(&mut self, me: usize) -> bool {
+        let nothing = Offset(0);
+        let end_of = |replica: &usize| {
+            if *replica == me { self.end() } else { *self.fetched.get(replica).unwrap_or(&nothing) }
+        };
+        let committed = self.in_sync.iter().map(end_of).min().unwrap_or(nothing);
+        let moved = committed > self.high_watermark;
+        if moved {
+            self.high_watermark = committed;
+            self.log.settle_transactions(committed);
+        }
+        moved
+    }
+
+    /// The last stable offset.
+    pub(crate) fn stable(&self) -> Offset {
+        let first = self.log.first_unstable_offset(self.high_watermark);
+        first.map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    /// All that is in the log, for a machine that is to be loaded.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let bytes = self.bytes();
+        let (mut entries, mut scratch) = (Vec::new(), Vec::new());
+        for batch in walk(&bytes) {
+            let batch = batch.unwrap();
+            let header = *batch.header();
+            let producer = header.is_transactional().then_some(header.producer_id);
+            for record in batch.records(&mut scratch, UNPACKED_MAX).unwrap() {
+                let record = record.unwrap();
+                if header.is_control() {
+                    let end = EndTransaction::parse(&record).unwrap();
+                    entries.push(Entry::Marker { producer: header.producer_id, commit: end.commit });
+                    continue;
+                }
+                let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
+                let value = record.value.map(Bytes::copy_from_slice);
+                entries.push(Entry::Record { producer, key, value });
+            }
+        }
+        entries
+    }
+
+    /// What a consumer of committed records makes of the log from there on, and where it goes on: Fetch's records and
+    /// aborted transactions, and the rules of the Java client's `CompletedFetch`.
+    pub(crate) fn committed(&self, from: Offset, bug: Option<Bug>) -> (Vec<String>, Offset) {
+        let unstable = bug == Some(Bug::ReadsWhatIsOpen);
+        let upper = if unstable { self.high_watermark } else { self.stable() };
+        if from >= upper {
+            return (Vec::new(), from);
+        }
+        let slice = self.log.read(from, READ_MAX, upper, true).unwrap();
+        let bytes = slice.read_all().unwrap();
+        let mut aborted = self.log.aborted_in(from, &slice).unwrap();
+        if bug == Some(Bug::ReadsWhatIsAborted) {
+            aborted.clear();
+        }
+        aborted.sort_by_key(|transaction| std::cmp::Reverse(transaction.first));
+        let (mut seen, mut next) = (Vec::new(), from);
+        let (mut open, mut scratch) = (BTreeSet::new(), Vec::new());
+        for batch in walk(&bytes) {
+            let batch = batch.unwrap();
+            let header = *batch.header();
+            while aborted.last().is_some_and(|transaction| transaction.first <= header.last_offset()) {
+                open.extend(aborted.pop().map(|transaction| transaction.producer_id));
+            }
+            next = header.next_offset();
+            if header.is_control() {
+                open.remove(&header.producer_id);
+            } else if !open.contains(&header.producer_id) {
+                let records = batch.records(&mut scratch, UNPACKED_MAX).unwrap();
+                let values = records.filter_map(|record| record.unwrap().value.map(<[u8]>::to_vec));
+                seen.extend(values.map(|value| String::from_utf8(value).unwrap()));
+            }
+        }
+        (seen, next)
+    }
+
+    /// The batches, for whoever has to find out where two logs part.
+    pub(crate) fn batches(&self) -> Vec<String> {
+        walk(&self.bytes()).map(|batch| format!("{:?}", batch.unwrap().header())).collect()
+    }
+
+    /// Every byte of the log, over all segments.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let (mut all, mut from) = (Vec::new(), self.log.log_start_offset());
+        while from < self.end() {
+            let slice = self.log.read(from, READ_MAX, self.end(), true).unwrap();
+            let bytes = slice.read_all().unwrap();
+            from = walk(&bytes).last().expect("there is more").unwrap().header().next_offset();
+            all.extend(bytes);
+        }
+        all
+    }
+}
+
+fn open(fs: &SimFs, now: Timestamp) -> Log {
+    // Small segments, so that transactions and their index span several of them.
+    let config = LogConfig { segment_bytes: 8 << 10, index_interval_bytes: 256, ..LogConfig::default() };
+    let how = OpenHow { clean: false, recovery_point: Offset(0), log_start: Offset(0) };
+    Log::open(Arc::new(fs.clone()), Path::new("/log-0"), config, how, now).unwrap().0
+}

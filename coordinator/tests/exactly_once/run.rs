@@ -1,0 +1,461 @@
+//! One run: a queue of what happens when, in virtual time, all of it from one seed.
+//!
+//! Must never wait for anything real.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use milena_coordinator::transaction::Name;
+use milena_storage::ids::{Offset, Timestamp};
+
+use crate::Bug;
+use crate::cluster::{BROKERS, Cluster, DATA, PARTITIONS};
+use crate::copier::{Copier, Next, Phase};
+use crate::dice::Dice;
+use crate::hosts::Work;
+use crate::letters::{Letter, Node, Question};
+
+/// How long brokers and copiers are in trouble, and how long it may take then until all is at rest.
+const TROUBLE_MS: i64 = 12_000;
+const REST_MS: i64 = 60_000;
+const IDS: [&str; 3] = ["a", "b", "c"];
+
+enum Event {
+    Deliver(Node, Node, Letter),
+    /// No answer has come for this call.
+    Timeout(usize, u64),
+    /// A copier asks, if it is still at the same turn.
+    Ask(usize, u64, Question),
+    /// A copier goes on after the end of its transaction.
+    GoOn(usize),
+    Pull(usize, usize),
+    Wake(usize),
+    Read(usize),
+    Trouble,
+    Kill(usize),
+    Restart(usize),
+    Isolate(usize),
+    Rejoin(usize),
+    /// The controller notices that a broker is not heard.
+    Notice(usize),
+    Learn(usize),
+    /// A copier starts that takes over an id.
+    Start(usize),
+}
+
+/// What has come to pass, so that a test can tell that something did.
+#[derive(Default, Debug)]
+pub(crate) struct Tally {
+    pub(crate) committed: usize,
+    pub(crate) aborted: usize,
+    pub(crate) fenced: usize,
+    pub(crate) given_up: usize,
+    pub(crate) kills: usize,
+    pub(crate) isolations: usize,
+    pub(crate) zombies: usize,
+    pub(crate) elections: usize,
+    pub(crate) lost: usize,
+    pub(crate) doubled: usize,
+}
+
+pub(crate) struct Run {
+    dice: Dice,
+    pub(crate) cluster: Cluster,
+    queue: BinaryHeap<Reverse<(i64, u64)>>,
+    events: BTreeMap<u64, Event>,
+    count: u64,
+    pub(crate) copiers: Vec<Copier>,
+    /// The copier that has an id now.
+    newest: Vec<usize>,
+    /// Until when the followers of a partition stand still.
+    stalled: Vec<i64>,
+    /// The coordinator is to die halfway through its markers.
+    aimed: bool,
+    /// What readers of committed records have seen of each partition, and where they are.
+    pub(crate) seen: Vec<(Vec<String>, Offset)>,
+    pub(crate) tally: Tally,
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut run = Self {
+            dice: Dice::new(seed),
+            cluster: Cluster::new(bug),
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            count: 0,
+            copiers: Vec::new(),
+            newest: vec![usize::MAX; IDS.len()],
+            stalled: vec![0; PARTITIONS],
+            aimed: false,
+            seen: vec![(Vec::new(), Offset(0)); DATA],
+            tally: Tally::default(),
+        };
+        for broker in 0..BROKERS {
+            run.after(50, Event::Wake(broker));
+            (0..PARTITIONS).for_each(|at| run.after(1, Event::Pull(at, broker)));
+        }
+        (0..IDS.len()).for_each(|id| run.after(1, Event::Start(id)));
+        (0..DATA).for_each(|at| run.after(100, Event::Read(at)));
+        run.after(500, Event::Trouble);
+        run
+    }
+
+    /// Runs until all is at rest.
+    ///
+    /// # Errors
+    /// When it does not come to rest.
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
+        while let Some(Reverse((at, number))) = self.queue.pop() {
+            let event = self.events.remove(&number).expect("each event happens once");
+            self.cluster.now = Timestamp(at);
+            self.happens(event);
+            if self.aimed {
+                self.strike();
+            }
+            self.post();
+            if at > TROUBLE_MS && self.is_over() {
+                self.tally.elections = self.cluster.elections;
+                return Ok(());
+            }
+            if at > TROUBLE_MS + REST_MS {
+                let phases: Vec<Phase> = self.copiers.iter().map(|copier| copier.phase).collect();
+                return Err(format!("it does not come to rest: {phases:?}\n{}", self.cluster.told()));
+            }
+        }
+        unreachable!("replicas pull for ever")
+    }
+
+    fn is_over(&self) -> bool {
+        let started = self.newest.iter().all(|newest| *newest != usize::MAX);
+        started && self.copiers.iter().all(Copier::is_over) && self.cluster.is_at_rest()
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.cluster.now.0 < TROUBLE_MS
+    }
+
+    fn after(&mut self, ms: i64, event: Event) {
+        self.count += 1;
+        self.queue.push(Reverse((self.cluster.now.0 + ms, self.count)));
+        self.events.insert(self.count, event);
+    }
+
+    /// Letters that were written go on their way: late, lost or twice while there is trouble.
+    fn post(&mut self) {
+        for (from, to, letter) in std::mem::take(&mut self.cluster.outbox) {
+            let troubled = self.is_troubled();
+            if troubled && self.dice.percent(3) {
+                self.tally.lost += 1;
+                continue;
+            }
+            if troubled && self.dice.percent(3) {
+                self.tally.doubled += 1;
+                let late = self.dice.ms(1, 4_000);
+                self.after(late, Event::Deliver(from, to, letter.clone()));
+            }
+            let late =
+                if troubled && self.dice.percent(4) { self.dice.ms(100, 4_000) } else { self.dice.ms(1, 8) };
+            self.after(late, Event::Deliver(from, to, letter));
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Deliver(from, to, letter) => self.deliver(from, to, letter),
+            Event::Timeout(copier, call) => self.times_out(copier, call),
+            Event::Ask(copier, turn, question) => {
+                if self.copiers[copier].turn == turn {
+                    self.ask(copier, vec![question]);
+                }
+            }
+            Event::GoOn(copier) => self.goes_on(copier),
+            Event::Pull(at, broker) => {
+                if self.cluster.now.0 >= self.stalled[at] {
+                    self.cluster.pull(at, broker);
+                }
+                let next = self.dice.ms(3, 15);
+                self.after(next, Event::Pull(at, broker));
+            }
+            Event::Wake(broker) => {
+                if self.cluster.brokers[broker].alive {
+                    self.cluster.wake(broker);
+                }
+                self.after(100, Event::Wake(broker));
+            }
+            Event::Read(at) => {
+                self.read(at);
+                let next = self.dice.ms(20, 200);
+                self.after(next, Event::Read(at));
+            }
+            Event::Start(id) => self.start(id),
+            other => self.changes(other),
+        }
+    }
+
+    fn deliver(&mut self, from: Node, to: Node, letter: Letter) {
+        let cut = |node: Node| matches!(node, Node::Broker(broker) if self.cluster.brokers[broker].isolated);
+        match to {
+            Node::Broker(broker) => {
+                let between = matches!(from, Node::Broker(sender) if sender != broker);
+                let unheard = between && (cut(from) || cut(to));
+                if self.cluster.brokers[broker].alive && !unheard {
+                    self.cluster.deliver(broker, letter);
+                }
+            }
+            Node::Copier(copier) => {
+                let Letter::Answer { call, answer } = letter else { return };
+                let next = self.copiers[copier].hear(call, answer, self.cluster.now, &mut self.dice);
+                self.follow(copier, next);
+            }
+        }
+    }
+
+    fn follow(&mut self, copier: usize, next: Next) {
+        let turn = self.copiers[copier].turn;
+        match next {
+            Next::Nothing => {}
+            Next::Again(question) => {
+                let pause = self.dice.ms(10, 60);
+                self.after(pause, Event::Ask(copier, turn, question));
+            }
+            Next::Ask(questions) => {
+                // A process may stand still for longer than its transaction lasts, and go on as if nothing were.
+                let still = self.is_troubled() && self.dice.percent(2);
+                let pause = if still { self.dice.ms(500, 5_000) } else { 0 };
+                for question in questions {
+                    self.after(pause, Event::Ask(copier, turn, question));
+                }
+            }
+            Next::Ended => {
+                match self.copiers[copier].phase {
+                    Phase::Ending { commit: true } => self.tally.committed += 1,
+                    _ => self.tally.aborted += 1,
+                }
+                let pause = self.dice.ms(1, 150);
+                self.after(pause, Event::GoOn(copier));
+            }
+            Next::Fenced => self.fenced(copier),
+        }
+    }
+
+    /// Whoever had the id last starts anew; a zombie is gone.
+    fn fenced(&mut self, copier: usize) {
+        self.tally.fenced += 1;
+        self.end(copier, Phase::Dead);
+        if let Some(id) = self.newest.iter().position(|newest| *newest == copier) {
+            let pause = self.dice.ms(10, 300);
+            self.newest[id] = usize::MAX;
+            self.after(pause, Event::Start(id));
+        }
+    }
+
+    fn end(&mut self, copier: usize, phase: Phase) {
+        let _ = self.copiers[copier].begin(phase, self.cluster.now, &mut self.dice);
+    }
+
+    fn start(&mut self, id: usize) {
+        let copier = self.copiers.len();
+        self.newest[id] = copier;
+        self.copiers.push(Copier::new(Name::from(IDS[id]), self.cluster.now));
+        let questions = self.copiers[copier].begin(Phase::Init, self.cluster.now, &mut self.dice);
+        self.ask(copier, questions);
+    }
+
+    fn goes_on(&mut self, copier: usize) {
+        if self.copiers[copier].is_over() {
+            return;
+        }
+        let next = if self.is_troubled() { self.copiers[copier].after_the_end() } else { Phase::Finished };
+        let questions = self.copiers[copier].begin(next, self.cluster.now, &mut self.dice);
+        self.ask(copier, questions);
+    }
+
+    /// Sends to whom the controller names; where nobody leads, the time-out comes.
+    fn ask(&mut self, copier: usize, questions: Vec<Question>) {
+        for question in questions {
+            if self.copiers[copier].is_over() {
+                return;
+            }
+            let call = self.cluster.next_call();
+            let at = match &question {
+                Question::Produce { partition, .. } => *partition,
+                Question::Commit { .. } | Question::Position(_) => crate::cluster::OFFSETS,
+                _ => crate::cluster::STATE,
+            };
+            let asked = question.clone();
+            self.copiers[copier].open.insert(call, question);
+            let patience = self.dice.ms(300, 600);
+            self.after(patience, Event::Timeout(copier, call));
+            // A client's metadata may be old.
+            let leader =
+                self.cluster.led[at].leader.filter(|_| !(self.is_troubled() && self.dice.percent(5)));
+            let to = leader.unwrap_or_else(|| self.dice.roll(BROKERS));
+            let from = Node::Copier(copier);
+            let letter = Letter::Ask { from, call, question: asked };
+            self.cluster.outbox.push((from, Node::Broker(to), letter));
+        }
+    }
+
+    fn times_out(&mut self, copier: usize, call: u64) {
+        if !self.copiers[copier].open.contains_key(&call) {
+            return;
+        }
+        if let Some(questions) = self.copiers[copier].gives_up(self.cluster.now, &mut self.dice) {
+            self.tally.given_up += 1;
+            return self.ask(copier, questions);
+        }
+        let question = self.copiers[copier].open.remove(&call).expect("it is open");
+        self.ask(copier, vec![question]);
+    }
+
+    /// A consumer of committed records asks any broker that believes to lead.
+    fn read(&mut self, at: usize) {
+        let first = self.dice.roll(BROKERS);
+        let order = (0..BROKERS).map(|one| (one + first) % BROKERS);
+        let mut able =
+            order.filter(|&broker| self.cluster.brokers[broker].alive && self.cluster.leads(broker, at));
+        let Some(broker) = able.next() else { return };
+        let replica = &self.cluster.brokers[broker].replicas[at];
+        let (seen, from) = &mut self.seen[at];
+        if *from <= replica.end() {
+            let (records, next) = replica.committed(*from, self.cluster.bug);
+            seen.extend(records);
+            *from = next;
+        }
+    }
+
+    fn changes(&mut self, event: Event) {
+        match event {
+            Event::Trouble => self.trouble(),
+            Event::Kill(broker) => {
+                if self.cluster.brokers[broker].alive {
+                    self.tally.kills += 1;
+                    self.cluster.kill(broker);
+                    self.noticed_within(broker, 400);
+                    let down = self.dice.ms(100, 3_000);
+                    self.after(down, Event::Restart(broker));
+                }
+            }
+            Event::Restart(broker) => {
+                // The earlier process's place is lost before the new one has one.
+                self.notice(broker);
+                self.cluster.brokers[broker].alive = true;
+                self.heard_again();
+            }
+            Event::Isolate(broker) => {
+                if self.cluster.brokers[broker].alive && !self.cluster.brokers[broker].isolated {
+                    self.tally.isolations += 1;
+                    self.cluster.brokers[broker].isolated = true;
+                    self.noticed_within(broker, 400);
+                    let alone = self.dice.ms(100, 4_000);
+                    self.after(alone, Event::Rejoin(broker));
+                }
+            }
+            Event::Rejoin(broker) => {
+                self.cluster.brokers[broker].isolated = false;
+                if self.cluster.brokers[broker].alive {
+                    self.heard_again();
+                }
+            }
+            Event::Notice(broker) => {
+                let here = &self.cluster.brokers[broker];
+                if !here.alive || here.isolated {
+                    self.notice(broker);
+                }
+            }
+            Event::Learn(broker) => self.cluster.learn(broker),
+            _ => unreachable!("the others are handled above"),
+        }
+    }
+
+    fn noticed_within(&mut self, broker: usize, ms: usize) {
+        let late = self.dice.ms(1, ms);
+        self.after(late, Event::Notice(broker));
+    }
+
+    fn notice(&mut self, broker: usize) {
+        self.cluster.fence(broker);
+        self.tell_all();
+    }
+
+    fn heard_again(&mut self) {
+        let choice = self.dice.roll(BROKERS);
+        self.cluster.elect(choice);
+        self.tell_all();
+    }
+
+    /// News of leaders reaches each broker in its own time.
+    fn tell_all(&mut self) {
+        for broker in 0..BROKERS {
+            let late = self.dice.ms(1, 60);
+            self.after(late, Event::Learn(broker));
+        }
+    }
+
+    /// Another copier takes over an id, whose last one is killed, or goes on as a zombie.
+    fn replace(&mut self, id: usize, kill: bool) {
+        let old = self.newest[id];
+        if old == usize::MAX {
+            return;
+        }
+        if kill {
+            self.end(old, Phase::Dead);
+        } else {
+            self.tally.zombies += 1;
+        }
+        self.newest[id] = usize::MAX;
+        let pause = self.dice.ms(1, 500);
+        self.after(pause, Event::Start(id));
+    }
+
+    /// Followers of a partition stand still, and most times their leader dies before they go on, with all that only it has.
+    fn stall(&mut self, id: usize) {
+        let at = if self.dice.percent(50) { crate::cluster::STATE } else { self.dice.roll(PARTITIONS) };
+        let still = self.dice.ms(20, 300);
+        self.stalled[at] = self.cluster.now.0 + still;
+        self.aimed |= at == crate::cluster::STATE;
+        if self.dice.percent(40) {
+            self.replace(id, true);
+        }
+        if let Some(leader) = self.cluster.led[at].leader.filter(|_| self.dice.percent(70)) {
+            self.after(still - 1, Event::Kill(leader));
+        }
+    }
+
+    /// Kills the coordinator that has some markers of a transaction written and others not, and the transaction's copier.
+    fn strike(&mut self) {
+        let Some(leader) = self.cluster.led[crate::cluster::STATE].leader else { return };
+        let Some(host) = &self.cluster.brokers[leader].transactions else { return };
+        let halfway = |work: &&Work| (1..work.order.partitions.len()).contains(&work.left.len());
+        let Some(work) = host.works.iter().find(halfway) else { return };
+        let id = IDS.iter().position(|id| **id == *work.order.id).expect("one of ours");
+        self.aimed = false;
+        self.changes(Event::Kill(leader));
+        self.replace(id, true);
+    }
+
+    fn trouble(&mut self) {
+        if !self.is_troubled() {
+            return;
+        }
+        let broker = self.dice.roll(BROKERS);
+        let id = self.dice.roll(IDS.len());
+        match self.dice.roll(7) {
+            0 | 1 => self.after(1, Event::Kill(broker)),
+            2 => self.after(1, Event::Isolate(broker)),
+            3 => {
+                // Leadership moves on without anybody's fault.
+                let at = self.dice.roll(PARTITIONS);
+                self.cluster.led[at].leader = None;
+                let choice = self.dice.roll(BROKERS);
+                self.cluster.elect(choice);
+                self.tell_all();
+            }
+            4 => self.stall(id),
+            kind => self.replace(id, kind == 5),
+        }
+        let next = self.dice.ms(100, 1_200);
+        self.after(next, Event::Trouble);
+    }
+}
