@@ -3,6 +3,7 @@
 //! A test must never assert anything of a topic or an id that is not its own; they share a broker unless they stop it.
 
 mod copier;
+mod expiry;
 mod requests;
 mod tools;
 

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::Record;
-use milena_compat_tests::wire::{batch, record};
+use milena_compat_tests::wire::{batch, now_ms, record};
 use milena_compat_tests::{Server, wait};
 
 use super::committed;
@@ -30,7 +30,7 @@ fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
 
-fn error(code: i16) -> Option<ResponseError> {
+pub(crate) fn error(code: i16) -> Option<ResponseError> {
     ResponseError::try_from_code(code)
 }
 
@@ -46,9 +46,39 @@ pub(crate) struct Open {
 pub(crate) fn open_transaction(server: &Server, id: &str, topic: &str) -> Open {
     server.tool("kafka-topics").args(["--create", "--topic", topic, "--partitions", "1"]).ok();
     let (producer_id, epoch) = init(server, id);
-    let (code, first_offset) = produce(server, PRODUCE_ADDS, id, (producer_id, epoch, 0), topic, "open");
-    assert_eq!(error(code), None);
+    let first_offset = once_led(|| produce(server, PRODUCE_ADDS, id, (producer_id, epoch, 0), topic, "open"));
     Open { id: id.to_owned(), producer_id, epoch, first_offset }
+}
+
+/// Writes a record of a transaction that the coordinator does not know, an hour old: nobody will ever end it. Only a broker
+/// that does not verify takes it.
+pub(crate) fn hanging_transaction(server: &Server, id: &str, topic: &str) -> Open {
+    create(server, topic);
+    let (producer_id, epoch) = init(server, id);
+    let old = Record {
+        transactional: true,
+        producer_id,
+        producer_epoch: epoch,
+        sequence: 0,
+        timestamp: now_ms() - 3_600_000,
+        ..record("hanging")
+    };
+    let batch = batch([old]);
+    let first_offset = once_led(|| send(server, 9, id, batch.clone(), topic));
+    Open { id: id.to_owned(), producer_id, epoch, first_offset }
+}
+
+/// The offset of what is written as soon as the new topic has its leader.
+fn once_led(write: impl Fn() -> (i16, i64)) -> i64 {
+    wait::until(wait::PATIENCE, "a leader that takes a batch", || {
+        let (code, offset) = write();
+        let absent = matches!(
+            error(code),
+            Some(ResponseError::NotLeaderOrFollower | ResponseError::UnknownTopicOrPartition)
+        );
+        assert!(absent || code == 0, "{:?}", error(code));
+        (!absent).then_some(offset)
+    })
 }
 
 impl Open {
@@ -81,7 +111,7 @@ fn try_init(server: &Server, id: &str, timeout_ms: i32) -> InitProducerIdRespons
     })
 }
 
-fn init(server: &Server, id: &str) -> (i64, i16) {
+pub(crate) fn init(server: &Server, id: &str) -> (i64, i16) {
     let answer = try_init(server, id, 60_000);
     assert_eq!(error(answer.error_code), None);
     (answer.producer_id.0, answer.producer_epoch)
@@ -100,7 +130,10 @@ fn produce(
     topic: &str,
     value: &'static str,
 ) -> (i16, i64) {
-    let records = transactional_batch(producer, value);
+    send(server, version, id, transactional_batch(producer, value), topic)
+}
+
+fn send(server: &Server, version: i16, id: &str, records: Bytes, topic: &str) -> (i16, i64) {
     let data = PartitionProduceData::default().with_index(0).with_records(Some(records));
     let topic = TopicProduceData::default().with_name(TopicName(text(topic))).with_partition_data(vec![data]);
     let request = ProduceRequest::default()
