@@ -90,13 +90,14 @@ impl Quorum {
         let registration = Registration { broker: self.shared.node, endpoints, rack, directory };
         let mut is_told = false;
         loop {
-            let session = self.shared.session.open(&self.shared.ensemble).await?;
-            let registering = Registering { session, clean, registration: registration.clone() };
-            let done = if self.controls() {
-                self.register_here(registering).await
-            } else {
-                let asked = self.ask_controller(own::REGISTER, 0, &registering.encode()).await;
-                asked.and_then(|answer| answer.map(|_| ()).ok_or_else(|| Refusal::bare(NotController)))
+            let done = match self.shared.session.open(&self.shared.ensemble).await {
+                Ok(session) => {
+                    let registration = registration.clone();
+                    self.ask_to_register(Registering { session, clean, registration }).await
+                }
+                // A node that is cut off for a while: what became of the session shows later.
+                Err(error @ (ProposeError::NotLeader { .. } | ProposeError::Unknown)) => Err(refusal(&error)),
+                Err(error) => return Err(error.into()),
             };
             match done {
                 Ok(()) => {
@@ -113,6 +114,14 @@ impl Quorum {
                 Err(refusal) => return Err(QuorumError::Register(refusal)),
             }
         }
+    }
+
+    async fn ask_to_register(&self, registering: Registering) -> Result<(), Refusal> {
+        if self.controls() {
+            return self.register_here(registering).await;
+        }
+        let asked = self.ask_controller(own::REGISTER, 0, &registering.encode()).await;
+        asked.and_then(|answer| answer.map(|_| ()).ok_or_else(|| Refusal::bare(NotController)))
     }
 
     /// Registers again whenever the registration is gone though the broker lives: it was cut off, or paused, for longer
@@ -138,9 +147,9 @@ impl Quorum {
                 tracing::error!(%error, "the broker could not be registered again");
                 continue;
             }
-            if published.changed().await.is_err() {
-                return;
-            }
+            // After a failure there may be no change that would wake it: nobody but this broker may be doing anything.
+            let clock = &self.shared.clock;
+            clock.sleep_until(clock.steady_ms() + RETRY_MS).await;
         }
     }
 
