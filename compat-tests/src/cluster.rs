@@ -5,15 +5,18 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use kafka_protocol::messages::DescribeClusterRequest;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::links::Links;
 use crate::paths;
 use crate::port;
 use crate::process::Guarded;
+use crate::server::with_small_disk;
 use crate::tool::Tool;
 use crate::wait::{self, PATIENCE};
 use crate::wire::Wire;
@@ -26,6 +29,19 @@ const OF_CONTROLLERS: (i16, i8) = (1, 2);
 pub struct Cluster {
     directory: TempDir,
     nodes: Vec<Node>,
+    links: Option<Links>,
+}
+
+/// What a cluster has beside what the files say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shape<'a> {
+    pub settings: &'a [(&'a str, &'a str)],
+    /// The nodes reach each other through doors, which can be closed (see `links`); clients come directly.
+    pub is_linked: bool,
+    /// Every node has two log directories, and one more for the metadata.
+    pub has_two_log_dirs: bool,
+    /// This node's log directory is a disk of so many MiB of its own, gone with its process; its metadata are elsewhere.
+    pub small_disk: Option<(i32, u32)>,
 }
 
 /// One process, running or not.
@@ -38,6 +54,7 @@ struct Node {
     broker: Option<SocketAddr>,
     controller: Option<SocketAddr>,
     zookeeper: SocketAddr,
+    small_disk_mib: Option<u32>,
     process: Option<Guarded>,
 }
 
@@ -67,31 +84,76 @@ impl Cluster {
     /// When they do not become ready.
     #[must_use]
     pub fn start_each(settings: impl Fn(i32) -> Vec<(String, String)>) -> Self {
-        let mut cluster = Self { directory: paths::scratch("cluster"), nodes: Vec::new() };
+        Self::made(Shape::default(), settings)
+    }
+
+    /// As `start`, with more than the files say.
+    ///
+    /// # Panics
+    /// When they do not become ready.
+    #[must_use]
+    pub fn shaped(shape: Shape<'_>) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::made(shape, |_| shape.settings.iter().map(owned).collect())
+    }
+
+    fn made(shape: Shape<'_>, settings: impl Fn(i32) -> Vec<(String, String)>) -> Self {
+        let mut links = shape.is_linked.then(Links::new);
         let controllers: Vec<SocketAddr> = (1..=3).map(|_| free_address()).collect();
-        let voters: Vec<String> = (1..).zip(&controllers).map(|(id, at)| format!("{id}@{at}")).collect();
-        for (id, controller) in (1..).zip(controllers) {
-            let broker = free_address();
-            let listeners = format!("PLAINTEXT://{broker},CONTROLLER://{controller}");
-            let mut node = Node {
+        let mut door = |id, listener| links.as_mut().map_or(listener, |links| links.door(id, listener));
+        let told: Vec<SocketAddr> = (1..).zip(&controllers).map(|(id, at)| door(id, *at)).collect();
+        let voters: Vec<String> = (1..).zip(&told).map(|(id, at)| format!("{id}@{at}")).collect();
+        let mut nodes = Vec::new();
+        for ((id, controller), controller_told) in (1..).zip(controllers).zip(&told) {
+            let (broker, internal) = (free_address(), free_address());
+            let mut listeners = format!("PLAINTEXT://{broker},CONTROLLER://{controller}");
+            let mut advertised = format!("PLAINTEXT://{broker},CONTROLLER://{controller_told}");
+            let mut overrides = vec![format!("controller.quorum.voters={}", voters.join(","))];
+            if shape.is_linked {
+                listeners += &format!(",INTERNAL://{internal}");
+                advertised += &format!(",INTERNAL://{}", door(id, internal));
+                let map = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT";
+                overrides.push("inter.broker.listener.name=INTERNAL".to_owned());
+                overrides.push(format!("listener.security.protocol.map={map}"));
+            }
+            overrides.push(format!("listeners={listeners}"));
+            overrides.push(format!("advertised.listeners={advertised}"));
+            overrides.extend(settings(id).iter().map(|(name, value)| format!("{name}={value}")));
+            let small_disk_mib = shape.small_disk.filter(|(node, _)| *node == id).map(|(_, mib)| mib);
+            nodes.push(Node {
                 id,
                 config: paths::workspace().join("config").join(format!("three-nodes-{id}.properties")),
-                overrides: vec![
-                    format!("listeners={listeners}"),
-                    format!("advertised.listeners={listeners}"),
-                    format!("controller.quorum.voters={}", voters.join(",")),
-                ],
+                overrides,
                 broker: Some(broker),
                 controller: Some(controller),
                 zookeeper: free_address(),
+                small_disk_mib,
                 process: None,
-            };
-            node.overrides.extend(settings(id).iter().map(|(name, value)| format!("{name}={value}")));
-            cluster.nodes.push(node);
+            });
         }
+        let mut cluster = Self { directory: paths::scratch("cluster"), nodes, links };
+        (1..=3).for_each(|id| cluster.places_logs(id, &shape));
         (1..=3).for_each(|id| cluster.launch(id));
         (1..=3).for_each(|id| cluster.wait_ready(id));
         cluster
+    }
+
+    /// Names the log directories of a node that has more than one.
+    fn places_logs(&mut self, id: i32, shape: &Shape<'_>) {
+        let (first, second) = (self.log_dir(id), self.second_log_dir(id));
+        let metadata =
+            format!("metadata.log.dir={}", self.directory.path().join(format!("metadata-{id}")).display());
+        let node = self.node_mut(id);
+        if shape.has_two_log_dirs {
+            node.overrides.push(format!("log.dirs={},{}", first.display(), second.display()));
+            node.overrides.push(metadata);
+        } else {
+            node.overrides.push(format!("log.dirs={}", first.display()));
+            if node.small_disk_mib.is_some() {
+                node.overrides.push(metadata);
+                fs::create_dir(&first).expect("the cluster's directory is writable");
+            }
+        }
     }
 
     /// Adds a node that finds the others by their controllers' addresses, and starts it.
@@ -122,6 +184,7 @@ impl Cluster {
             broker: (role == Role::Broker).then_some(address),
             controller: (role == Role::Controller).then_some(address),
             zookeeper: free_address(),
+            small_disk_mib: None,
             process: None,
         });
         self.restart(id);
@@ -160,6 +223,31 @@ impl Cluster {
     #[must_use]
     pub fn log_dir(&self, id: i32) -> PathBuf {
         self.directory.path().join(format!("data-{id}"))
+    }
+
+    /// The other one of two log directories.
+    #[must_use]
+    pub fn second_log_dir(&self, id: i32) -> PathBuf {
+        self.directory.path().join(format!("data-{id}-second"))
+    }
+
+    /// A path of a running node's own disk, as seen from outside.
+    #[must_use]
+    pub fn inside(&self, id: i32, path: &Path) -> PathBuf {
+        let pid = self.node(id).process.as_ref().expect("the node is running").pid();
+        Path::new("/proc")
+            .join(pid.to_string())
+            .join("root")
+            .join(path.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// The network between the nodes.
+    ///
+    /// # Panics
+    /// When the cluster was made without one.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        self.links.as_ref().expect("a cluster with links")
     }
 
     /// All nodes that are brokers, for clients that find another when one is away.
@@ -209,6 +297,20 @@ impl Cluster {
     /// Kills a node as `kill -9` does.
     pub fn kill(&mut self, id: i32) {
         self.take_process(id).kill();
+    }
+
+    /// Sends a signal to a node's process.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn signal(&mut self, id: i32, signal: Signal) {
+        self.node_mut(id).process.as_mut().expect("the node is running").signal(signal);
+    }
+
+    /// The nodes whose processes were started and not ended by the test.
+    #[must_use]
+    pub fn running(&self) -> Vec<i32> {
+        self.nodes.iter().filter(|node| node.process.is_some()).map(|node| node.id).collect()
     }
 
     /// Stops a node with SIGTERM and waits for its end.
@@ -266,19 +368,24 @@ impl Cluster {
         let output = self.output_file(id);
         // What an earlier run said must not be taken for this one's.
         let _ = fs::remove_file(&output);
-        let mut command = Command::new(paths::milena());
         let node = self.node(id);
+        let mut command = match node.small_disk_mib {
+            None => Command::new(paths::milena()),
+            Some(mib) => with_small_disk(&self.log_dir(id), mib),
+        };
         command.current_dir(self.directory.path()).arg("start").arg("--config").arg(&node.config);
-        let own = [
-            format!("log.dirs={}", self.log_dir(id).display()),
-            format!("zookeeper.listener={}", node.zookeeper),
-        ];
-        for each in node.overrides.iter().chain(&own) {
+        let zookeeper = format!("zookeeper.listener={}", node.zookeeper);
+        for each in node.overrides.iter().chain([&zookeeper]) {
             command.arg("--override").arg(each);
         }
         let node = self.node_mut(id);
         assert!(node.process.is_none(), "node {id} is running");
-        node.process = Some(Guarded::start(&mut command, &output));
+        let process = Guarded::start(&mut command, &output);
+        let pid = process.pid();
+        node.process = Some(process);
+        if let Some(links) = &self.links {
+            links.is_process(id, pid);
+        }
     }
 
     /// Returns when a node that was launched is ready.

@@ -58,6 +58,19 @@ pub fn python_with(name: &str, requirements: &Path) -> PathBuf {
     folder.join("env/bin/python")
 }
 
+/// A program of `compat-tests/clients/rdkafka`. The crate's build compiles librdkafka: minutes, once.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn rdkafka(program: &str) -> PathBuf {
+    let _lock = lock("rdkafka");
+    let folder = root().join("rdkafka");
+    let build = Program::new("cargo").args(["build", "--locked", "--quiet", "--target-dir"]).arg(&folder);
+    build.current_dir(clients().join("rdkafka")).patience(FETCH_PATIENCE).ok();
+    folder.join("debug").join(program)
+}
+
 /// `compat-tests/clients`.
 #[must_use]
 pub fn clients() -> PathBuf {

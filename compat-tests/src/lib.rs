@@ -4,9 +4,11 @@
 //! how a test is known to be right. It must never know anything of the broker that a user could not know.
 
 pub mod cluster;
+pub mod dice;
 pub mod fetched;
 pub mod history;
 pub mod java;
+pub mod links;
 pub mod members;
 pub mod paths;
 pub mod port;
@@ -19,7 +21,7 @@ pub mod wait;
 pub mod wire;
 pub mod zoo;
 
-pub use cluster::{Cluster, Role};
+pub use cluster::{Cluster, Role, Shape};
 pub use program::Program;
 pub use server::{Server, Target};
 pub use tool::{Running, Tool, Transcript};

@@ -405,7 +405,7 @@ group.initial.rebalance.delay.ms=0
 ";
 
 /// Milena with a file system of `mib` MiB mounted at `path`; the process stays the one that is started.
-fn with_small_disk(path: &Path, mib: u32) -> Command {
+pub(crate) fn with_small_disk(path: &Path, mib: u32) -> Command {
     let script = "mount -t tmpfs -o size=$1m milena \"$2\" && shift 2 && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);

@@ -124,7 +124,7 @@ impl<'a> Index<'a> {
                 }
             }
             What::Assigned { .. } | What::Revoked { .. } | What::Saved { .. } => {}
-            What::Noted { .. } | What::Ended => {}
+            What::Reached { .. } | What::Noted { .. } | What::Ended => {}
         }
     }
 

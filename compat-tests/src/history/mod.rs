@@ -16,6 +16,7 @@ use std::fmt;
 use serde::Deserialize;
 
 pub use judge::{Verdict, judge};
+pub use reading::behind;
 
 /// A partition, as `topic-partition`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +87,10 @@ pub enum What {
     Saved {
         group: String,
         offsets: BTreeMap<String, Offset>,
+    },
+    /// A last reader stands at the end that its isolation lets it see.
+    Reached {
+        place: Place,
     },
     /// Something that the client survived, for people who look for a cause.
     Noted {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::Index;
-use super::{Anomaly, Event, Offset, Place, Reader, What};
+use super::{Anomaly, Event, Isolation, Offset, Place, Reader, What};
 
 pub(super) fn judge<'a>(index: &Index<'a>, events: &'a [Event], found: &mut BTreeSet<Anomaly>) {
     // Of each reader and place, the offset that was read last; none where a member has to look for its place first.
@@ -38,4 +38,34 @@ pub(super) fn judge<'a>(index: &Index<'a>, events: &'a [Event], found: &mut BTre
             _ => {}
         }
     }
+}
+
+/// Who has not read yet what the last readers have found: followers by name, and groups. Empty when all are there.
+#[must_use]
+pub fn behind(events: &[Event]) -> Vec<String> {
+    type Read<'a> = BTreeSet<(&'a Place, Offset)>;
+    let mut by_isolation: BTreeMap<Isolation, Read<'_>> = BTreeMap::new();
+    let mut by_reader: BTreeMap<String, (Isolation, Read<'_>)> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, &str> = BTreeMap::new();
+    for event in events {
+        match &event.what {
+            What::Assigned { group, .. } => drop(groups.insert(&event.by, group)),
+            What::Read { reader, isolation, records } => {
+                let seen = records.iter().map(|seen| (&seen.0, seen.1));
+                if *reader == Reader::Last {
+                    by_isolation.entry(*isolation).or_default().extend(seen.clone());
+                }
+                let group = groups.get(event.by.as_str()).filter(|_| *reader == Reader::Member);
+                let name = group.map_or_else(|| event.by.clone(), |group| format!("group {group}"));
+                by_reader.entry(name).or_insert_with(|| (*isolation, Read::new())).1.extend(seen);
+            }
+            _ => {}
+        }
+    }
+    let lacks = |(name, (isolation, read)): (String, (Isolation, Read<'_>))| {
+        let wanted = by_isolation.get(&isolation)?;
+        let missing = wanted.difference(&read).count();
+        (missing > 0).then(|| format!("{name} lacks {missing} of {}", wanted.len()))
+    };
+    by_reader.into_iter().filter_map(lacks).collect()
 }

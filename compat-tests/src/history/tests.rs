@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Anomaly, Event, Isolation, Offset, Place, Reader, Seen, What, judge};
+use super::{Anomaly, Event, Isolation, Offset, Place, Reader, Seen, What, behind, judge};
 
 const UNCOMMITTED: &str = "uncommitted";
 
@@ -259,4 +259,14 @@ fn what_clients_write_is_read() {
     let (reader, isolation) = (Reader::Follower, Isolation::Committed);
     assert_eq!(events[2].what, What::Read { reader, isolation, records: vec![seen] });
     assert_eq!(events[4].what, What::Ended);
+}
+
+#[test]
+fn who_is_behind_is_told() {
+    let story =
+        three().read("last", &[A, B, C]).read("follower", &[A]).assigned("member-1").assigned("member-2");
+    let story = story.read("member-1", &[A, B]);
+    assert_eq!(behind(&story.0), ["follower lacks 2 of 3", "group g lacks 1 of 3"]);
+    let story = story.read("follower", &[B, C]).read("member-2", &[C]);
+    assert_eq!(behind(&story.0), [""; 0]);
 }

@@ -63,13 +63,8 @@ fn go_binary(program: &str) -> PathBuf {
     binary
 }
 
-/// The crate's build compiles librdkafka: minutes, once.
 pub(crate) fn rdkafka() -> Program {
-    let _lock = fetched::lock("rdkafka");
-    let folder = fetched::root().join("rdkafka");
-    let build = Program::new("cargo").args(["build", "--locked", "--quiet", "--target-dir"]).arg(&folder);
-    build.current_dir(clients().join("rdkafka")).patience(FETCH_PATIENCE).ok();
-    Program::new(folder.join("debug/milena-rdkafka-scenario"))
+    Program::new(fetched::rdkafka("milena-rdkafka-scenario"))
 }
 
 /// kcat comes from the system: Debian's package, at Debian's version.

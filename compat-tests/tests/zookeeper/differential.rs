@@ -6,9 +6,9 @@ use std::env;
 
 use milena_compat_tests::zoo::{Kind, Zoo};
 
-use crate::dice::{Dice, rounds};
 use crate::steps::{Step, step};
 use crate::world::World;
+use milena_compat_tests::dice::{Dice, rounds};
 
 /// Steps that are shown before one that differs.
 const SHOWN: usize = 12;

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "clippy only knows #[test] functions, and all of this is a test")]
 
 mod clients;
-mod dice;
 mod differential;
 mod hostile;
 mod sessions;

@@ -10,7 +10,7 @@ use milena_compat_tests::zoo::client::{
     MULTI_READ, OPEN, PING, REMOVE_WATCHES, SET_ACL, SET_DATA, SET_WATCHES, SET_WATCHES2, SYNC, WHO_AM_I,
 };
 
-use crate::dice::Dice;
+use milena_compat_tests::dice::Dice;
 
 pub(crate) const CLIENTS: usize = 3;
 /// Everything happens below it, so that what else a server holds does not matter.
