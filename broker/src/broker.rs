@@ -3,6 +3,7 @@
 //! It must never decide anything: it lists the subsystems, in the order in which they need each other.
 
 mod ephemeral;
+mod failed_dirs;
 mod listening;
 
 use std::io;
@@ -148,7 +149,7 @@ impl Broker {
         tokio::spawn(state.shards.clone().run_deadlines());
         tokio::spawn(state.transactions.shards.clone().run_deadlines());
         let (dying, dead) = watch::channel(false);
-        tokio::spawn(watch_dirs(state.partitions.clone(), settings.storage().metadata_dir, dying));
+        tokio::spawn(failed_dirs::watch(state.clone(), quorum.clone(), dying));
         let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
         let live = LiveSettings::new(state.settings.clone(), net.limits(), state.partitions.clone());
@@ -254,17 +255,6 @@ async fn enter(
     let quorum = quorum.clone();
     tokio::spawn(async move { quorum.stay_registered(told).await });
     Ok(())
-}
-
-/// Takes partitions out of service when their directory fails.
-async fn watch_dirs(partitions: Arc<Partitions>, metadata_dir: PathBuf, dying: watch::Sender<bool>) {
-    let mut failures = partitions.disk.failures.watch();
-    failures.mark_changed();
-    while failures.changed().await.is_ok() {
-        if !partitions.withdraw_failed(&metadata_dir) {
-            dying.send_replace(true);
-        }
-    }
 }
 
 /// Takes the log directories, so that nobody else writes there.

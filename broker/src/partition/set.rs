@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use milena_coordinator::controller::Lost;
 use milena_coordinator::image::{ConfigKind, MetadataImage, PartitionImage, TopicImage};
 use milena_storage::ids::{BrokerId, Offset, PartitionIndex, Timestamp, TopicPartition};
 use parking_lot::{Mutex, RwLock};
@@ -268,6 +269,18 @@ impl Partitions {
         self.withdraw_futures();
         let mut failed = self.disk.dirs.iter().filter(|dir| dir.health.has_failed());
         failed.clone().count() < self.disk.dirs.len() && !failed.any(|dir| dir.path == metadata_dir)
+    }
+
+    /// Partitions whose directory has failed, by their topics' ids.
+    #[must_use]
+    pub fn in_failed_dirs(&self) -> Lost {
+        let mut lost = Lost::new();
+        for partition in self.all() {
+            if self.disk.dirs[partition.dir()].health.has_failed() {
+                lost.entry(partition.topic_id).or_default().insert(partition.name.partition);
+            }
+        }
+        lost
     }
 
     /// Lets go of partitions that the image no longer has; their files go later.

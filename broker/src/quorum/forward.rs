@@ -40,6 +40,7 @@ pub(super) mod own {
     pub(crate) const MEMBERS: i16 = -4;
     pub(crate) const HEARD: i16 = -5;
     pub(crate) const SHUT_DOWN: i16 = -6;
+    pub(crate) const LOST: i16 = -7;
 }
 
 const DONE: u8 = 0;
@@ -150,6 +151,10 @@ impl Quorum {
                 Ok(Bytes::new())
             }
             own::SHUT_DOWN => on_behalf.hand_over_partitions().await.map(|()| Bytes::new()),
+            own::LOST => {
+                let lost = super::lost::decode(&question).ok_or_else(malformed)?;
+                on_behalf.lose(&lost).await.map(|()| Bytes::new())
+            }
             own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
             own::MEMBERS => {
                 let change = super::members::VoterChange::decode(&mut question).ok_or_else(malformed)?;

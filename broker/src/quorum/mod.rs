@@ -6,6 +6,7 @@
 mod auto_create;
 mod controller;
 mod forward;
+mod lost;
 mod members;
 pub mod place;
 pub mod port;

@@ -53,7 +53,14 @@ fn a_lost_log_directory_costs_nothing_that_was_acknowledged() {
     let away = dir.with_extension("away");
     fs::rename(dir, &away).expect("a directory of ours");
     fs::write(dir, b"").expect("a directory of ours");
-    world.note(format!("broker {node} has lost the directory of {name}, which it led"));
+    world.note(format!("broker {node} has lost the directory of {name}, which it leads"));
+    let asked = (1..=3).find(|other| *other != node).expect("three nodes");
+    wait::until(PATIENCE, "another leader", || {
+        let told = admin::partitions(&world.cluster, asked)?.remove(&("plain".to_owned(), partition))?;
+        (told.leader_id.0 >= 0 && told.leader_id.0 != node).then_some(())
+    });
+    world.note("another broker leads");
+    world.goes_on();
     let _ = world.cluster.stop(node);
     fs::remove_file(dir).expect("ours");
     // The disk was replaced: what was on it is gone.

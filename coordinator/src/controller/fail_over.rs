@@ -4,17 +4,21 @@
 //! without a leader gets one as soon as somebody may lead. So it can be asked again at any time, by any controller, and
 //! nothing is missed. Must never let a restarted broker keep what its earlier process had (`restart`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
-use milena_storage::ids::BrokerId;
+use milena_storage::ids::{BrokerId, PartitionIndex};
+use uuid::Uuid;
 
 use super::features::keeps_eligible_replicas;
 use super::next_state::{Ground, is_live, next_state, write};
-use super::{ConfigRules, Ctx, Item, Plan, Refusal, fence};
+use super::{Ctx, Item, Plan, Refusal, fence};
 use crate::image::nodes::{BrokerNode, to_json};
 use crate::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, paths};
 use crate::tree::{ANY_VERSION, Op};
+
+/// Partitions by the id of their topic.
+pub type Lost = BTreeMap<Uuid, BTreeSet<PartitionIndex>>;
 
 /// Partitions that change together in one multi; each is checked, so that one that has changed meanwhile fails no more than these.
 const PARTITIONS_TOGETHER: usize = 500;
@@ -23,7 +27,7 @@ const PARTITIONS_TOGETHER: usize = 500;
 pub fn fail_over(ctx: &Ctx<'_>) -> Plan<()> {
     let mut ops = Vec::new();
     for topic in ctx.image.topics() {
-        changes(ctx.image, ctx.rules, topic, &|id| is_live(ctx.image, id), None, &mut ops);
+        changes(ctx, topic, &|_| true, &|id| is_live(ctx.image, id), None, &mut ops);
     }
     together(ctx, &ops)
 }
@@ -35,7 +39,21 @@ pub fn restart(ctx: &Ctx<'_>, broker: BrokerId, clean: bool) -> Plan<()> {
     let mut ops = Vec::new();
     for topic in ctx.image.topics() {
         let live = |id| id != broker && is_live(ctx.image, id);
-        changes(ctx.image, ctx.rules, topic, &live, (!clean).then_some(broker), &mut ops);
+        changes(ctx, topic, &|_| true, &live, (!clean).then_some(broker), &mut ops);
+    }
+    together(ctx, &ops)
+}
+
+/// What has to be committed when a broker has lost partitions with their log directory: it leads them no more, is in sync in none of them,
+/// and its word for what it had of them counts for nothing (`ReplicationControlManager.handleDirectoriesOffline`). It comes back by
+/// catching up, once it has a directory to do that in. A partition that is nowhere else stays without leader.
+pub fn lose(ctx: &Ctx<'_>, broker: BrokerId, lost: &Lost) -> Plan<()> {
+    let mut ops = Vec::new();
+    let live = |id| id != broker && is_live(ctx.image, id);
+    for topic in ctx.image.topics() {
+        let Some(indexes) = lost.get(&topic.id) else { continue };
+        let is_lost = |partition: &PartitionImage| indexes.contains(&partition.index);
+        changes(ctx, topic, &is_lost, &live, Some(broker), &mut ops);
     }
     together(ctx, &ops)
 }
@@ -111,16 +129,17 @@ fn together(ctx: &Ctx<'_>, ops: &[Op]) -> Plan<()> {
 }
 
 fn changes(
-    image: &MetadataImage,
-    rules: &dyn ConfigRules,
+    ctx: &Ctx<'_>,
     topic: &TopicImage,
+    which: &dyn Fn(&PartitionImage) -> bool,
     live: &dyn Fn(BrokerId) -> bool,
     distrusted: Option<BrokerId>,
     ops: &mut Vec<Op>,
 ) {
+    let (image, rules) = (ctx.image, ctx.rules);
     let mut known = None;
     for partition in topic.partitions.iter().filter(|partition| partition.replicas.len() > 1) {
-        if is_settled(partition, live, distrusted) {
+        if !which(partition) || is_settled(partition, live, distrusted) {
             continue;
         }
         let (rules, eligible) = known
@@ -197,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_partition_is_led_by_others_and_its_broker_keeps_the_rest() {
+        let mut stage = stage();
+        let topic = stage.image.topic("t").unwrap().id;
+        let only = |index| Lost::from([(topic, BTreeSet::from([PartitionIndex(index)]))]);
+        assert!(lose(&stage.ctx(), BOTH[0], &only(1)).is_empty(), "of another partition it says nothing");
+        let lost = only(0);
+        let plan = lose(&stage.ctx(), BOTH[0], &lost);
+        stage.run(plan);
+        assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
+        assert!(lose(&stage.ctx(), BOTH[0], &lost).is_empty(), "it is told again until it is answered");
+        // What is not elsewhere is led by nobody, and not by whoever has lost it.
+        let plan = lose(&stage.ctx(), BOTH[1], &lost);
+        stage.run(plan);
+        let (leader, isr, elr) = state(&stage);
+        assert_eq!((leader, isr, elr), (None, vec![], vec![]));
+    }
+
+    #[test]
     fn nobody_is_elected_unclean_while_one_that_has_everything_may_return() {
         let mut stage = stage();
         stage.unclean("t");
@@ -211,7 +248,7 @@ mod tests {
         // Its session is over: the topic asks for the one that is left.
         let gone = |id| id != BOTH[0] && is_live(&stage.image, id);
         let mut ops = Vec::new();
-        changes(&stage.image, stage.ctx().rules, stage.image.topic("t").unwrap(), &gone, None, &mut ops);
+        changes(&stage.ctx(), stage.image.topic("t").unwrap(), &|_| true, &gone, None, &mut ops);
         stage.commit(ops);
         assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
     }
