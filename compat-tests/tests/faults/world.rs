@@ -20,7 +20,7 @@ use crate::admin;
 use crate::telling::Client;
 
 /// A killed broker's session ends soon, preferred leaders return soon, and followers that are away are soon missed.
-pub(crate) const QUICK: [(&str, &str); 7] = [
+pub(crate) const QUICK: [(&str, &str); 8] = [
     ("broker.session.timeout.ms", "1500"),
     ("broker.heartbeat.interval.ms", "300"),
     ("leader.imbalance.check.interval.seconds", "1"),
@@ -28,6 +28,8 @@ pub(crate) const QUICK: [(&str, &str); 7] = [
     ("offsets.topic.num.partitions", "3"),
     ("transaction.state.log.num.partitions", "3"),
     ("group.initial.rebalance.delay.ms", "0"),
+    // What a broker asks of one that stands still is asked elsewhere soon.
+    ("replica.socket.timeout.ms", "3000"),
 ];
 /// Partitions of the topic that is written without transactions, and of the one that is written with them.
 pub(crate) const PLAIN: i32 = 3;
