@@ -9,6 +9,7 @@ mod serving;
 mod suspects;
 mod throttled;
 mod unclean;
+mod usurped;
 mod zookeeper;
 
 use kafka_protocol::protocol::StrBytes;
