@@ -52,12 +52,29 @@ pub struct Setup {
     quick_jvm: bool,
     /// A directory that is a small file system of its own, and its size in MiB.
     small_disk: Option<(PathBuf, u32)>,
+    /// The voters of the quorum can be changed, and its listener be asked.
+    dynamic_quorum: bool,
 }
 
 impl Setup {
     #[must_use]
     pub fn of(target: Target) -> Self {
-        Self { target, settings: Vec::new(), heap_mib: 400, quick_jvm: true, small_disk: None }
+        Self {
+            target,
+            settings: Vec::new(),
+            heap_mib: 400,
+            quick_jvm: true,
+            small_disk: None,
+            dynamic_quorum: false,
+        }
+    }
+
+    /// Begins a quorum whose voters can be changed (`kafka-storage format --standalone`), with a listener of its own at
+    /// [`Server::controller_address`]. Either broker reads the same file.
+    #[must_use]
+    pub fn dynamic_quorum(mut self) -> Self {
+        self.dynamic_quorum = true;
+        self
     }
 
     /// Adds a broker setting, by Kafka's name.
@@ -92,6 +109,10 @@ impl Setup {
         let directory = paths::scratch("broker");
         let mut server =
             Server { setup: self, directory, process: None, port: 0, started: Instant::now(), cleanup: None };
+        if server.setup.target == Target::Kafka || server.setup.dynamic_quorum {
+            server.choose_ports();
+            server.write_kafka_properties();
+        }
         if server.setup.target == Target::Kafka {
             server.format_kafka();
         }
@@ -139,6 +160,21 @@ impl Server {
     #[must_use]
     pub fn bootstrap(&self) -> String {
         self.address().to_string()
+    }
+
+    /// Where the controller listens.
+    ///
+    /// # Panics
+    /// When the broker was started without [`Setup::dynamic_quorum`].
+    #[must_use]
+    pub fn controller_address(&self) -> SocketAddr {
+        let (_, address) = self
+            .setup
+            .settings
+            .iter()
+            .find(|(name, _)| name == BOOTSTRAP_SERVERS)
+            .expect("a quorum that can be changed");
+        address.parse().expect("the address that was written")
     }
 
     /// A protocol connection of the test's own.
@@ -345,24 +381,26 @@ impl Server {
     }
 
     /// Kafka cannot choose its own ports, so they are chosen for it.
-    fn format_kafka(&mut self) {
+    fn choose_ports(&mut self) {
         self.port = port::free();
-        let controller = port::free();
+        let controller = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
         let set = self.setup.settings.iter().find(|(name, _)| name == "node.id");
         let node = set.map_or_else(|| "1".to_owned(), |(_, id)| id.clone());
-        self.setup
-            .settings
-            .insert(0, ("controller.quorum.voters".into(), format!("{node}@127.0.0.1:{controller}")));
-        self.setup.settings.insert(
-            1,
-            (
-                "listeners".into(),
-                format!("PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{controller}", self.port),
-            ),
-        );
-        self.write_kafka_properties();
+        let quorum = if self.setup.dynamic_quorum {
+            (BOOTSTRAP_SERVERS.to_owned(), controller.to_string())
+        } else {
+            ("controller.quorum.voters".to_owned(), format!("{node}@{controller}"))
+        };
+        let listeners = format!("PLAINTEXT://{},CONTROLLER://{controller}", self.address());
+        self.setup.settings.splice(..0, [quorum, ("listeners".to_owned(), listeners)]);
+    }
+
+    fn format_kafka(&self) {
         let properties = self.properties_file().display().to_string();
-        let format = ["format", "--cluster-id", CLUSTER_ID, "--config", &properties];
+        let mut format = vec!["format", "--cluster-id", CLUSTER_ID, "--config", &properties];
+        if self.setup.dynamic_quorum {
+            format.push("--standalone");
+        }
         let _ = Tool::new("kafka-storage").args(format).ok();
     }
 
@@ -388,6 +426,7 @@ impl Drop for Server {
     }
 }
 
+const BOOTSTRAP_SERVERS: &str = "controller.quorum.bootstrap.servers";
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
 /// What makes one Kafka node serve alone; the rest is its default. The join delay is the single-node default of Milena.

@@ -52,18 +52,22 @@ fn change(cx: &Cx<'_>, request: &AddRaftVoterRequest) -> Result<VoterChange, Ref
     let default = default_listener(cx);
     let listener = request.listeners.iter().find(|each| each.name.eq_ignore_ascii_case(&default));
     let Some(listener) = listener else {
-        let told: Vec<_> = request
-            .listeners
-            .iter()
-            .map(|each| format!("{}={}:{}", &*each.name, &*each.host, each.port))
-            .collect();
         return Err(invalid(format!(
-            "Add voter request didn't include the endpoint ({}) for the default listener {default}",
-            told.join(", ")
+            "Add voter request didn't include the endpoint ({}) for the default listener ListenerName({default})",
+            shown(&request.listeners)
         )));
     };
     let address = address(&listener.host, listener.port);
     Ok(VoterChange::Add { id: request.voter_id, directory: request.voter_directory_id, address })
+}
+
+/// As Kafka's `Endpoints` shows itself.
+fn shown(listeners: &[Listener]) -> String {
+    let one = |each: &Listener| {
+        format!("ListenerName({})={}/<unresolved>:{}", each.name.to_uppercase(), &*each.host, each.port)
+    };
+    let all: Vec<_> = listeners.iter().map(one).collect();
+    format!("Endpoints(endpoints={{{}}})", all.join(", "))
 }
 
 /// The first of `controller.listener.names`, by which controllers reach each other.

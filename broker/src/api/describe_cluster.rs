@@ -41,10 +41,11 @@ pub fn handle(cx: &Cx<'_>, request: DescribeClusterRequest) -> Outcome<DescribeC
         EndpointKind::Broker => brokers(cx, request.include_fenced_brokers),
         EndpointKind::Controller => voters(cx),
     };
+    let is_listed = nodes.iter().any(|node| node.broker_id == controller);
     DescribeClusterResponse::default()
         .with_endpoint_type(request.endpoint_type)
         .with_cluster_id(StrBytes::from_string(cx.image.cluster_id.to_string()))
-        .with_controller_id(controller)
+        .with_controller_id(if is_listed { controller } else { BrokerId(-1) })
         .with_brokers(nodes)
         .with_cluster_authorized_operations(if request.include_cluster_authorized_operations {
             operations::CLUSTER
@@ -62,12 +63,8 @@ fn name(endpoint: EndpointKind) -> &'static str {
 }
 
 fn brokers(cx: &Cx<'_>, with_fenced: bool) -> (Vec<DescribeClusterBroker>, BrokerId) {
-    let brokers: Vec<_> = cx
-        .image
-        .brokers
-        .values()
-        .filter(|broker| !broker.fenced || with_fenced)
-        .filter_map(|broker| {
+    let brokers =
+        cx.image.brokers.values().filter(|broker| !broker.fenced || with_fenced).filter_map(|broker| {
             let endpoint = broker.endpoint(&cx.caller.listener)?;
             Some(
                 DescribeClusterBroker::default()
@@ -77,11 +74,8 @@ fn brokers(cx: &Cx<'_>, with_fenced: bool) -> (Vec<DescribeClusterBroker>, Broke
                     .with_rack(broker.rack.clone().map(StrBytes::from_string))
                     .with_is_fenced(broker.fenced),
             )
-        })
-        .collect();
-    let controller = controller(&cx.image);
-    let is_listed = brokers.iter().any(|broker| broker.broker_id == controller);
-    (brokers, if is_listed { controller } else { BrokerId(-1) })
+        });
+    (brokers.collect(), controller(&cx.image))
 }
 
 /// The quorum as this node knows it.

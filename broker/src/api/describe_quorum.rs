@@ -16,12 +16,16 @@ use milena_coordinator::controller::Refusal;
 use milena_coordinator::ensemble::{Quorum, Replica};
 use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::Timestamp;
+use uuid::Uuid;
 
 use super::describe_cluster::host_and_port;
 use super::{Cx, Outcome};
 use crate::state::BrokerState;
 
 pub const VERSIONS: RangeInclusive<i16> = 0..=2;
+
+/// First version with directory ids and nodes.
+const DIRECTORIES: i16 = 2;
 
 const METADATA_TOPIC: &str = "__cluster_metadata";
 /// Kafka leaves the field as it is, which for its generated classes is the empty string.
@@ -63,12 +67,12 @@ fn answer(
     broker: &BrokerState,
     quorum: &Quorum,
 ) -> DescribeQuorumResponse {
-    let partition = describe(broker.clock.now(), quorum);
+    let partition = describe(version, broker.clock.now(), quorum);
     let name = StrBytes::from_static_str(METADATA_TOPIC);
     let topic = TopicData::default().with_topic_name(name.into()).with_partitions(vec![partition]);
     let answer =
         DescribeQuorumResponse::default().with_error_message(Some(NO_MESSAGE)).with_topics(vec![topic]);
-    if version < 2 {
+    if version < DIRECTORIES {
         return answer;
     }
     let names = broker.settings.load().quorum().listener_names;
@@ -88,7 +92,7 @@ fn unknown(request: &DescribeQuorumRequest) -> DescribeQuorumResponse {
     DescribeQuorumResponse::default().with_error_message(Some(NO_MESSAGE)).with_topics(topics.collect())
 }
 
-fn describe(now: Timestamp, quorum: &Quorum) -> PartitionData {
+fn describe(version: i16, now: Timestamp, quorum: &Quorum) -> PartitionData {
     let replica = |replica: &Replica| {
         let heard = match replica.heard {
             _ if Some(replica.id) == quorum.leader => now.0,
@@ -99,7 +103,7 @@ fn describe(now: Timestamp, quorum: &Quorum) -> PartitionData {
         let is_caught_up = replica.log_end.is_some_and(|end| end >= quorum.committed_end);
         ReplicaState::default()
             .with_replica_id(BrokerId(replica.id))
-            .with_replica_directory_id(replica.directory)
+            .with_replica_directory_id(if version < DIRECTORIES { Uuid::nil() } else { replica.directory })
             .with_log_end_offset(replica.log_end.map_or(-1, number))
             .with_last_fetch_timestamp(heard)
             .with_last_caught_up_timestamp(if is_caught_up { heard } else { -1 })
@@ -138,4 +142,38 @@ fn told(name: &str, host: &str, port: u16) -> Listener {
 
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use kafka_protocol::protocol::Encodable;
+    use milena_coordinator::ensemble::Replica;
+
+    use super::*;
+
+    #[test]
+    fn every_version_can_be_written() {
+        let replica = Replica {
+            id: 1,
+            log_end: Some(7),
+            heard: None,
+            directory: Uuid::from_u128(5),
+            address: "h:1".to_owned(),
+            is_linked: true,
+        };
+        let quorum = Quorum {
+            leader: Some(1),
+            term: 4,
+            committed_end: 7,
+            voters: vec![replica.clone()],
+            learners: vec![replica],
+        };
+        for version in VERSIONS {
+            let partition = describe(version, Timestamp(9), &quorum);
+            let topic = TopicData::default().with_partitions(vec![partition]);
+            let answer = DescribeQuorumResponse::default().with_topics(vec![topic]);
+            answer.encode(&mut BytesMut::new(), version).expect("no field is set that the version lacks");
+        }
+    }
 }

@@ -4,8 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use kafka_protocol::messages::update_raft_voter_request::{KRaftVersionFeature, Listener};
+use kafka_protocol::messages::{DescribeQuorumRequest, UpdateRaftVoterRequest};
 use milena_compat_tests::wait::{self, PATIENCE};
+use milena_compat_tests::wire::Wire;
 use milena_compat_tests::{Cluster, Role, Tool};
+use uuid::Uuid;
+
+use crate::text;
 
 fn at_controller(address: SocketAddr) -> Tool {
     Tool::new("kafka-metadata-quorum").args(["--bootstrap-controller", &address.to_string()])
@@ -112,6 +120,69 @@ fn a_controller_is_added_and_removed_and_brokers_only_observe() {
     );
     assert!(!voters(&status).contains(&leader), "{status}");
     cluster.tool("kafka-topics", leader).line("--create --topic after --replication-factor 1").ok();
+}
+
+/// The voter as a node tells it: where it is reached.
+fn host_of(cluster: &Cluster, voter: i32) -> Option<(String, u16)> {
+    let partition = PartitionData::default().with_partition_index(0);
+    let topic = TopicData::default()
+        .with_topic_name(text("__cluster_metadata").into())
+        .with_partitions(vec![partition]);
+    let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
+    let told = cluster.wire(voter).call(2, &request);
+    let node = told.nodes.into_iter().find(|node| node.node_id.0 == voter)?;
+    let listener = node.listeners.into_iter().next()?;
+    Some((listener.host.to_string(), listener.port))
+}
+
+#[test]
+fn a_voter_tells_the_leader_where_it_is_reached() {
+    let cluster = Cluster::start();
+    let leader = cluster.leader();
+    let voter = (1..=3).find(|id| *id != leader).expect("there are three");
+    let status = cluster.tool("kafka-metadata-quorum", leader).line("describe --status").ok();
+    let epoch =
+        status.lines().find_map(|line| line.strip_prefix("LeaderEpoch:")).expect("the tool's wording");
+    let port = cluster.controller_address(voter).port();
+    let update = |directory: &str| {
+        let listener =
+            Listener::default().with_name(text("CONTROLLER")).with_host(text("localhost")).with_port(port);
+        UpdateRaftVoterRequest::default()
+            .with_cluster_id(None)
+            .with_current_leader_epoch(epoch.trim().parse().expect("a number"))
+            .with_voter_id(voter)
+            .with_voter_directory_id(uuid(directory))
+            .with_listeners(vec![listener])
+            .with_k_raft_version_feature(KRaftVersionFeature::default().with_max_supported_version(1))
+    };
+    let ask = |node: i32, request: &UpdateRaftVoterRequest| {
+        let told = Wire::connect(cluster.controller_address(node)).call(0, request);
+        let port = i32::from(cluster.controller_address(leader).port());
+        assert_eq!((told.current_leader.leader_id.0, told.current_leader.port), (leader, port), "{told:?}");
+        told.error_code
+    };
+    let own = update(&directory_id(&cluster, voter));
+    assert_eq!(ask(voter, &own), ResponseError::NotLeaderOrFollower.code());
+    let another = update(&directory_id(&cluster, leader));
+    assert_eq!(ask(leader, &another), ResponseError::VoterNotFound.code());
+    assert_eq!(host_of(&cluster, voter), Some(("127.0.0.1".to_owned(), port)));
+    assert_eq!(ask(leader, &own), 0);
+    assert_eq!(host_of(&cluster, voter), Some(("localhost".to_owned(), port)));
+    assert_eq!(ask(leader, &own), 0, "nothing changes");
+}
+
+/// A directory id as files have it: base64 for URLs, without padding.
+fn uuid(text: &str) -> Uuid {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    };
+    let bits = text.bytes().take(21).fold(0_u128, |bits, byte| bits << 6 | u128::from(value(byte)));
+    let last = text.as_bytes().get(21).copied().map_or(0, value);
+    Uuid::from_u128(bits << 2 | u128::from(last >> 4))
 }
 
 /// A voter is an id and a directory (KIP-853): one whose disk is new is nobody until the voter is removed and it is added.

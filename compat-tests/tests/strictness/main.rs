@@ -14,6 +14,7 @@ mod produce;
 mod topics;
 mod transactions;
 mod users;
+mod voters;
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
@@ -58,17 +59,20 @@ fn compare(cases: impl Fn(&Server, &mut Answers)) {
         cases(server, &mut answers);
         answers.0
     };
-    let judged = ask(&pair().judged);
-    let right = ask(&pair().right);
+    show(&ask(&pair().judged), &ask(&pair().right));
+}
+
+/// Shows every difference between the answers to the same cases.
+fn show(judged: &[(String, String)], right: &[(String, String)]) {
     assert_eq!(judged.len(), right.len());
     let mut differences = String::new();
-    for ((case, ours), (_, kafkas)) in judged.iter().zip(&right) {
+    for ((case, ours), (_, kafkas)) in judged.iter().zip(right) {
         if ours != kafkas {
             differences += &format!("\n{case}:\n    kafka: {kafkas}\n   judged: {ours}\n");
         }
     }
     if std::env::var_os("MILENA_SHOW_ANSWERS").is_some() {
-        for (case, kafkas) in &right {
+        for (case, kafkas) in right {
             eprintln!("{case}: {kafkas}");
         }
     }
