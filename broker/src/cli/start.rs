@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
@@ -14,12 +15,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::arguments::{LogFormat, StartArguments};
 use super::{complain, refuse};
 use crate::broker::{Broker, StartError};
+use crate::clock::Clock;
 use crate::logging::{self, Form};
 use crate::resident;
 use crate::settings::{Loaded, Note, NoteLevel, Settings, Sources};
 
 /// Blocking tasks that hang when the broker has stopped (a dead disk) do not hold the process longer than this.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+/// When the code of the start is given back, after the broker is ready.
+const GIVE_BACK_AFTER_MS: i64 = 250;
 
 pub(super) fn run(arguments: &StartArguments) -> ExitCode {
     if arguments.with_parent.is_some_and(|parent| !ends_with(parent)) {
@@ -87,6 +91,14 @@ fn overrides_into(directory: &Path) -> [String; 3] {
     ]
 }
 
+/// Gives back what only the start ran. Not at once: whoever waited for the broker asks now, and most of that code is run once more.
+async fn give_code_back(clock: Arc<Clock>) {
+    clock.sleep_until(clock.steady_ms() + GIVE_BACK_AFTER_MS).await;
+    if let Err(error) = resident::give_code_back() {
+        tracing::debug!("the code of the start stays mapped: {error}");
+    }
+}
+
 async fn serve(loaded: Loaded, form: Form, ephemeral: bool) -> ExitCode {
     // Registered before the start, so that an early signal stops the broker instead of killing it.
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
@@ -107,9 +119,7 @@ async fn serve(loaded: Loaded, form: Form, ephemeral: bool) -> ExitCode {
     };
     summary.tell(&broker);
     ready(form, &summary, &broker.bootstrap_servers());
-    if let Err(error) = resident::give_code_back() {
-        tracing::debug!("the code of the start stays mapped: {error}");
-    }
+    tokio::spawn(give_code_back(Arc::clone(&broker.state().clock)));
     let name = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",

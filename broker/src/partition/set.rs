@@ -186,15 +186,20 @@ impl Partitions {
     /// Sets aside directories of partitions that no topic has; only after the first image.
     pub fn set_strays_aside(&self, image: &MetadataImage, now: Timestamp) {
         self.disk.settle();
-        for name in self.disk.found() {
+        let found = self.disk.found();
+        for name in &found {
             let known = image.partition(&name.topic, name.partition);
             if known.is_none_or(|known| !known.replicas.contains(&self.broker))
-                && let Err(error) = self.disk.set_aside(&name, "no topic has it")
+                && let Err(error) = self.disk.set_aside(name, "no topic has it")
             {
                 tracing::error!(partition = %name, %error, "cannot set a stray partition aside");
             }
         }
         self.load_futures(image, now);
+        if found.is_empty() {
+            // There is nothing to note: a first start does not wait for the disk to hold that.
+            return;
+        }
         self.checkpoint(Point::Recovery);
         self.checkpoint(Point::LogStart);
     }

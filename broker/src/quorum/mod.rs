@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 use milena_coordinator::controller::{ConfigRules, FirstContent, Refusal};
 use milena_coordinator::ensemble::{Cluster, Ensemble, EnsembleConfig, ProposeError, StartError};
 use milena_coordinator::image::MetadataImage;
-use milena_coordinator::tree::Zxid;
+use milena_coordinator::tree::{Secret, Zxid};
 use milena_storage::fs::Fs;
 use milena_storage::ids::BrokerId;
 use parking_lot::Mutex;
@@ -36,6 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::session::NodeSession;
 use crate::clock::Clock;
+use crate::zookeeper;
 
 pub use auto_create::{AutoCreate, OffsetsTopic, TransactionsTopic};
 pub use members::VoterChange;
@@ -144,7 +145,7 @@ impl Quorum {
         let (jobs, queue) = mpsc::channel(MAX_WAITING_DECISIONS);
         let (begin, begun) = oneshot::channel();
         let session_timeout = i32::try_from(config.session_timeout.as_millis()).unwrap_or(i32::MAX);
-        let session = Arc::new(NodeSession::new(session_timeout));
+        let session = Arc::new(NodeSession::new(session_timeout, Secret(zookeeper::random_bytes())));
         let turns = turns::Turns {
             node: config.node,
             clock: Arc::clone(&config.clock),

@@ -3,31 +3,44 @@
 //! Must never hold more than one session at a time.
 
 use milena_coordinator::ensemble::{Ensemble, ProposeError};
-use milena_coordinator::tree::SessionId;
+use milena_coordinator::tree::{Op, Secret, SessionId};
 use tokio::sync::Mutex;
 
 /// Opened when it is first needed, and again if it has expired.
 pub(super) struct NodeSession {
     timeout_ms: i32,
+    /// For passwords of ZooKeeper's clients, should the cluster have none yet.
+    secret: Secret,
     current: Mutex<Option<SessionId>>,
 }
 
 impl NodeSession {
-    pub(super) fn new(timeout_ms: i32) -> Self {
-        Self { timeout_ms, current: Mutex::new(None) }
+    pub(super) fn new(timeout_ms: i32, secret: Secret) -> Self {
+        Self { timeout_ms, secret, current: Mutex::new(None) }
     }
 
     /// The session, which lives as long as this node does.
     pub(super) async fn open(&self, ensemble: &Ensemble) -> Result<SessionId, ProposeError> {
         let mut current = self.current.lock().await;
-        let lives = |id: &SessionId| ensemble.with_tree(|tree| tree.session(*id).is_some());
-        if let Some(id) = current.filter(|id| lives(id)) {
+        if let Some(id) = current.filter(|id| lives(ensemble, *id)) {
             return Ok(id);
         }
         let id = ensemble.open_session(self.timeout_ms).await?;
         ensemble.keep_session(id);
         *current = Some(id);
         Ok(id)
+    }
+
+    /// Proposes on behalf of the session, which is opened in the same step if need be: both together take one sync.
+    pub(super) async fn propose(&self, ensemble: &Ensemble, ops: Vec<Op>) -> Result<(), ProposeError> {
+        let mut current = self.current.lock().await;
+        if let Some(id) = current.filter(|id| lives(ensemble, *id)) {
+            return ensemble.propose_as(id, ops).await.map(|_| ());
+        }
+        let id = ensemble.begin_session(self.timeout_ms, self.secret.clone(), ops).await?;
+        ensemble.keep_session(id);
+        *current = Some(id);
+        Ok(())
     }
 
     /// Ends it, and with it the registration.
@@ -38,4 +51,8 @@ impl NodeSession {
             tracing::debug!(%error, "the session was not closed");
         }
     }
+}
+
+fn lives(ensemble: &Ensemble, id: SessionId) -> bool {
+    ensemble.with_tree(|tree| tree.session(id).is_some())
 }

@@ -234,14 +234,13 @@ impl Turns {
     async fn try_take_over(&self, first: &FirstContent) -> Result<(), ProposeError> {
         // What earlier leaders committed has to be in the image that is decided on.
         self.ensemble.barrier().await?;
-        let session = self.session.open(&self.ensemble).await?;
         // In one step: each takes a sync, and a new cluster shall be there soon.
         let mut ops = self
             .ensemble
             .with_tree(|tree| controller::bootstrap(|path| tree.stat(path).is_some(), first.clone()));
         let image = self.slot.newest();
         ops.extend(controller::take_over(&image, self.node, self.clock.now()));
-        self.ensemble.propose_as(session, ops).await?;
+        self.session.propose(&self.ensemble, ops).await?;
         tracing::info!(epoch = image.controller_epoch + 1, "this node is the controller");
         Ok(())
     }

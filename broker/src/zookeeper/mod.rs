@@ -98,7 +98,7 @@ pub(crate) async fn prepare(
 }
 
 /// Not to be guessed: two random UUIDs after each other, of which six bits each are fixed.
-fn random_bytes() -> [u8; 32] {
+pub(crate) fn random_bytes() -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&Uuid::new_v4().into_bytes());
     bytes[16..].copy_from_slice(&Uuid::new_v4().into_bytes());

@@ -423,6 +423,22 @@ impl Ensemble {
         }
     }
 
+    /// Opens a session as [`Ensemble::open_session`] does and proposes operations on its behalf, in one step: a leader's first.
+    /// The secret stays if the tree had none.
+    pub async fn begin_session(
+        &self,
+        timeout_millis: i32,
+        secret: Secret,
+        ops: Vec<Op>,
+    ) -> Result<SessionId, ProposeError> {
+        let begin = CommandKind::Begin { timeout_millis, secret, ops };
+        match self.command(SessionId::NONE, begin).await? {
+            (_, Outcome::Begun(id)) => Ok(id),
+            (_, Outcome::Multi(Err(error))) => Err(error.into()),
+            (_, other) => Err(refusal(&other)),
+        }
+    }
+
     /// Ends a session and removes its ephemeral nodes, in one step.
     pub async fn close_session(&self, id: SessionId) -> Result<(), ProposeError> {
         self.shared.node.core.sessions.let_go(id);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use milena_storage::ids::Timestamp;
 
 use super::acl::{Guards, Id, Perms, fix, permits};
+use super::client::Secret;
 use super::command::{
     ANY_VERSION, Acls, Code, Command, CommandKind, Mode, MultiError, Op, OpResult, Outcome, open_acl,
 };
@@ -42,6 +43,9 @@ impl Tree {
                 self.secret.get_or_insert_with(|| secret.clone());
                 (Outcome::SecretKept, Vec::new())
             }
+            CommandKind::Begin { timeout_millis, secret, ops } => {
+                self.begin(zxid, command.time, (*timeout_millis, secret), ops)
+            }
         }
     }
 
@@ -65,6 +69,28 @@ impl Tree {
         let attached = Zxid::default();
         self.sessions.insert(id, Session { timeout_millis, attached, ephemerals: BTreeSet::new() });
         (Outcome::SessionOpened(id), vec![Change::SessionOpened(id)])
+    }
+
+    fn begin(
+        &mut self,
+        zxid: Zxid,
+        time: Timestamp,
+        (timeout_millis, secret): (i32, &Secret),
+        ops: &[Op],
+    ) -> (Outcome, Vec<Change>) {
+        let (_, mut changes) = self.open_session(zxid, timeout_millis);
+        let id = SessionId(zxid.0);
+        match self.multi(zxid, time, id, None, ops) {
+            (Outcome::Multi(Ok(_)), done) => {
+                changes.extend(done);
+                self.secret.get_or_insert_with(|| secret.clone());
+                (Outcome::Begun(id), changes)
+            }
+            (refused, _) => {
+                self.sessions.remove(&id);
+                (refused, Vec::new())
+            }
+        }
     }
 
     pub(super) fn close_session(&mut self, zxid: Zxid, id: SessionId) -> (Outcome, Vec<Change>) {

@@ -159,6 +159,9 @@ pub enum CommandKind {
     Clients(Vec<ClientRequest>),
     /// The secret that session passwords are made with. The first one stays; later ones change nothing.
     Secret(Secret),
+    /// All of a new leader's first steps, or none: opens a session as [`CommandKind::OpenSession`] does, runs a multi on its
+    /// behalf, and keeps the secret if there is none yet.
+    Begin { timeout_millis: i32, secret: Secret, ops: Vec<Op> },
 }
 
 impl Command {
@@ -174,6 +177,8 @@ impl Command {
 pub enum Outcome {
     Multi(Result<Vec<OpResult>, MultiError>),
     SessionOpened(SessionId),
+    /// A new session has begun with its multi done.
+    Begun(SessionId),
     /// The ephemeral nodes that went with it.
     SessionClosed(Vec<Arc<str>>),
     /// A session is served by another connection from now on.

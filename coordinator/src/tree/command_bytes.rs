@@ -47,6 +47,12 @@ impl Command {
                 out.put_u8(4);
                 out.put_slice(&secret.0);
             }
+            CommandKind::Begin { timeout_millis, secret, ops } => {
+                out.put_u8(5);
+                out.put_i32(*timeout_millis);
+                out.put_slice(&secret.0);
+                put_ops(&mut out, ops);
+            }
         }
         out
     }
@@ -65,6 +71,11 @@ impl Command {
             2 => CommandKind::CloseSession { id: SessionId(input.i64("session")?) },
             3 => CommandKind::Clients(client_requests(&mut input)?),
             4 => CommandKind::Secret(input.secret()?),
+            5 => CommandKind::Begin {
+                timeout_millis: input.i32("session time-out")?,
+                secret: input.secret()?,
+                ops: ops(&mut input)?,
+            },
             _ => return Err(input.malformed("command kind")),
         };
         input.end("command")?;

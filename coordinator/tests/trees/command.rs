@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use milena_coordinator::tree::{
     ANY_VERSION, Acl, Acls, ClientKind, ClientRequest, Code, CommandKind, Id, Ids, MAX_NODE_BYTES, Mode, Op,
-    SessionId, Zxid, open_acl,
+    Secret, SessionId, Zxid, open_acl,
 };
 
 /// `create PATH [MODE] [data=..] [acl=..]`, `delete|check PATH [version=..]`, `set PATH DATA [version=..]`,
@@ -32,10 +32,16 @@ pub(crate) fn op(line: &str) -> Option<Op> {
     })
 }
 
-/// `open MILLIS`, `close SESSION`.
+/// `open MILLIS`, `close SESSION`, `begin MILLIS | OPERATION | OPERATION ..`.
 pub(crate) fn session_command(line: &str) -> Option<CommandKind> {
     match line.split_once(' ')? {
         ("open", millis) => Some(CommandKind::OpenSession { timeout_millis: millis.parse().unwrap() }),
+        ("begin", rest) => {
+            let mut parts = rest.split(" | ");
+            let timeout_millis = parts.next().unwrap().parse().unwrap();
+            let ops = parts.map(|line| op(line).unwrap()).collect();
+            Some(CommandKind::Begin { timeout_millis, secret: Secret([7; 32]), ops })
+        }
         ("close", id) => Some(CommandKind::CloseSession { id: session(id) }),
         _ => None,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use milena_coordinator::tree::{
-    Change, ClientKind, ClientRequest, Code, Command, CommandKind, Id, Ids, Mode, Op, Outcome, Owner,
+    Change, ClientKind, ClientRequest, Code, Command, CommandKind, Id, Ids, Mode, Op, Outcome, Owner, Secret,
     SessionId, Tree, Zxid, parent,
 };
 use milena_storage::ids::Timestamp;
@@ -85,7 +85,16 @@ fn commands(steps: &[(u64, usize, Kind)]) -> Vec<(Zxid, Command)> {
             }
             Kind::Open => {
                 sessions.push(SessionId(zxid.0));
-                (SessionId::NONE, CommandKind::OpenSession { timeout_millis: 6000 })
+                let timeout_millis = 6000;
+                let opens = match number % 2 {
+                    0 => CommandKind::OpenSession { timeout_millis },
+                    _ => CommandKind::Begin {
+                        timeout_millis,
+                        secret: Secret([9; 32]),
+                        ops: vec![Op::create_as("/begun", "", Mode::Ephemeral)],
+                    },
+                };
+                (SessionId::NONE, opens)
             }
             Kind::Close => (SessionId::NONE, CommandKind::CloseSession { id: known }),
             Kind::Clients(asked) => {

@@ -199,6 +199,7 @@ fn show_outcome(outcome: &Outcome, kind: &CommandKind, out: &mut String) {
         Outcome::SessionClosed(gone) => writeln!(out, "closed with {}", gone.len()).unwrap(),
         Outcome::SessionAttached => out.push_str("attached\n"),
         Outcome::Synced => out.push_str("synced\n"),
+        Outcome::Begun(id) => writeln!(out, "begun {id}").unwrap(),
         Outcome::SecretKept => out.push_str("secret kept\n"),
         Outcome::Clients(outcomes) => {
             let CommandKind::Clients(requests) = kind else { panic!("{kind:?} had a batch's outcome") };
@@ -218,7 +219,9 @@ fn show_outcome(outcome: &Outcome, kind: &CommandKind, out: &mut String) {
 }
 
 fn ops_of(kind: &CommandKind) -> usize {
-    let CommandKind::Multi(ops) = kind else { panic!("{kind:?} had a multi's outcome") };
+    let (CommandKind::Multi(ops) | CommandKind::Begin { ops, .. }) = kind else {
+        panic!("{kind:?} had a multi's outcome")
+    };
     ops.len()
 }
 
