@@ -53,6 +53,7 @@ mod scan;
 mod serve;
 mod sessions;
 mod snapshot_file;
+mod succession;
 mod tending;
 mod vote_file;
 mod writer;

@@ -14,7 +14,7 @@ use openraft::errors::{
     RaftError,
 };
 use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
@@ -47,6 +47,8 @@ pub(super) struct Core {
     /// None for a node on its own.
     pub(super) links: Option<Links>,
     pub(super) leadership: watch::Sender<Leadership>,
+    /// The leader's end has closed its links.
+    pub(super) hung_up: Notify,
     #[cfg_attr(not(test), expect(dead_code, reason = "only simulations plant bugs"))]
     pub(super) plant: Plant,
 }

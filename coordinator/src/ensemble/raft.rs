@@ -12,7 +12,7 @@ use milena_storage::ids::Timestamp;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, Instant as _, Raft, SnapshotPolicy};
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -29,7 +29,9 @@ use super::raft_types::{MemberNode, Membership, spawn};
 use super::serve::Service;
 use super::sessions::Sessions;
 use super::writer::{Work, Writer};
-use super::{Answerer, Cluster, Leadership, Member, Observer, Quorum, Replica, StartError, tending};
+use super::{
+    Answerer, Cluster, Leadership, Member, Observer, Quorum, Replica, StartError, succession, tending,
+};
 use crate::tree::Tree;
 
 /// openraft asks for a snapshot every so many entries; the machine refuses while little was applied.
@@ -114,7 +116,9 @@ impl Node {
         let raft = Raft::build(node_id, config(is_alone)?, network, store.clone(), machine).await;
         let raft = raft.map_err(|error| failed(&error))?;
         let (leadership, _) = watch::channel(Leadership::default());
-        let core = Arc::new(Core { node_id, raft, local, store, sessions, links, leadership, plant });
+        let hung_up = Notify::new();
+        let core =
+            Arc::new(Core { node_id, raft, local, store, sessions, links, leadership, hung_up, plant });
         let mut node = Self {
             core,
             answerer: Arc::default(),
@@ -160,6 +164,7 @@ impl Node {
         tend(Box::pin(tending::expire(Arc::clone(core), now)));
         if let (Some(cluster), Some(links)) = (cluster, core.links.clone()) {
             tend(Box::pin(tending::bound_log(Arc::clone(core))));
+            tend(Box::pin(succession::succeed(Arc::clone(core), links.clone())));
             let Cluster { voters, bootstrap, heartbeat, .. } = cluster;
             tend(Box::pin(tending::keep_links(Arc::clone(core), links.clone(), voters, bootstrap)));
             tend(Box::pin(tending::tell_sessions(Arc::clone(core), links, heartbeat)));

@@ -52,6 +52,9 @@ impl Inbound for Service {
 
     fn parted(&self, peer: i32) {
         self.core.sessions.parted(peer);
+        if self.core.leadership().leader == Some(peer) {
+            self.core.hung_up.notify_one();
+        }
     }
 }
 

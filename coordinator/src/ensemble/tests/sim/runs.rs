@@ -36,6 +36,57 @@ fn three_voters_elect_one_leader_and_all_apply_what_any_of_them_is_asked() {
     });
 }
 
+/// Without the leader's lease and an election time-out, which are 1.3 to 1.6 seconds.
+#[test]
+fn a_leader_whose_process_ends_is_followed_at_once() {
+    for (seed, voters) in (1..).zip([[1, 2, 3].as_slice(), &[1, 2, 3], &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]]) {
+        simulate(seed, async {
+            let mut world = World::new(seed, voters);
+            world.start_all(voters).await;
+            world.settle().await;
+            for round in 0..voters.len() / 2 {
+                let leader = world.leader().unwrap();
+                world.node(leader).propose(vec![Op::create(format!("/{round}"), "x")]).await.unwrap();
+                world.settle().await;
+                let killed = Instant::now();
+                world.kill(leader, true).await;
+                while world.leader().is_none() {
+                    pass(Duration::from_millis(1)).await;
+                }
+                let took = killed.elapsed();
+                assert!(took < Duration::from_millis(400), "seed {seed}, round {round}: {took:?}");
+                world.settle().await;
+                let node = world.node(world.leader().unwrap());
+                assert!(node.with_tree(|tree| tree.stat(&format!("/{round}")).is_some()));
+            }
+            world.check("followed");
+        });
+    }
+}
+
+/// A link that breaks while the leader lives and is heard by the others moves nothing.
+#[test]
+fn a_voter_that_alone_lost_the_leader_does_not_take_its_place() {
+    for seed in 1..=4 {
+        simulate(seed, async {
+            let mut world = World::new(seed, &[1, 2, 3]);
+            world.start_all(&[1, 2, 3]).await;
+            world.settle().await;
+            let before = world.node(1).leadership();
+            let leader = before.leader.unwrap();
+            let lonely = [1, 2, 3].into_iter().find(|id| *id != leader).unwrap();
+            for _ in 0..20 {
+                world.net.reset(lonely);
+                pass(Duration::from_millis(130)).await;
+            }
+            world.settle().await;
+            let after = world.node(leader).leadership();
+            assert_eq!((after.term, after.leader), (before.term, before.leader), "seed {seed}");
+            world.check("lonely");
+        });
+    }
+}
+
 type History = Arc<Mutex<Vec<Event>>>;
 
 const PATHS: [&str; 3] = ["/x", "/y", "/z"];
