@@ -24,7 +24,13 @@ pub enum Jars {
     Streams,
     /// Testcontainers' Kafka module, with the client 4.3.1.
     Containers,
+    /// ZooKeeper's client 3.8 and its recipes, of Debian's packages `zookeeper` and `libzookeeper-java`.
+    ZooKeeper,
 }
+
+/// Where Debian's packages put jars; each names those that it needs.
+const ZOOKEEPER_JARS: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/zookeeper-recipes-lock.jar:\
+                              /usr/share/java/zookeeper-recipes-queue.jar:/usr/share/java/zookeeper-recipes-election.jar";
 
 impl Jars {
     fn folder(self) -> &'static str {
@@ -33,6 +39,7 @@ impl Jars {
             Self::Client28 => "client28",
             Self::Streams => "streams",
             Self::Containers => "containers",
+            Self::ZooKeeper => "zookeeper",
         }
     }
 
@@ -51,6 +58,7 @@ impl Jars {
             Self::Client28 => &CLIENT28,
             Self::Streams => &STREAMS,
             Self::Containers => &CONTAINERS,
+            Self::ZooKeeper => return ZOOKEEPER_JARS.to_owned(),
         };
         cell.get_or_init(|| format!("{}/*", fetch(self).display())).clone()
     }

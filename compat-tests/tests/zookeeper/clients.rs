@@ -1,4 +1,4 @@
-//! ZooKeeper's own clients: zkCli, which is the Java client, and kazoo with its recipes.
+//! ZooKeeper's own clients: zkCli, the Java client with its recipes, and kazoo with its own.
 //!
 //! Must never be content with an exit code: what the client shows is read.
 
@@ -7,6 +7,7 @@ use std::process::Command;
 
 use milena_compat_tests::Program;
 use milena_compat_tests::fetched::{self, FETCH_PATIENCE, clients};
+use milena_compat_tests::java::{self, Jars};
 use milena_compat_tests::zoo::{Kind, Zoo};
 
 #[test]
@@ -24,6 +25,18 @@ fn kazoo_and_its_recipes_work() {
     let python = Program::new(folder.join("env/bin/python")).env("PYTHONDONTWRITEBYTECODE", "1");
     let output = python.arg(source.join("recipes.py")).arg(zoo.address().to_string()).ok();
     assert!(output.ends_with("passed\n"), "{output}");
+}
+
+#[test]
+fn the_java_client_and_its_recipes_work() {
+    // What the program expects is what ZooKeeper does.
+    for kind in [Kind::ZooKeeper, Kind::Milena] {
+        let zoo = Zoo::start_with(kind, 2000, 60_000);
+        let mut command = java::java(&java::compiled("zookeeper", Jars::ZooKeeper), 128);
+        command.arg("-Dzookeeper.sasl.client=false");
+        let output = Program::of(command).arg("JavaClient").arg(zoo.address().to_string()).ok();
+        assert!(output.ends_with("passed\n"), "{kind:?}: {output}");
+    }
 }
 
 /// A line of zkCli and what its answer holds.
