@@ -23,6 +23,8 @@ mod topics;
 mod transactions;
 mod zookeeper;
 
+use std::sync::LazyLock;
+
 use super::row::Row;
 pub(in crate::settings) use replication::{LEADER, RACK_AWARE};
 
@@ -56,9 +58,15 @@ pub fn broker_rows() -> impl Iterator<Item = &'static Row> {
     BROKER_SUBJECTS.iter().flat_map(|(_, rows)| rows.iter())
 }
 
+/// Every setting of a broker by name: a start looks several hundred of them up, and would search each subject for each.
+static BY_NAME: LazyLock<Box<[&Row]>> = LazyLock::new(|| {
+    let mut rows: Box<[_]> = broker_rows().collect();
+    rows.sort_unstable_by_key(|row| row.name);
+    rows
+});
+
 pub fn broker_row(name: &str) -> Option<&'static Row> {
-    // Each subject is sorted by name (tested below), so this is a handful of short searches.
-    BROKER_SUBJECTS.iter().find_map(|(_, rows)| find(rows, name))
+    BY_NAME.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| BY_NAME[at])
 }
 
 pub fn topic_row(name: &str) -> Option<&'static Row> {
