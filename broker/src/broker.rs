@@ -28,7 +28,7 @@ use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
 use crate::live_settings::{FollowSettings, LiveSettings};
-use crate::net::listener::{self, BindError, Net};
+use crate::net::listener::{BindError, Net};
 use crate::net::workers::Workers;
 use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
 use crate::partition::{housekeeping, peers::Peers, set::Partitions};
@@ -48,7 +48,7 @@ use crate::transactions::{Means, Transactions};
 use crate::zookeeper::{self, Hub, ZooKeeper};
 
 pub use listening::Listening;
-use listening::{ZOOKEEPER, bind_controllers, bind_zookeeper, config_of, endpoint, told, untold};
+use listening::{ZOOKEEPER, bind_controllers, endpoint, listen, reserve, reserve_zookeeper, told, untold};
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
 const STOP_GRACE: Duration = Duration::from_millis(500);
@@ -112,11 +112,7 @@ impl Broker {
         let backlog = settings.network().listen_backlog;
         let disk = open_disk(&settings)?;
         let clean = disk.was_stopped_cleanly();
-        let bound = listeners
-            .broker
-            .iter()
-            .map(|each| listener::bind(&config_of(each), backlog))
-            .collect::<Result<Vec<_>, _>>()?;
+        let bound = reserve(&listeners.broker)?;
         let mut listening: Vec<_> =
             listeners.broker.iter().zip(&bound).map(|(each, bound)| told(each, bound)).collect();
 
@@ -126,10 +122,12 @@ impl Broker {
         let directory = disk.directory_id(&settings.storage().metadata_dir);
         let mut place = Place::of(&settings, controllers, directory, disk.cluster_id().unwrap_or_default());
 
-        let zookeeper = bind_zookeeper(&settings, backlog)?;
+        let zookeeper = reserve_zookeeper(&settings)?;
         let watched = zookeeper.is_some();
 
         let (state, quorum, hub) = compose(settings, disk, watched, &mut place).await?;
+        // From here on others are told of this broker.
+        listen(bound.iter().chain(zookeeper.as_ref().map(|(_, bound)| bound)), backlog)?;
         let endpoints = listeners.broker.iter().zip(&bound).filter_map(|(each, bound)| endpoint(each, bound));
         enter(&state, &quorum, (endpoints.collect(), directory), clean).await?;
         if place.beginning == Beginning::Guest && state.settings.load().quorum().auto_join {

@@ -36,17 +36,29 @@ pub(super) fn bind_controllers(
 }
 
 /// The listener of ZooKeeper's protocol, if one is asked for.
-pub(super) fn bind_zookeeper(
+pub(super) fn reserve_zookeeper(
     settings: &Settings,
-    backlog: i32,
 ) -> Result<Option<(ZooKeeperSettings, Bound)>, StartError> {
     let zookeeper = settings.zookeeper();
     let Some((host, port)) = zookeeper.listener.clone() else { return Ok(None) };
     let listener = ListenerConfig { name: ZOOKEEPER.into(), host, port };
-    Ok(Some((zookeeper, listener::bind(&listener, backlog)?)))
+    Ok(Some((zookeeper, listener::reserve(&listener)?)))
 }
 
-pub(super) fn config_of(listener: &Listener) -> ListenerConfig {
+/// Takes the ports of brokers' listeners.
+pub(super) fn reserve(listeners: &[Listener]) -> Result<Vec<Bound>, BindError> {
+    listeners.iter().map(|each| listener::reserve(&config_of(each))).collect()
+}
+
+/// Lets clients connect to what was reserved.
+pub(super) fn listen<'a>(
+    reserved: impl IntoIterator<Item = &'a Bound>,
+    backlog: i32,
+) -> Result<(), BindError> {
+    reserved.into_iter().try_for_each(|bound| bound.listen(backlog))
+}
+
+fn config_of(listener: &Listener) -> ListenerConfig {
     ListenerConfig {
         name: listener.name.as_str().into(),
         host: listener.host.clone().unwrap_or_default(),

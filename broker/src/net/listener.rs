@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -61,10 +62,10 @@ pub enum BindError {
     Other { listener: ListenerConfig, address: SocketAddr, source: io::Error },
 }
 
-/// A bound listener: clients may connect, nobody answers yet.
+/// A bound listener: nobody answers yet, and clients are refused until it listens.
 #[derive(Debug)]
 pub struct Bound {
-    name: Arc<str>,
+    config: ListenerConfig,
     sockets: Vec<StdListener>,
     /// Where it listens, with the port that the system chose.
     pub address: SocketAddr,
@@ -104,14 +105,22 @@ impl Shared {
     }
 }
 
-/// Binds a listener, so that its port is known before anything else of the broker runs.
+/// Binds a listener that clients may connect to at once.
 pub fn bind(listener: &ListenerConfig, backlog: i32) -> Result<Bound, BindError> {
+    let bound = reserve(listener)?;
+    bound.listen(backlog)?;
+    Ok(bound)
+}
+
+/// Takes a listener's port, so that it is known before anything else of the broker runs. Clients are refused there: one that waited
+/// for a broker that is not ready could not ask another meanwhile.
+pub fn reserve(listener: &ListenerConfig) -> Result<Bound, BindError> {
     let addresses = addresses(listener)?;
     let mut sockets: Vec<StdListener> = Vec::new();
     let mut port = listener.port;
     for mut address in addresses {
         address.set_port(port);
-        match bind_one(address, backlog) {
+        match bind_one(address) {
             Ok(socket) => {
                 port = socket.local_addr().map_err(|source| other(listener, address, source))?.port();
                 sockets.push(socket);
@@ -128,10 +137,25 @@ pub fn bind(listener: &ListenerConfig, backlog: i32) -> Result<Bound, BindError>
     let address = first
         .local_addr()
         .map_err(|source| other(listener, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), source))?;
-    Ok(Bound { name: Arc::clone(&listener.name), sockets, address })
+    Ok(Bound { config: listener.clone(), sockets, address })
 }
 
 impl Bound {
+    /// Lets clients connect; they wait for an answer until somebody serves.
+    pub fn listen(&self, backlog: i32) -> Result<(), BindError> {
+        let listener = || self.config.clone();
+        for socket in &self.sockets {
+            rustix::net::listen(socket, backlog).map_err(|error| match error {
+                // Another process took it, too, and was faster.
+                Errno::ADDRINUSE => BindError::InUse { listener: listener(), port: self.address.port() },
+                error => {
+                    BindError::Other { listener: listener(), address: self.address, source: error.into() }
+                }
+            })?;
+        }
+        Ok(())
+    }
+
     /// The sockets, for whoever accepts by itself; they do not block.
     pub fn into_sockets(self) -> Vec<StdListener> {
         self.sockets
@@ -176,7 +200,7 @@ impl Net {
             let core = &self.cores[0];
             let _inside = core.handle.enter();
             let listener = TcpListener::from_std(socket)?;
-            let dealer = self.dealer(&bound.name, EndpointKind::Broker);
+            let dealer = self.dealer(&bound.config.name, EndpointKind::Broker);
             core.handle.spawn(Acceptor { listener, dealer }.run());
         }
         Ok(())
@@ -359,10 +383,10 @@ fn addresses(listener: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError> {
 }
 
 fn speaks_ipv6() -> bool {
-    bind_one(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), 1).is_ok()
+    bind_one(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).is_ok()
 }
 
-fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<StdListener> {
+fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if let IpAddr::V6(ip) = address.ip() {
@@ -370,7 +394,6 @@ fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<StdListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
     Ok(socket.into())
 }
 

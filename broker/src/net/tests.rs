@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use super::frame::{FileSlice, Frame, FrameBuilder};
-use super::listener::{BindError, Bound, ListenerConfig, Net, bind};
+use super::listener::{BindError, Bound, ListenerConfig, Net, bind, reserve};
 use super::workers::Workers;
 use super::*;
 use crate::clock::Clock;
@@ -483,6 +483,18 @@ fn stopping_finishes_what_is_started_and_closes_the_rest() {
     });
     assert_eq!(server.net.connections(), 0);
     assert!(TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn a_port_that_is_only_reserved_refuses_clients() {
+    let first = reserve(&listener("127.0.0.1", 0)).unwrap();
+    assert!(TcpStream::connect(first.address).is_err());
+    let second = reserve(&listener("127.0.0.1", first.address.port()));
+    first.listen(10).unwrap();
+    assert!(TcpStream::connect(first.address).is_ok());
+    // Whether the system lets two reserve it or not: only one gets it.
+    let lost = second.and_then(|second| second.listen(10)).unwrap_err();
+    assert!(matches!(lost, BindError::InUse { .. }), "{lost}");
 }
 
 #[test]

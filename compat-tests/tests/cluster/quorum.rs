@@ -208,6 +208,8 @@ fn a_voter_with_a_new_disk_is_none_until_it_is_removed_and_added() {
     wait::until(PATIENCE, "the leader notices the new disk", || {
         cluster.output(leader).contains("a voter came with a new disk").then_some(())
     });
+    // It waits for a vote that it does not get, and keeps no client waiting with it: a tool would ask it for half a minute.
+    assert!(Wire::try_connect(cluster.address(wiped)).is_err(), "who is not ready does not listen");
     let status = described(&cluster, leader);
     assert!(status.contains(&former), "the voter is the one with the former disk: {status}");
 
