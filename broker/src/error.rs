@@ -30,6 +30,8 @@ pub enum PartitionError {
     CordonedDir,
     #[error("the partition's log directory is offline")]
     Offline,
+    #[error("the disk took nothing more when the batch before this one came")]
+    BehindShortage,
     #[error("the leader epoch is older than the leader's")]
     FencedEpoch,
     #[error("the leader epoch is newer than the leader's")]
@@ -83,7 +85,7 @@ impl PartitionError {
             Self::Transaction(error) => *error,
             Self::Invalid(invalid) => invalid_batch(invalid.kind),
             Self::Refused(refused) => refused_append(refused),
-            Self::Offline | Self::Storage(_) => ResponseError::KafkaStorageError,
+            Self::Offline | Self::BehindShortage | Self::Storage(_) => ResponseError::KafkaStorageError,
         }
     }
 }

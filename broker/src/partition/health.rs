@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use milena_storage::StorageError;
+use milena_storage::log::AppendError;
 use tokio::sync::watch;
+
+use super::PartitionError;
 
 /// The state of one directory, shared with every partition in it.
 #[derive(Debug)]
@@ -71,6 +74,27 @@ impl DirHealth {
     }
 }
 
+/// Whether the disk took nothing more when the last batch of a partition came.
+#[derive(Debug, Default)]
+pub struct Shortage(AtomicBool);
+
+impl Shortage {
+    /// What a producer sent behind a batch that the full disk refused is refused for the same reason. Told of a gap in its
+    /// sequence instead, librdkafka begins a new epoch and sends again what it has no answer for yet, in every partition:
+    /// records twice. (Kafka gives the directory up, and answers so from then on.)
+    pub fn judge<T>(&self, outcome: Result<T, PartitionError>) -> Result<T, PartitionError> {
+        let is_gap = matches!(outcome, Err(PartitionError::Refused(AppendError::Sequence { .. })));
+        if is_gap && self.0.load(Ordering::Acquire) {
+            return Err(PartitionError::BehindShortage);
+        }
+        let is_short = matches!(&outcome, Err(PartitionError::Storage(cause)) if cause.is_shortage());
+        if is_short || outcome.is_ok() {
+            self.0.store(is_short, Ordering::Release);
+        }
+        outcome
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -79,6 +103,26 @@ mod tests {
 
     fn error(source: io::Error) -> StorageError {
         StorageError::io("write", Path::new("/d/t-0/f"), source)
+    }
+
+    fn gap() -> PartitionError {
+        let producer_id = milena_storage::ids::ProducerId(7);
+        PartitionError::Refused(AppendError::Sequence { producer_id, sequence: 9, last_sequence: 3 })
+    }
+
+    #[test]
+    fn what_comes_behind_a_refusal_for_lack_of_room_is_refused_for_it() {
+        let shortage = Shortage::default();
+        let told =
+            |outcome: Result<(), PartitionError>| shortage.judge(outcome).map_err(|error| error.code());
+        let full = || PartitionError::Storage(error(io::ErrorKind::StorageFull.into()));
+        assert_eq!(told(Err(gap())), Err(45), "no batch was refused before it");
+        assert_eq!(told(Err(full())), Err(56));
+        assert_eq!(told(Err(gap())), Err(56));
+        assert_eq!(told(Err(PartitionError::NotEnoughReplicas)), Err(19));
+        assert_eq!(told(Err(gap())), Err(56), "the refused batch has not come again");
+        assert_eq!(told(Ok(())), Ok(()));
+        assert_eq!(told(Err(gap())), Err(45));
     }
 
     #[test]

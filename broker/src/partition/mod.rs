@@ -42,7 +42,7 @@ use uuid::Uuid;
 pub use crate::error::PartitionError;
 use disk::Disk;
 use exchange::Exchange;
-use health::DirHealth;
+use health::{DirHealth, Shortage};
 use peers::Peers;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
@@ -109,6 +109,7 @@ pub struct Partition {
     /// Bytes appended since the high watermark last moved, where followers move it.
     uncommitted: AtomicI64,
     offline: AtomicBool,
+    shortage: Shortage,
     waiters: Mutex<Waiters>,
     /// Told when a segment of a compacted log is closed.
     cleaner_wake: Arc<Notify>,
@@ -152,6 +153,7 @@ impl Partition {
             leading: Mutex::default(),
             uncommitted: AtomicI64::new(0),
             offline: AtomicBool::new(false),
+            shortage: Shortage::default(),
             waiters: Mutex::new(Waiters::default()),
             syncing: tokio::sync::Mutex::default(),
         }
@@ -239,7 +241,7 @@ impl Partition {
         let appended = log.append_as_leader(batch, epoch, how.now);
         let end = log.log_end_offset();
         drop(log);
-        let appended = self.noted(appended.map_err(PartitionError::from))?;
+        let appended = self.noted(self.shortage.judge(appended.map_err(PartitionError::from)))?;
         if !appended.duplicate {
             self.grown(end, appended.bytes, how.now, wakes);
         }
