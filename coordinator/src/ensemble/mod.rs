@@ -38,6 +38,7 @@
 
 mod entry_bytes;
 mod entry_log;
+mod errors;
 mod link;
 mod load;
 mod local;
@@ -66,7 +67,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use milena_storage::StorageError;
 use milena_storage::fs::Fs;
 use milena_storage::ids::Timestamp;
 use parking_lot::Mutex;
@@ -74,12 +74,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use self::errors::{AskError, MembersError, ProposeError, StartError};
 pub use self::link::{ClusterSecret, Dialer, Dialled, MAGIC, Stream, TcpDialer};
 use self::message::{MemberChange, Refused};
 use self::raft::Node;
 use crate::tree::{
-    ClientRequest, Code, Command, CommandKind, MultiError, Op, OpResult, Outcome, Secret, SessionId,
-    SnapshotError, Tree, Zxid,
+    ClientRequest, Command, CommandKind, Op, OpResult, Outcome, Secret, SessionId, Tree, Zxid,
 };
 
 /// Name of the ensemble's directory inside a log directory.
@@ -192,41 +192,6 @@ pub struct Applied {
     pub results: Vec<OpResult>,
 }
 
-/// Why a proposal was not applied, or not known to be.
-#[derive(Debug, thiserror::Error)]
-pub enum ProposeError {
-    /// In the log, and refused by the tree: nothing changed.
-    #[error("{0}")]
-    Multi(#[from] MultiError),
-    #[error("command refused: {0}")]
-    Refused(Code),
-    #[error("this node does not lead the ensemble; the leader is {leader:?}")]
-    NotLeader { leader: Option<i32> },
-    /// The leader changed meanwhile: the command may have been applied, or may still be.
-    #[error("the leader changed before the command was applied; it may or may not take effect")]
-    Unknown,
-    #[error("a command of {bytes} bytes is larger than {limit}")]
-    TooLarge { bytes: usize, limit: usize },
-    /// The disk failed; only a restart can tell what is on it.
-    #[error("the ensemble has failed: {reason}")]
-    Failed { reason: String },
-    #[error("the ensemble has stopped")]
-    Stopped,
-}
-
-/// Why an ensemble did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error("{} belongs to node {found}, this is node {expected}", path.display())]
-    NodeId { path: PathBuf, found: i32, expected: i32 },
-    #[error("{}: {source}", path.display())]
-    Snapshot { path: PathBuf, source: SnapshotError },
-    #[error("the ensemble did not come up: {reason}")]
-    Raft { reason: String },
-}
-
 /// What DescribeQuorum tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quorum {
@@ -250,30 +215,6 @@ pub struct Replica {
     /// `host:port`; empty for a node that only dials.
     pub address: String,
     pub is_linked: bool,
-}
-
-/// Why a change of members did not happen, or is not known to have.
-#[derive(Debug, thiserror::Error)]
-pub enum MembersError {
-    #[error("this node does not lead the ensemble; the leader is {leader:?}")]
-    NotLeader { leader: Option<i32> },
-    #[error("the leader changed meanwhile; the change may or may not take effect")]
-    Unknown,
-    #[error("{0}")]
-    Refused(String),
-    /// Another change is under way, or the node does not take the log.
-    #[error("{0}")]
-    Later(String),
-}
-
-/// Why the leader did not answer a question.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// Nobody has looked at the question.
-    #[error("there is no leader that can be reached: {0}")]
-    NoLeader(String),
-    #[error("the leader may have looked at the question, and its answer is lost")]
-    Unknown,
 }
 
 impl Ensemble {

@@ -5,13 +5,14 @@ mod sim;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use milena_storage::StorageError;
 use milena_storage::fs::{Open, RealFs, SimFault, SimFs};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
-use crate::tree::{ANY_VERSION, Change, Guards, Mode, open_acl};
+use crate::tree::{ANY_VERSION, Change, Code, Guards, Mode, MultiError, open_acl};
 
 type Heard = (Zxid, Vec<Change>);
 
