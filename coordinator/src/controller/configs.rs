@@ -1,7 +1,8 @@
 //! IncrementalAlterConfigs and AlterConfigs: what `ConfigAdminManager` checks on the broker that was asked, then what
 //! `ConfigurationControlManager` checks, then one write of the resource's whole config node.
 //!
-//! Must never know a config by name: names, types and ranges are asked from [`super::ConfigRules`].
+//! Must never know a config by name, but for the one on which eligible replicas depend: names, types and ranges are asked from
+//! [`super::ConfigRules`].
 
 use std::collections::BTreeSet;
 
@@ -13,8 +14,11 @@ use kafka_protocol::messages::{AlterConfigsRequest, IncrementalAlterConfigsReque
 use kafka_protocol::protocol::StrBytes;
 use milena_storage::ids::BrokerId;
 
+use super::features::keeps_eligible_replicas;
+use super::next_state::write as write_state;
+use super::rules::MIN_IN_SYNC;
 use super::{Ctx, Item, Plan, Refusal, check_topic_name, fence};
-use crate::image::nodes::{ConfigNodeJson, to_json};
+use crate::image::nodes::{ConfigNodeJson, StateNode, to_json};
 use crate::image::{ConfigKind, Configs, MetadataImage, paths};
 use crate::tree::Op;
 
@@ -269,19 +273,65 @@ fn write(
     check_value_sizes(
         new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(|(_, value)| value),
     )?;
+    check_min_in_sync(ctx.image, kind, name, (&old, &new))?;
     ctx.rules.check(kind, name, &new, &old)?;
     check_exists(ctx.image, kind, name)?;
     // A broker's configs are written even if they are equal: that makes brokers load changed key stores (KAFKA-14136).
     if new == old && (kind != ConfigKind::Broker || new.is_empty()) {
         return Ok(Vec::new());
     }
+    let forgotten = if changes_min_in_sync(&old, &new) {
+        forget_eligible(ctx.image, (kind == ConfigKind::Topic).then_some(name))
+    } else {
+        Vec::new()
+    };
     let path = paths::config(kind, name);
     let write = match ctx.image.config_version(kind, name) {
         Some(version) if new.is_empty() => Op::delete(path, version),
         Some(version) => Op::set(path, to_json(&ConfigNodeJson::new(new)), version),
         None => Op::create(path, to_json(&ConfigNodeJson::new(new))),
     };
-    Ok(vec![fence(ctx.image), write])
+    Ok([fence(ctx.image), write].into_iter().chain(forgotten).collect())
+}
+
+fn changes_min_in_sync(old: &Configs, new: &Configs) -> bool {
+    old.get(MIN_IN_SYNC) != new.get(MIN_IN_SYNC)
+}
+
+/// While eligible leader replicas are kept, all brokers have to agree on how many replicas make a write durable (KIP-966).
+fn check_min_in_sync(
+    image: &MetadataImage,
+    kind: ConfigKind,
+    name: &str,
+    (old, new): (&Configs, &Configs),
+) -> Result<(), Refusal> {
+    if kind != ConfigKind::Broker || !keeps_eligible_replicas(image) || !changes_min_in_sync(old, new) {
+        return Ok(());
+    }
+    let refused = match (name.is_empty(), new.contains_key(MIN_IN_SYNC)) {
+        (true, true) => return Ok(()),
+        (true, false) => format!("Cluster-level {MIN_IN_SYNC} cannot be removed while ELR is enabled."),
+        (false, _) => format!("Broker-level {MIN_IN_SYNC} cannot be altered while ELR is enabled."),
+    };
+    Err(Refusal::new(ResponseError::InvalidConfig, refused))
+}
+
+/// Nobody is eligible out of sync any more once another number of replicas makes a write durable: who was had what the former number
+/// promised (`ConfigurationControlManager.createClearElrRecordsAsNeeded`). Of all topics, unless one is named.
+fn forget_eligible(image: &MetadataImage, only: Option<&str>) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for topic in image.topics().filter(|topic| only.is_none_or(|only| *topic.name == *only)) {
+        let kept =
+            topic.partitions.iter().filter(|each| !each.elr.is_empty() || !each.last_known_elr.is_empty());
+        ops.extend(kept.map(|partition| {
+            let leader = partition.leader.unwrap_or(BrokerId(-1));
+            let epoch = partition.leader_epoch.0;
+            let mut state = StateNode::new(leader, epoch, image.controller_epoch, &partition.isr);
+            state.leader_recovery_state = i8::from(partition.recovering);
+            write_state(&topic.name, partition, &state)
+        }));
+    }
+    ops
 }
 
 fn check_exists(image: &MetadataImage, kind: ConfigKind, name: &str) -> Result<(), Refusal> {

@@ -4,6 +4,9 @@
 
 use crate::image::{ConfigKind, Configs, MetadataImage};
 
+/// How many replicas have to be in sync for a write with acks=all.
+pub(super) const MIN_IN_SYNC: &str = "min.insync.replicas";
+
 use super::Refusal;
 
 /// Implemented by the broker's settings.
@@ -33,7 +36,7 @@ pub trait ConfigRules: Send + Sync {
         let values = self.topic_configs(image, image.topic_config(topic).unwrap_or(&nothing));
         let value = |name: &str| values.iter().find(|each| each.name == name)?.value.as_deref();
         ReplicationRules {
-            min_in_sync: value("min.insync.replicas").and_then(|text| text.parse().ok()).unwrap_or(1),
+            min_in_sync: value(MIN_IN_SYNC).and_then(|text| text.parse().ok()).unwrap_or(1),
             unclean_election: value("unclean.leader.election.enable") == Some("true"),
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn brokers(list: &[(i32, Option<&str>, bool)]) -> MetadataImage {
     image
 }
 
-/// Knows `cleanup.policy` (a list), `retention.ms` (a number) and `k`.
+/// Knows `cleanup.policy` (a list), `retention.ms` and `min.insync.replicas` (numbers) and `k`.
 pub(super) struct Rules;
 
 impl ConfigRules for Rules {
@@ -46,7 +46,7 @@ impl ConfigRules for Rules {
             let refuse = |message: String| Err(Refusal::new(ResponseError::InvalidConfig, message));
             match key.as_str() {
                 "cleanup.policy" | "k" => {}
-                "retention.ms" if value.parse::<i64>().is_ok() => {}
+                "retention.ms" | "min.insync.replicas" if value.parse::<i64>().is_ok() => {}
                 "retention.ms" => return refuse(format!("Invalid value {value} for configuration {key}")),
                 _ => return refuse(format!("Unknown topic config name: {key}")),
             }
@@ -102,7 +102,9 @@ impl Stage {
     }
 
     pub(crate) fn ctx(&self) -> Ctx<'_> {
-        let (rules, dice) = (&Rules, Dice::new(1));
+        // Topics get ids of their own.
+        let seed = u64::try_from(self.image.topics().count()).unwrap_or(0) + 1;
+        let (rules, dice) = (&Rules, Dice::new(seed));
         Ctx { image: &self.image, rules, node: BrokerId(1), now: Timestamp(1), dice }
     }
 

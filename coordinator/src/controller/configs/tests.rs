@@ -178,3 +178,49 @@ fn group_names_of_any_kind_carry_configs() {
     }
     assert_eq!(stage.image.configs(ConfigKind::Group).count(), 4);
 }
+
+#[test]
+fn another_number_of_replicas_in_sync_makes_nobody_eligible_any_more() {
+    let mut stage = Stage::with_brokers(&[1, 2, 3]);
+    stage.finalize("eligible.leader.replicas.version", 1);
+    stage.create_on("t", &[1, 2]);
+    stage.create_on("u", &[1, 2]);
+    let eligible = |stage: &mut Stage| {
+        for topic in ["t", "u"] {
+            let mut state = StateNode::new(BrokerId(1), 3, 1, &[BrokerId(1)]);
+            (state.elr, state.last_known_elr) = (vec![2], vec![3]);
+            let path = paths::partition_state(topic, 0);
+            stage.commit(vec![Op::set(path, to_json(&state), crate::tree::ANY_VERSION)]);
+        }
+    };
+    let kept = |stage: &Stage| {
+        ["t", "u"].map(|topic| {
+            let partition = &stage.image.topic(topic).unwrap().partitions[0];
+            assert_eq!((partition.leader, partition.leader_epoch.0), (Some(BrokerId(1)), 3));
+            partition.elr.len() + partition.last_known_elr.len()
+        })
+    };
+    let ok = [(0, String::new())];
+    let of = |kind, name: &str, operation, value| {
+        vec![resource(kind, name, &[("min.insync.replicas", operation, value)])]
+    };
+    eligible(&mut stage);
+    assert_eq!(alter(&mut stage, vec![resource(2, "t", &[("k", SET, Some("v"))])]), ok);
+    assert_eq!(kept(&stage), [2, 2], "that was another config");
+    assert_eq!(alter(&mut stage, of(2, "t", SET, Some("2"))), ok);
+    assert_eq!(kept(&stage), [0, 2]);
+    eligible(&mut stage);
+    assert_eq!(alter(&mut stage, of(2, "t", SET, Some("2"))), ok);
+    assert_eq!(kept(&stage), [2, 2], "it was two before");
+    assert_eq!(alter(&mut stage, of(4, "", SET, Some("2"))), ok);
+    assert_eq!(kept(&stage), [0, 0]);
+    let refused = |message: &str| [(40, message.to_owned())];
+    assert_eq!(
+        alter(&mut stage, of(4, "", DELETE, None)),
+        refused("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")
+    );
+    assert_eq!(
+        alter(&mut stage, of(4, "1", SET, Some("2"))),
+        refused("Broker-level min.insync.replicas cannot be altered while ELR is enabled.")
+    );
+}
