@@ -278,6 +278,8 @@ fn failure(
     index: i32,
     error: &PartitionError,
 ) -> PartitionAnswer {
+    let name = topic.map_or("", |topic| &topic.name);
+    tracing::debug!(topic = name, partition = index, %error, client = ?cx.caller.client_id, "records were refused");
     let mut answer = PartitionAnswer::refused(index, error.code());
     if tells_log_start(error)
         && let Some(topic) = topic
@@ -287,7 +289,7 @@ fn failure(
     }
     match error {
         PartitionError::Invalid(invalid) if !invalid.records.is_empty() => {
-            let partition = format!("{}-{index}", topic.map_or("", |topic| &topic.name));
+            let partition = format!("{name}-{index}");
             PartitionAnswer {
                 record_errors: refused_records::problems(&partition, invalid),
                 error_message: Some(refused_records::summary(&partition, invalid)),
