@@ -105,7 +105,7 @@ impl Quorum {
 
     pub async fn elect_leaders(&self, request: ElectLeadersRequest) -> Result<ElectLeadersResponse, Refusal> {
         let decide = |ctx: &mut Ctx<'_>, request: &ElectLeadersRequest| {
-            Ok(vec![controller::elect_leaders(ctx, request)])
+            Ok(vec![controller::elect_leaders(ctx, request)?])
         };
         let fail = |_: ElectLeadersResponse, refusal: &Refusal| {
             ElectLeadersResponse::default().with_error_code(refusal.code.code())
@@ -176,16 +176,22 @@ impl Quorum {
         request: AlterPartitionReassignmentsRequest,
     ) -> Result<Vec<ReassignableTopicResponse>, Refusal> {
         let decide = |ctx: &mut Ctx<'_>, request: &AlterPartitionReassignmentsRequest| {
-            Ok(controller::alter_partition_reassignments(ctx, request))
+            Ok(vec![controller::alter_partition_reassignments(ctx, request)])
         };
-        let fail = |topic: ReassignableTopicResponse, refusal: &Refusal| {
-            let failed = topic.partitions.iter().map(|each| {
-                let each = each.clone().with_error_code(refusal.code.code());
-                each.with_error_message(refusal.wire_message())
-            });
-            topic.clone().with_partitions(failed.collect())
+        let fail = |topics: Vec<ReassignableTopicResponse>, refusal: &Refusal| {
+            let fail = |topic: ReassignableTopicResponse| {
+                let failed = topic.partitions.iter().map(|each| {
+                    let each = each.clone().with_error_code(refusal.code.code());
+                    each.with_error_message(refusal.wire_message())
+                });
+                let failed = failed.collect();
+                topic.with_partitions(failed)
+            };
+            topics.into_iter().map(fail).collect()
         };
-        self.at_controller(request, decide, fail, |response| response.responses).await
+        let mut answers =
+            self.at_controller(request, decide, fail, |response| vec![response.responses]).await?;
+        Ok(answers.pop().expect("one item was decided"))
     }
 
     /// The first of [`controller::PRODUCER_ID_BLOCK`] ids that nobody else has or gets.

@@ -2,6 +2,8 @@
 //!
 //! Must never elect a replica outside the in-sync set unless unclean election was asked for.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
@@ -13,21 +15,26 @@ use crate::image::nodes::{StateNode, to_json};
 use crate::image::{MetadataImage, PartitionImage, paths};
 use crate::tree::Op;
 
-/// Decides on each partition asked for, or on all; all elections are one item.
-pub fn elect_leaders(ctx: &Ctx<'_>, request: &ElectLeadersRequest) -> Item<ElectLeadersResponse> {
+/// Decides on each partition asked for, or on all; all elections are one item. One that is named twice is elected for once.
+///
+/// # Errors
+/// INVALID_REQUEST for a type of election that nobody knows.
+pub fn elect_leaders(
+    ctx: &Ctx<'_>,
+    request: &ElectLeadersRequest,
+) -> Result<Item<ElectLeadersResponse>, Refusal> {
     let kind = match request.election_type {
         0 => Kind::Preferred,
         1 => Kind::Unclean,
         other => {
-            let refusal =
-                Refusal::new(ResponseError::InvalidRequest, format!("Unknown election type {other}"));
-            return Item::answer(ElectLeadersResponse::default().with_error_code(refusal.code.code()));
+            let message = format!("Unknown election type {other}");
+            return Err(Refusal::new(ResponseError::InvalidRequest, message));
         }
     };
-    let mut ops = vec![fence(ctx.image)];
+    let mut elections = BTreeMap::new();
     let mut results = Vec::new();
     let mut elect = |topic: &str, indexes: &mut dyn Iterator<Item = i32>, all: bool| {
-        let elected = indexes.map(|index| (index, elect_one(ctx.image, topic, index, kind, &mut ops)));
+        let elected = indexes.map(|index| (index, elect_one(ctx.image, topic, index, kind, &mut elections)));
         // Asked about everything, Kafka leaves out what needs no election.
         let told = elected.filter(|(_, outcome)| {
             !all || !matches!(outcome, Err(refusal) if refusal.code == ResponseError::ElectionNotNeeded)
@@ -52,10 +59,11 @@ pub fn elect_leaders(ctx: &Ctx<'_>, request: &ElectLeadersRequest) -> Item<Elect
             }
         }
     }
-    if ops.len() == 1 {
-        ops.clear();
+    let mut ops: Vec<Op> = elections.into_values().collect();
+    if !ops.is_empty() {
+        ops.insert(0, fence(ctx.image));
     }
-    Item { ops, result: ElectLeadersResponse::default().with_replica_election_results(results) }
+    Ok(Item { ops, result: ElectLeadersResponse::default().with_replica_election_results(results) })
 }
 
 /// The operations, without a fence, by which a broker that has just registered leads what it can: partitions
@@ -95,7 +103,7 @@ fn elect_one(
     topic: &str,
     index: i32,
     kind: Kind,
-    ops: &mut Vec<Op>,
+    elections: &mut BTreeMap<(String, i32), Op>,
 ) -> Result<(), Refusal> {
     let unknown = |what| Refusal::new(ResponseError::UnknownTopicOrPartition, what);
     let image_of = image.topic(topic).ok_or_else(|| unknown(format!("No such topic as {topic}")))?;
@@ -119,7 +127,7 @@ fn elect_one(
     };
     match leader {
         Some(leader) => {
-            ops.push(lead(image, topic, partition, leader));
+            elections.insert((topic.to_owned(), index), lead(image, topic, partition, leader));
             Ok(())
         }
         None if kind == Kind::Preferred => {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::features::keeps_eligible_replicas;
 use super::next_state::{Ground, is_live, next_state, write};
-use super::{Ctx, Item, Plan, Refusal, fence};
+use super::{Ctx, Item, Plan, Refusal, fence, is_registered};
 use crate::image::nodes::{BrokerNode, to_json};
 use crate::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, paths};
 use crate::tree::{ANY_VERSION, Op};
@@ -90,13 +90,9 @@ pub fn suspect(ctx: &Ctx<'_>, silent: &BTreeSet<BrokerId>, doubted: &BTreeSet<Br
 /// # Errors
 /// BROKER_ID_NOT_REGISTERED if nobody knows it.
 pub fn unregister_broker(ctx: &Ctx<'_>, broker: BrokerId) -> Result<Vec<Op>, Refusal> {
-    let is_named = || {
-        let mut partitions = ctx.image.topics().flat_map(|topic| &topic.partitions);
-        partitions.any(|partition| partition.replicas.contains(&broker))
-    };
     if ctx.image.broker(broker).is_some() {
         Ok(vec![fence(ctx.image), Op::delete(paths::broker(broker), ANY_VERSION)])
-    } else if is_named() {
+    } else if is_registered(ctx.image, broker) {
         Ok(Vec::new())
     } else {
         let message = format!("Broker ID {} is not currently registered", broker.0);

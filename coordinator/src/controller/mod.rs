@@ -21,6 +21,8 @@ mod reassign;
 mod rules;
 mod scram;
 
+use std::collections::BTreeSet;
+
 use milena_storage::ids::{BrokerId, Timestamp};
 
 use crate::image::{MetadataImage, paths};
@@ -64,6 +66,20 @@ pub fn fence(image: &MetadataImage) -> Op {
 /// Brokers that may lead, in the order given.
 fn active(image: &MetadataImage, replicas: &[BrokerId]) -> Vec<BrokerId> {
     replicas.iter().copied().filter(|id| image.broker(*id).is_some_and(|b| !b.fenced)).collect()
+}
+
+/// Whether Kafka would call a broker registered (`ClusterControlManager.brokerRegistrations`), there until somebody unregisters it. Here a
+/// registration goes with its session, so one that stopped counts while partitions name it.
+fn is_registered(image: &MetadataImage, broker: BrokerId) -> bool {
+    let mut partitions = image.topics().flat_map(|topic| &topic.partitions);
+    image.broker(broker).is_some() || partitions.any(|partition| partition.replicas.contains(&broker))
+}
+
+/// The registered brokers that are not there.
+fn stopped(image: &MetadataImage) -> BTreeSet<BrokerId> {
+    let partitions = image.topics().flat_map(|topic| &topic.partitions);
+    let named = partitions.flat_map(|partition| partition.replicas.iter().copied());
+    named.filter(|id| image.broker(*id).is_none()).collect()
 }
 
 #[cfg(test)]

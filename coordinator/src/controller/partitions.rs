@@ -11,7 +11,7 @@ use milena_storage::ids::BrokerId;
 
 use super::create_topics::{MAX_PARTITIONS_PER_REQUEST, duplicates};
 use super::placement::place;
-use super::{Ctx, Item, Plan, Refusal, active, fence};
+use super::{Ctx, Item, Plan, Refusal, active, fence, is_registered};
 use crate::image::nodes::{StateNode, TopicNode, to_json, topic_id_text};
 use crate::image::{MetadataImage, TopicImage, paths};
 use crate::tree::Op;
@@ -49,7 +49,7 @@ pub(super) fn check_assignment(
     let mut sorted = replicas.to_vec();
     sorted.sort_unstable();
     for (i, id) in sorted.iter().enumerate() {
-        if image.broker(*id).is_none() {
+        if !is_registered(image, *id) {
             return invalid(format!(
                 "The manual partition assignment includes broker {id}, but no such broker is registered."
             ));

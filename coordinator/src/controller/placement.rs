@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use milena_storage::ids::BrokerId;
 
-use super::Dice;
+use super::{Dice, stopped};
 use crate::image::MetadataImage;
 
 /// Chooses `replicas` brokers for each of `partitions` partitions, or says why it cannot, in Kafka's words.
@@ -21,7 +21,7 @@ pub(super) fn place(
     let wanted = usize::try_from(replicas).ok().filter(|wanted| *wanted > 0).ok_or_else(|| {
         format!("Invalid replication factor {replicas}: the replication factor must be positive.")
     })?;
-    let mut racks = Racks::new(image, dice);
+    let mut racks = Racks::new(image, wanted, dice);
     if racks.live == 0 {
         return Err("All brokers are currently fenced, or have all their log directories cordoned.".into());
     }
@@ -78,11 +78,18 @@ struct Racks {
 }
 
 impl Racks {
-    fn new(image: &MetadataImage, dice: &mut Dice) -> Self {
+    /// Brokers that stopped are among them only where there are too few others, since nobody knows their racks any more.
+    fn new(image: &MetadataImage, wanted: usize, dice: &mut Dice) -> Self {
         let mut by_rack: BTreeMap<Option<&str>, (Vec<BrokerId>, Vec<BrokerId>)> = BTreeMap::new();
         for broker in image.brokers.values() {
             let (live, fenced) = by_rack.entry(broker.rack.as_deref()).or_default();
             if broker.fenced { fenced.push(broker.id) } else { live.push(broker.id) }
+        }
+        let mut total = image.brokers.len();
+        if wanted > total {
+            let stopped = stopped(image);
+            total += stopped.len();
+            by_rack.entry(None).or_default().1.extend(stopped);
         }
         let live = by_rack.values().map(|(live, _)| live.len()).sum();
         let racks: Vec<_> = by_rack
@@ -90,7 +97,7 @@ impl Racks {
             .map(|(live, fenced)| Rack { fenced: Ring::new(fenced, dice), live: Ring::new(live, dice) })
             .collect();
         let start = if racks.is_empty() { 0 } else { dice.below(racks.len()) };
-        Self { racks, start, placed: 0, total: image.brokers.len(), live }
+        Self { racks, start, placed: 0, total, live }
     }
 
     fn next_partition(&mut self, dice: &mut Dice, replicas: usize) -> Vec<BrokerId> {

@@ -19,17 +19,37 @@ use milena_storage::ids::{BrokerId, PartitionIndex};
 use super::features::keeps_eligible_replicas;
 use super::next_state::{Ground, is_live, next_state, write};
 use super::partitions::check_assignment;
-use super::{Ctx, Item, Plan, Refusal, fence};
+use super::{Ctx, Item, Refusal, fence};
 use crate::image::nodes::{StateNode, TopicNode, to_json, topic_id_text};
 use crate::image::{MetadataImage, PartitionImage, TopicImage, paths};
 use crate::tree::Op;
 
-/// Decides on each topic; the partitions of one are one item, since they share a node.
+/// Decides on each partition; what is to be done is one item, as Kafka's is one batch. Each partition is decided on as it is before the
+/// request, also one that is named twice, of which the last word counts.
 pub fn alter_partition_reassignments(
     ctx: &Ctx<'_>,
     request: &AlterPartitionReassignmentsRequest,
-) -> Plan<ReassignableTopicResponse> {
-    request.topics.iter().map(|asked| of_topic(ctx, asked, request.allow_replication_factor_change)).collect()
+) -> Item<Vec<ReassignableTopicResponse>> {
+    let mut planned = BTreeMap::new();
+    let answer = |asked| of_topic(ctx, asked, request.allow_replication_factor_change, &mut planned);
+    let result = request.topics.iter().map(answer).collect();
+    let mut ops = Vec::new();
+    for (name, Changes { placements, states }) in planned {
+        let topic = ctx.image.topic(&name).expect("it was found when it was planned");
+        ops.push(topic_op(topic, &placements));
+        ops.extend(states.into_values());
+    }
+    if !ops.is_empty() {
+        ops.insert(0, fence(ctx.image));
+    }
+    Item { ops, result }
+}
+
+/// What changes in one topic, by partition.
+#[derive(Default)]
+struct Changes {
+    placements: BTreeMap<i32, Placement>,
+    states: BTreeMap<i32, Op>,
 }
 
 /// The operations, without a fence, of a move that is complete with this in-sync set.
@@ -104,14 +124,19 @@ impl Placement {
     }
 }
 
-fn of_topic(ctx: &Ctx<'_>, asked: &ReassignableTopic, other_factor: bool) -> Item<ReassignableTopicResponse> {
+fn of_topic(
+    ctx: &Ctx<'_>,
+    asked: &ReassignableTopic,
+    other_factor: bool,
+    changes: &mut BTreeMap<String, Changes>,
+) -> ReassignableTopicResponse {
     let image = ctx.image;
     let name = asked.name.as_str();
     let answer = ReassignableTopicResponse::default().with_name(asked.name.clone());
     let Some(topic) = image.topic(name) else {
         let refusal = unknown(format!("Unable to find a topic named {name}."));
         let partitions = asked.partitions.iter().map(|each| told(each, Some(&refusal))).collect();
-        return Item::answer(answer.with_partitions(partitions));
+        return answer.with_partitions(partitions);
     };
     let rules = ctx.rules.replication(image, name);
     let live = |id| is_live(image, id);
@@ -122,30 +147,24 @@ fn of_topic(ctx: &Ctx<'_>, asked: &ReassignableTopic, other_factor: bool) -> Ite
         min_in_sync: rules.min_in_sync,
         unclean: rules.unclean_election,
     };
-    let mut changes = BTreeMap::new();
-    let mut states = Vec::new();
     let partitions = asked.partitions.iter().map(|each| {
-        let planned = plan(image, topic, each, other_factor, ground.unclean);
-        match planned {
-            Ok((partition, placement)) => {
-                // What needs nobody to catch up is complete at once.
-                let done = placement.finished(&partition.isr).unwrap_or(placement);
-                states.extend(state_op(image, topic, partition, &done, &partition.isr, &ground));
-                if done != Placement::of(partition) {
-                    changes.insert(partition.index.0, done);
-                }
-                told(each, None)
-            }
-            Err(refusal) => told(each, Some(&refusal)),
+        let (partition, placement) = match plan(image, topic, each, other_factor, ground.unclean) {
+            Ok(planned) => planned,
+            Err(refusal) => return told(each, Some(&refusal)),
+        };
+        // What needs nobody to catch up is complete at once.
+        let done = placement.finished(&partition.isr).unwrap_or(placement);
+        if done != Placement::of(partition) {
+            let index = partition.index.0;
+            let changes = changes.entry(topic.name.to_string()).or_default();
+            changes.states.remove(&index);
+            let state = state_op(image, topic, partition, &done, &partition.isr, &ground);
+            changes.states.extend(state.map(|op| (index, op)));
+            changes.placements.insert(index, done);
         }
+        told(each, None)
     });
-    let result = answer.with_partitions(partitions.collect());
-    let mut ops = Vec::new();
-    if !changes.is_empty() {
-        ops.extend([fence(image), topic_op(topic, &changes)]);
-        ops.extend(states);
-    }
-    Item { ops, result }
+    answer.with_partitions(partitions.collect())
 }
 
 fn plan<'a>(
@@ -182,10 +201,7 @@ fn plan<'a>(
     if !other_factor && factor != target.len() {
         return Err(Refusal::new(
             ResponseError::InvalidReplicationFactor,
-            format!(
-                "The replication factor is changed from {factor} to {}, which the request does not allow.",
-                target.len()
-            ),
+            format!("The replication factor is changed from {factor} to {}", target.len()),
         ));
     }
     Ok((partition, now.towards(&target)))

@@ -110,19 +110,40 @@ fn nothing_else_is_taken() {
     assert_eq!(refusal.code, ResponseError::StaleBrokerEpoch);
 }
 
-/// Asks for a move, or with none to call it off; the error code.
-fn reassign(stage: &mut Stage, replicas: Option<&[i32]>) -> i16 {
-    let asked = ReassignablePartition::default()
+fn moved(replicas: Option<&[i32]>) -> ReassignablePartition {
+    ReassignablePartition::default()
         .with_partition_index(0)
-        .with_replicas(replicas.map(|ids| ids.iter().map(|id| (*id).into()).collect()));
-    let topic = ReassignableTopic::default()
-        .with_name(StrBytes::from_static_str("t").into())
-        .with_partitions(vec![asked]);
+        .with_replicas(replicas.map(|ids| ids.iter().map(|id| (*id).into()).collect()))
+}
+
+/// Asks for moves, topic by topic; the error codes.
+fn reassign_all(stage: &mut Stage, topics: Vec<Vec<ReassignablePartition>>) -> Vec<i16> {
+    let name = || StrBytes::from_static_str("t").into();
+    let topics = topics.into_iter();
+    let topics = topics.map(|asked| ReassignableTopic::default().with_name(name()).with_partitions(asked));
     let request = AlterPartitionReassignmentsRequest::default()
         .with_allow_replication_factor_change(true)
-        .with_topics(vec![topic]);
-    let plan = alter_partition_reassignments(&stage.ctx(), &request);
-    stage.run(plan)[0].partitions[0].error_code
+        .with_topics(topics.collect());
+    let item = alter_partition_reassignments(&stage.ctx(), &request);
+    let told = stage.run(vec![item]).remove(0);
+    told.iter().flat_map(|topic| &topic.partitions).map(|each| each.error_code).collect()
+}
+
+/// Asks for a move, or with none to call it off; the error code.
+fn reassign(stage: &mut Stage, replicas: Option<&[i32]>) -> i16 {
+    reassign_all(stage, vec![vec![moved(replicas)]])[0]
+}
+
+#[test]
+fn of_a_partition_that_is_named_twice_the_last_word_counts() {
+    let mut stage = stage(&[1, 2, 3]);
+    let invalid = code(ResponseError::InvalidReplicaAssignment);
+    let first = vec![moved(Some(&[2, 3, 4])), moved(Some(&[1, 1]))];
+    let told = reassign_all(&mut stage, vec![first, vec![moved(Some(&[3, 1, 2])), moved(Some(&[4, 2, 3]))]]);
+    assert_eq!(told, [0, invalid, 0, 0]);
+    let state = partition(&stage);
+    assert_eq!(ids(&state.replicas), [4, 2, 3, 1]);
+    assert_eq!((ids(&state.adding), ids(&state.removing)), (vec![4], vec![1]));
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn ask(kind: i8, topic: &str) -> ElectLeadersRequest {
 }
 
 fn elect(stage: &mut Stage, request: &ElectLeadersRequest) -> (i16, String) {
-    let item = elect_leaders(&stage.ctx(), request);
+    let item = elect_leaders(&stage.ctx(), request).unwrap();
     stage.commit(item.ops);
     let results = item.result.replica_election_results;
     let first = results.first().and_then(|t| t.partition_result.first());
@@ -48,8 +48,8 @@ fn needless_and_unknown_elections_are_told_so() {
     assert_eq!(elect(&mut stage, &ask(0, "u")), (3, "No such topic as u".into()));
     let all = ElectLeadersRequest::default().with_topic_partitions(None);
     assert_eq!(elect(&mut stage, &all), (0, "none".into()), "asked about all, needless ones are left out");
-    let item = elect_leaders(&stage.ctx(), &ask(5, "t"));
-    assert_eq!(item.result.error_code, 42);
+    let refusal = elect_leaders(&stage.ctx(), &ask(5, "t")).unwrap_err();
+    assert_eq!((refusal.code.code(), &*refusal.message), (42, "Unknown election type 5"));
 }
 
 #[test]
@@ -59,6 +59,21 @@ fn an_in_sync_replica_takes_a_leaderless_partition_with_the_next_epoch() {
     let partition = stage.image.partition("t", PartitionIndex(0)).unwrap();
     assert_eq!((partition.leader, partition.leader_epoch), (Some(BrokerId(1)), LeaderEpoch(5)));
     assert!(!partition.recovering);
+}
+
+#[test]
+fn a_partition_that_is_named_twice_is_elected_for_once() {
+    let mut stage = offline();
+    let mut request = ask(0, "t");
+    let topics = request.topic_partitions.as_mut().unwrap();
+    topics[0].partitions.push(0);
+    topics.push(topics[0].clone());
+    let item = elect_leaders(&stage.ctx(), &request).unwrap();
+    stage.commit(item.ops);
+    let results = item.result.replica_election_results.iter().flat_map(|topic| &topic.partition_result);
+    assert_eq!(results.map(|each| each.error_code).collect::<Vec<_>>(), [0; 4]);
+    let partition = stage.image.partition("t", PartitionIndex(0)).unwrap();
+    assert_eq!((partition.leader, partition.leader_epoch), (Some(BrokerId(1)), LeaderEpoch(5)));
 }
 
 #[test]

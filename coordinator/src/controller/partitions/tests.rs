@@ -6,6 +6,7 @@ use kafka_protocol::messages::BrokerId as WireBroker;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsAssignment;
 
 use super::super::testing::Stage;
+use super::super::unregister_broker;
 use super::*;
 
 fn topic(name: &str, count: i32, assignments: Option<&[&[i32]]>) -> CreatePartitionsTopic {
@@ -71,4 +72,26 @@ fn what_kafka_refuses_is_refused_with_its_words() {
     assert_eq!(grow(&mut stage, twice, false), [(42, "Duplicate topic name.".into())]);
     assert_eq!(grow(&mut stage, vec![topic("t", 9, None)], true), [(0, String::new())]);
     assert_eq!(stage.image.topic("t").unwrap().partition_count(), 3);
+}
+
+#[test]
+fn a_stopped_broker_that_partitions_name_is_registered() {
+    let mut stage = Stage::with_brokers(&[1, 2, 3]);
+    stage.create_on("t", &[3, 2, 1]);
+    let ops = unregister_broker(&stage.ctx(), BrokerId(3)).unwrap();
+    stage.commit(ops);
+    // By hand, and where there are too few others.
+    assert_eq!(grow(&mut stage, vec![topic("t", 2, Some(&[&[3, 1, 2]]))], false), [(0, String::new())]);
+    assert_eq!(grow(&mut stage, vec![topic("t", 4, None)], false), [(0, String::new())]);
+    for partition in &stage.image.topic("t").unwrap().partitions[1..] {
+        assert_eq!(partition.replicas.len(), 3);
+        assert!(!partition.isr.contains(&BrokerId(3)) && partition.isr.len() == 2, "{partition:?}");
+        assert_ne!(partition.leader, Some(BrokerId(3)));
+    }
+    let (code, said) = &grow(&mut stage, vec![topic("t", 5, Some(&[&[3, 1, 4]]))], false)[0];
+    assert_eq!((*code, said.contains("broker 4")), (39, true), "{said}");
+    assert!(place(&stage.image, &mut stage.ctx().dice, 1, 4).unwrap_err().contains("only 3 broker(s)"));
+    // As long as the others are enough, nothing is put on it.
+    let placed = place(&stage.image, &mut stage.ctx().dice, 20, 2).unwrap();
+    assert!(placed.iter().all(|replicas| !replicas.contains(&BrokerId(3))));
 }
