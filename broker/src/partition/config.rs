@@ -40,6 +40,7 @@ pub fn log_config(topic: &TopicSettings, producer_expiration_ms: i64) -> LogConf
         max_compaction_lag_ms: topic.max_compaction_lag_ms,
         file_delete_delay_ms: topic.file_delete_delay_ms,
         preallocate: topic.preallocate,
+        length_step: 0,
         contiguous: false,
         producer_expiration_ms,
     }

@@ -20,6 +20,9 @@ use super::vote_file::Promises;
 /// segment of its own. Tests roll often, to crash around it.
 const SEGMENT_BYTES: u32 = if cfg!(test) { 8 << 10 } else { 1 << 20 };
 
+/// Appends are synced one by one when little is going on, and are small: some hundred of them until the length changes.
+const LENGTH_STEP: u32 = 64 << 10;
+
 /// The log and the vote file of one node.
 pub(super) struct EntryLog {
     fs: Arc<dyn Fs>,
@@ -150,6 +153,7 @@ fn log_config() -> LogConfig {
         retention_bytes: -1,
         file_delete_delay_ms: 0,
         contiguous: true,
+        length_step: LENGTH_STEP,
         ..LogConfig::default()
     }
 }

@@ -71,13 +71,17 @@ impl Scan {
 /// Reads the segments in `dir`, which need not exist; `start` is the first entry that is not in the snapshot.
 pub(super) fn scan(fs: &dyn Fs, dir: &Path, start: u64) -> Result<Scan, StorageError> {
     let mut scan = Scan { start, ..Scan::default() };
-    for (base, path) in segments(fs, dir)? {
+    let segments = segments(fs, dir)?;
+    let last = segments.last().map(|(base, _)| *base);
+    for (base, path) in segments {
         let bytes =
             fs.read(&path, MAX_SEGMENT_BYTES).map_err(|source| StorageError::io("read", &path, source))?;
         let mut behind = 0;
         if scan.torn.is_none() {
             behind = scan.take(&path, base, &bytes)?;
-            if behind < bytes.len() {
+            // The file that is appended to is longer than what was appended (`LogConfig::length_step`).
+            let unused = last == Some(base) && bytes[behind..].iter().all(|byte| *byte == 0);
+            if behind < bytes.len() && !unused {
                 let next = scan.end().unwrap_or(base);
                 scan.torn = Some(Torn { path, at: behind as u64, next });
             }

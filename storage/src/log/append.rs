@@ -223,10 +223,9 @@ impl Log {
         size: usize,
         write: impl FnOnce(&Segment, &dyn crate::fs::File) -> std::io::Result<()>,
     ) -> Result<(), StorageError> {
-        let segment_bytes = u64::from(self.config.segment_bytes);
         let place = &self.place;
         let segment = self.segments.last_mut().expect("a log always has a segment");
-        segment.reserve(place, size as u64, segment_bytes)?;
+        segment.reserve(place, size as u64, &self.config)?;
         let path = segment.path(place);
         let file = segment.file(place)?.clone();
         let written = write(segment, &*file).at("append to", &path);

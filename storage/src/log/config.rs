@@ -36,6 +36,9 @@ pub struct LogConfig {
     pub max_compaction_lag_ms: i64,
     pub file_delete_delay_ms: i64,
     pub preallocate: bool,
+    /// The file of the active segment is made longer by so many bytes at a time, ahead of what is appended; 0: it ends with
+    /// the last batch. A sync that need not write a new length takes two thirds of the time (the Raft log).
+    pub length_step: u32,
     /// Offsets have no gaps and epochs never go back, so that one found after a loss of power is damage (Raft log).
     pub contiguous: bool,
     /// Idle producers are forgotten after this time (`producer.id.expiration.ms`).
@@ -67,6 +70,7 @@ impl Default for LogConfig {
             max_compaction_lag_ms: i64::MAX,
             file_delete_delay_ms: 60_000,
             preallocate: false,
+            length_step: 0,
             contiguous: false,
             producer_expiration_ms: 86_400_000,
         }

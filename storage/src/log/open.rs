@@ -257,7 +257,9 @@ impl Log {
                     return Err(StorageError::corrupt(&path, position, reason));
                 }
                 Ok(Some(_)) | Err(_) => {
-                    tracing::warn!(path = %path.display(), position, "cutting the log at a damaged batch");
+                    if !scanner.is_unused()? {
+                        tracing::warn!(path = %path.display(), position, "cutting the log at a damaged batch");
+                    }
                     segment.size = position;
                     file.set_len(position).at("truncate", &path)?;
                     break;

@@ -92,6 +92,12 @@ impl<'a> Scanner<'a> {
         Ok(BatchView::parse(self.bytes(header.size())?)?)
     }
 
+    /// True if nothing was ever written at the position: the file was made longer than its batches ahead of time.
+    pub(super) fn is_unused(&mut self) -> Result<bool, StorageError> {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        Ok(self.bytes(HEADER_LEN.min(left))?.iter().all(|byte| *byte == 0))
+    }
+
     /// Moves behind the batch whose header was just read.
     pub(super) fn skip(&mut self, header: &Header) {
         self.position += header.size() as u64;

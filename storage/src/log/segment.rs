@@ -41,6 +41,8 @@ pub(super) struct Segment {
     pub indexes_synced: bool,
     bytes_since_entry: u64,
     reserved: u64,
+    /// The file is longer than the batches in it, up to `reserved`.
+    lengthened: bool,
     file: OnceLock<Arc<dyn File>>,
     /// The segment has a transaction index; empty: not looked yet.
     aborts: OnceLock<bool>,
@@ -95,6 +97,7 @@ impl Segment {
             indexes_synced: true,
             bytes_since_entry: 0,
             reserved: 0,
+            lengthened: false,
             file: OnceLock::new(),
             aborts: OnceLock::new(),
             unwritten_aborts: Vec::new(),
@@ -131,22 +134,27 @@ impl Segment {
         u32::try_from(offset.0 - self.base.0).expect("checked by can_hold before the append")
     }
 
-    /// Reserves space for `more` bytes if the log has proved active.
+    /// Reserves space for `more` bytes if the log has proved active, or is to have its length ahead of its end.
     pub(super) fn reserve(
         &mut self,
         place: &Place,
         more: u64,
-        segment_bytes: u64,
+        config: &LogConfig,
     ) -> Result<(), StorageError> {
         let end = self.size + more;
-        if self.size < RESERVE_AFTER || end <= self.reserved {
+        let lengthened = config.length_step > 0;
+        if end <= self.reserved || (self.size < RESERVE_AFTER && !lengthened) {
             return Ok(());
         }
+        let step = if lengthened { u64::from(config.length_step) } else { RESERVE_STEP };
         let from = self.reserved.max(self.size);
-        let to = (end + RESERVE_STEP).min(segment_bytes.max(end));
+        let to = (end + step).min(u64::from(config.segment_bytes).max(end));
+        let file = self.file(place)?;
+        let reserved = if lengthened { file.set_len(to) } else { file.allocate(from, to - from) };
         // A disk too full for the step may still take the batch.
-        if self.file(place)?.allocate(from, to - from).is_ok() {
+        if reserved.is_ok() {
             self.reserved = to;
+            self.lengthened = lengthened;
         }
         Ok(())
     }
@@ -339,6 +347,8 @@ impl Segment {
         if self.reserved > self.size || self.dirty {
             self.file(place)?.set_len(self.size).at("trim", &self.path(place))?;
             self.reserved = 0;
+            // A later segment with a longer file before it would look like the rest of a damaged log.
+            self.dirty |= std::mem::take(&mut self.lengthened);
         }
         Ok(())
     }
