@@ -11,41 +11,49 @@ pub(super) struct NodeSession {
     timeout_ms: i32,
     /// For passwords of ZooKeeper's clients, should the cluster have none yet.
     secret: Secret,
-    current: Mutex<Option<SessionId>>,
+    current: Mutex<Current>,
+}
+
+#[derive(Clone, Copy)]
+enum Current {
+    None,
+    Open(SessionId),
+    /// For good: this node stops.
+    Closed,
 }
 
 impl NodeSession {
     pub(super) fn new(timeout_ms: i32, secret: Secret) -> Self {
-        Self { timeout_ms, secret, current: Mutex::new(None) }
+        Self { timeout_ms, secret, current: Mutex::new(Current::None) }
     }
 
     /// The session, which lives as long as this node does.
     pub(super) async fn open(&self, ensemble: &Ensemble) -> Result<SessionId, ProposeError> {
         let mut current = self.current.lock().await;
-        if let Some(id) = current.filter(|id| lives(ensemble, *id)) {
+        if let Some(id) = living(ensemble, *current)? {
             return Ok(id);
         }
         let id = ensemble.open_session(self.timeout_ms).await?;
         ensemble.keep_session(id);
-        *current = Some(id);
+        *current = Current::Open(id);
         Ok(id)
     }
 
     /// Proposes on behalf of the session, which is opened in the same step if need be: both together take one sync.
     pub(super) async fn propose(&self, ensemble: &Ensemble, ops: Vec<Op>) -> Result<(), ProposeError> {
         let mut current = self.current.lock().await;
-        if let Some(id) = current.filter(|id| lives(ensemble, *id)) {
+        if let Some(id) = living(ensemble, *current)? {
             return ensemble.propose_as(id, ops).await.map(|_| ());
         }
         let id = ensemble.begin_session(self.timeout_ms, self.secret.clone(), ops).await?;
         ensemble.keep_session(id);
-        *current = Some(id);
+        *current = Current::Open(id);
         Ok(())
     }
 
-    /// Ends it, and with it the registration.
+    /// Ends it for good, and with it the registration.
     pub(super) async fn close(&self, ensemble: &Ensemble) {
-        if let Some(id) = self.current.lock().await.take()
+        if let Current::Open(id) = std::mem::replace(&mut *self.current.lock().await, Current::Closed)
             && let Err(error) = ensemble.close_session(id).await
         {
             tracing::debug!(%error, "the session was not closed");
@@ -53,6 +61,11 @@ impl NodeSession {
     }
 }
 
-fn lives(ensemble: &Ensemble, id: SessionId) -> bool {
-    ensemble.with_tree(|tree| tree.session(id).is_some())
+/// The session, if there is one that has not expired.
+fn living(ensemble: &Ensemble, current: Current) -> Result<Option<SessionId>, ProposeError> {
+    match current {
+        Current::None => Ok(None),
+        Current::Open(id) => Ok(ensemble.with_tree(|tree| tree.session(id).map(|_| id))),
+        Current::Closed => Err(ProposeError::Stopped),
+    }
 }

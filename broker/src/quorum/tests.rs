@@ -11,6 +11,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest};
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::{EffectiveConfig, FirstContent};
 use milena_coordinator::image::{ConfigKind, Configs, Endpoint, SecurityProtocol};
+use milena_coordinator::tree::SessionId;
 use milena_storage::ids::ProducerId;
 
 use super::*;
@@ -143,6 +144,25 @@ async fn a_registered_broker_is_in_the_image_and_controls() {
     assert_eq!(image.controller, Some(BrokerId(1)));
     assert_eq!(image.broker(BrokerId(1)).unwrap().endpoints[0].port, 9092);
     assert_eq!(image.features.levels["metadata.version"], 30);
+}
+
+#[tokio::test]
+async fn a_controller_whose_session_has_ended_is_named_again() {
+    let stage = stage().await;
+    let before = stage.image.load().controller_epoch;
+    let ensemble = stage.quorum.ensemble();
+    let owner = ensemble.with_tree(|tree| tree.stat("/controller").unwrap().ephemeral_owner);
+    ensemble.close_session(SessionId(owner)).await.unwrap();
+    let waited = async {
+        while stage.quorum.newest_image().controller.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("the controller is named again");
+    assert_eq!(stage.quorum.newest_image().controller, Some(BrokerId(1)));
+    assert!(stage.quorum.newest_image().controller_epoch > before);
+    // And it decides.
+    stage.quorum.allocate_producer_ids().await.unwrap();
 }
 
 #[tokio::test]

@@ -89,13 +89,16 @@ impl Turns {
             if !leads {
                 controls = None;
                 seen = None;
-            } else if controls != Some(term) {
+            } else if controls != Some(term) || !self.is_named() {
+                controls = None;
                 match self.take_over(&first).await {
                     Ok(()) => {
                         controls = Some(term);
                         suspicion = Suspicion::default();
                         doubt_unlinked(&self.ensemble, &self.slot.newest());
                     }
+                    // This node stops, and others are to take over.
+                    Err(ProposeError::Stopped) => return,
                     Err(error) => {
                         tracing::debug!(%error, "not the controller yet");
                         self.clock.sleep_until(self.clock.steady_ms() + RETRY_MS).await;
@@ -136,6 +139,12 @@ impl Turns {
                 },
             }
         }
+    }
+
+    /// Whether the cluster knows this node for its controller. It does not when the session has ended that `/controller` hangs on, or somebody
+    /// has removed the node; then nobody would be told of a controller, and who starts would wait for one.
+    fn is_named(&self) -> bool {
+        self.slot.newest().controller == Some(self.node)
     }
 
     /// Fences brokers whose links are gone, and takes back those that are heard again; returns when to look again.

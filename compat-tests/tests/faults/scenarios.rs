@@ -53,23 +53,20 @@ fn brokers_killed_alone_and_together_lose_nothing() {
 
 #[test]
 fn brokers_paused_for_less_and_more_than_their_session_lose_nothing() {
-    let mut blows = vec![
+    let blows = vec![
         Blow::of(Harm::PauseShort, Victim::Leader),
         Blow::of(Harm::PauseLong, Victim::Leader),
         Blow::of(Harm::PauseLong, Victim::Follower),
         Blow::of(Harm::PauseLong, Victim::Controller),
+        Blow::of(Harm::PauseLong, Victim::Leader).and(Harm::Kill, Victim::Follower),
     ];
-    // The killed one is not always ready within a minute, for a reason that is not known yet.
-    if is_long() {
-        blows.push(Blow::of(Harm::PauseLong, Victim::Leader).and(Harm::Kill, Victim::Follower));
-    }
     each_once("pauses", blows);
 }
 
 #[test]
 fn brokers_cut_off_one_way_and_both_lose_nothing() {
-    // Of the cut-off broker's clients, those of librdkafka sometimes stand still after it is healed, for a reason that is not known
-    // yet: the short form cuts a follower from one other broker, and the long form everything.
+    // Leadership moves more often here than anywhere else, and with it sequences that clients do not get over (see the suites' README): the
+    // short form cuts a follower from one other broker, and the long form everything.
     let mut blows = vec![Blow::of(Harm::CutFromOne, Victim::Follower)];
     if is_long() {
         blows.extend([

@@ -36,6 +36,8 @@ struct Heard {
     deadline: Instant,
     /// The node that spoke for it last.
     by: Option<i32>,
+    /// Its time was over, and nobody has spoken for it since.
+    is_over: bool,
 }
 
 impl Default for Sessions {
@@ -185,10 +187,18 @@ impl Sessions {
                 heard.renew(now, None);
             } else {
                 heard.deadline = now + Duration::from_secs(1);
+                heard.is_over = true;
                 over.push(*id);
             }
         }
         over
+    }
+
+    /// Whether this node leads and has heard nobody speak for a session since its time was over.
+    pub(super) fn is_over(&self, id: SessionId) -> bool {
+        let state = self.state.lock();
+        !state.kept.contains(&id)
+            && state.heard.as_ref().is_some_and(|all| all.get(&id).is_some_and(|heard| heard.is_over))
     }
 
     /// When to look next; never, if every session is one that this node keeps.
@@ -212,12 +222,13 @@ fn is_of_a_node(session: &Session) -> bool {
 impl Heard {
     fn new(timeout_millis: i32, now: Instant) -> Self {
         let timeout = Duration::from_millis(u64::try_from(timeout_millis).unwrap_or(0));
-        Self { timeout, deadline: now + timeout, by: None }
+        Self { timeout, deadline: now + timeout, by: None, is_over: false }
     }
 
     fn renew(&mut self, now: Instant, by: Option<i32>) {
         self.deadline = now + self.timeout;
         self.by = by.or(self.by);
+        self.is_over = false;
     }
 }
 
@@ -250,9 +261,13 @@ mod tests {
         assert_eq!(sessions.next_deadline(), Some(after(start, 9000)));
         assert!(sessions.touched_by(2, &[id], after(start, 5000)));
         assert_eq!(sessions.expired(after(start, 13_999)), []);
+        assert!(!sessions.is_over(id));
         assert_eq!(sessions.expired(after(start, 14_000)), [id]);
+        assert!(sessions.is_over(id));
         assert_eq!(sessions.expired(after(start, 14_001)), [], "its end is being proposed");
         assert_eq!(sessions.expired(after(start, 15_001)), [id], "the proposal came to nothing");
+        sessions.touched_by(2, &[id], after(start, 15_002));
+        assert!(!sessions.is_over(id), "it was heard before the proposal was made");
     }
 
     #[test]

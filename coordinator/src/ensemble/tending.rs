@@ -17,7 +17,7 @@ use super::link::{Connection, Links};
 use super::message::{self, MemberChange, kind};
 use super::node::Core;
 use super::raft::voter_directories;
-use super::raft_types::{MemberNode, spawn};
+use super::raft_types::{MemberNode, Proposal, spawn};
 use super::serve::put_session_ids;
 use crate::tree::{Command, CommandKind, SessionId};
 
@@ -83,16 +83,22 @@ pub(super) async fn expire(
             },
         }
         for id in core.sessions.expired(Instant::now()) {
-            tracing::info!(session = %id, "a session has expired");
             let command =
                 Command { session: SessionId::NONE, time: now(), kind: CommandKind::CloseSession { id } };
-            let core = Arc::clone(&core);
-            spawn(async move {
-                if let Err(error) = core.propose(command).await {
-                    tracing::warn!(session = %id, %error, "an expired session could not be ended yet");
-                }
-            });
+            spawn(end_session(Arc::clone(&core), id, command));
         }
+    }
+}
+
+/// Ends a session as the leader, once a quorum has said that this node still leads: one that hears nobody finds everybody silent, and what
+/// it then thinks of them must neither be written when it is heard again, nor be asked of its successor.
+async fn end_session(core: Arc<Core>, id: SessionId, command: Command) {
+    if core.read_index().await.is_err() || !core.sessions.is_over(id) {
+        return;
+    }
+    tracing::info!(session = %id, "a session has expired");
+    if let Err(error) = core.write(Proposal::new(command)).await {
+        tracing::warn!(session = %id, ?error, "an expired session could not be ended yet");
     }
 }
 

@@ -87,6 +87,42 @@ fn a_voter_that_alone_lost_the_leader_does_not_take_its_place() {
     }
 }
 
+/// It heard nobody while it was cut off, and takes everybody for silent.
+#[test]
+fn a_leader_that_was_cut_off_ends_no_session_through_its_successor() {
+    for seed in 1..=4 {
+        simulate(seed, async {
+            let mut world = World::new(seed, &[1, 2, 3]);
+            world.start_all(&[1, 2, 3]).await;
+            world.settle().await;
+            let leader = world.leader().unwrap();
+            let others: Vec<i32> = [1, 2, 3].into_iter().filter(|id| *id != leader).collect();
+            let mut sessions = Vec::new();
+            for id in &others {
+                let session = world.node(*id).open_session(3000).await.unwrap();
+                world.node(*id).keep_session(session);
+                sessions.push(session);
+            }
+            pass(Duration::from_secs(1)).await;
+            // Longer than a session, and shorter than a proposal waits.
+            others.iter().for_each(|other| {
+                world.net.cut(leader, *other);
+                world.net.cut(*other, leader);
+            });
+            pass(Duration::from_secs(7)).await;
+            assert!(others.contains(&world.leader().unwrap()), "seed {seed}: another leads");
+            world.net.heal();
+            pass(Duration::from_secs(10)).await;
+            world.settle().await;
+            for session in sessions {
+                let lives = world.node(leader).with_tree(|tree| tree.session(session).is_some());
+                assert!(lives, "seed {seed}: {session} was spoken for all the time");
+            }
+            world.check("cut off");
+        });
+    }
+}
+
 type History = Arc<Mutex<Vec<Event>>>;
 
 const PATHS: [&str; 3] = ["/x", "/y", "/z"];
