@@ -6,15 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
-use milena_coordinator::transaction::MarkerOrder;
-use milena_storage::ids::{Offset, Timestamp, TopicPartition};
+use milena_coordinator::transaction::{MarkerOrder, TransactionVersion};
+use milena_storage::ids::{Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
+use milena_storage::validate::Origin;
 
 use crate::Bug;
-use crate::hosts::{Groups, Transactions, Wanted, Work};
-use crate::letters::{Answer, Letter, Node};
+use crate::hosts::{Groups, Transactions, Wanted, Work, worn as worn_record};
+use crate::letters::{Answer, Letter, Node, Said};
 use crate::replica::Replica;
 
 pub(crate) const BROKERS: usize = 3;
+/// `min.insync.replicas`: one of them may lose power.
+pub(crate) const MIN_IN_SYNC: usize = 2;
 /// Partitions of the topic that is copied to; the machines' partitions come behind them.
 pub(crate) const DATA: usize = 3;
 pub(crate) const OFFSETS: usize = DATA;
@@ -29,6 +32,8 @@ enum Parked {
 
 pub(crate) struct Broker {
     pub(crate) alive: bool,
+    /// It is down, and its disks have lost what was not synced.
+    pub(crate) powerless: bool,
     /// No other broker hears it, nor does the controller; clients do.
     pub(crate) isolated: bool,
     pub(crate) replicas: Vec<Replica>,
@@ -45,42 +50,70 @@ pub(crate) struct Led {
     pub(crate) leader: Option<usize>,
     pub(crate) epoch: i32,
     pub(crate) in_sync: BTreeSet<usize>,
+    /// Who was in sync when nothing more could be committed without it (KIP-966).
+    pub(crate) eligible: BTreeSet<usize>,
 }
 
 pub(crate) struct Cluster {
     pub(crate) now: Timestamp,
+    /// The cluster's `transaction.version`.
+    pub(crate) level: TransactionVersion,
     pub(crate) bug: Option<Bug>,
     pub(crate) brokers: Vec<Broker>,
     pub(crate) led: Vec<Led>,
     /// Letters that were written and not posted yet.
     pub(crate) outbox: Vec<(Node, Node, Letter)>,
     calls: u64,
+    /// Calls by which offsets of older clients are verified; of these nothing comes late. A commit that waits for them must not
+    /// outlive its transaction: see `Run::is_gone_with_its_connection`.
+    pub(crate) prompt: BTreeSet<u64>,
     producer_ids: i64,
     pub(crate) elections: usize,
+    /// Every id has had a producer before the run began.
+    worn: bool,
+    /// How often the epochs of such a producer were used up.
+    pub(crate) rotations: usize,
 }
 
 impl Cluster {
-    pub(crate) fn new(bug: Option<Bug>) -> Self {
+    /// `worn` has the epochs of producers that are known already, one for each of these ids.
+    pub(crate) fn new(level: TransactionVersion, worn: &[(&str, i16)], bug: Option<Bug>) -> Self {
         let broker = |_| Broker {
             alive: true,
+            powerless: false,
             isolated: false,
-            replicas: (0..PARTITIONS).map(|_| Replica::new()).collect(),
+            replicas: (0..PARTITIONS).map(|at| Replica::new(at >= DATA)).collect(),
             parked: (0..PARTITIONS).map(|_| Vec::new()).collect(),
             transactions: None,
             groups: None,
             verifying: BTreeMap::new(),
         };
-        let led = |at| Led { leader: Some(at % BROKERS), epoch: 1, in_sync: (0..BROKERS).collect() };
+        let led = |at| Led {
+            leader: Some(at % BROKERS),
+            epoch: 1,
+            in_sync: (0..BROKERS).collect(),
+            eligible: BTreeSet::new(),
+        };
         let mut cluster = Self {
             now: Timestamp(1_000),
+            level,
             bug,
             brokers: (0..BROKERS).map(broker).collect(),
             led: (0..PARTITIONS).map(led).collect(),
             outbox: Vec::new(),
             calls: 0,
+            prompt: BTreeSet::new(),
             producer_ids: 0,
             elections: 0,
+            worn: !worn.is_empty(),
+            rotations: 0,
         };
+        for &(id, epoch) in worn {
+            let batch = worn_record(id, cluster.fresh_producer_id(), epoch, cluster.now);
+            for broker in &mut cluster.brokers {
+                broker.replicas[STATE].append(batch.clone(), Origin::Coordinator, cluster.now).unwrap();
+            }
+        }
         (0..BROKERS).for_each(|broker| cluster.learn(broker));
         cluster
     }
@@ -90,9 +123,10 @@ impl Cluster {
         self.calls
     }
 
-    pub(crate) fn fresh_producer_id(&mut self) -> milena_storage::ids::ProducerId {
+    pub(crate) fn fresh_producer_id(&mut self) -> ProducerId {
         self.producer_ids += 1;
-        milena_storage::ids::ProducerId(self.producer_ids)
+        let reused = self.bug == Some(Bug::GivesProducerIdsAgain) && self.producer_ids > 3;
+        ProducerId(if reused { self.producer_ids % 3 + 1 } else { self.producer_ids })
     }
 
     pub(crate) fn leads(&self, broker: usize, at: usize) -> bool {
@@ -105,7 +139,7 @@ impl Cluster {
             return;
         }
         for at in 0..PARTITIONS {
-            let Led { leader, epoch, in_sync } = self.led[at].clone();
+            let Led { leader, epoch, in_sync, .. } = self.led[at].clone();
             let replica = &mut self.brokers[broker].replicas[at];
             if leader == Some(broker) && replica.leads && replica.epoch == epoch {
                 replica.in_sync = in_sync;
@@ -145,7 +179,7 @@ impl Cluster {
         if at == OFFSETS {
             self.brokers[broker].groups = Some(Groups::load(log, now, bug));
         } else if at == STATE {
-            let (host, wanted) = Transactions::load(log, now, bug);
+            let (host, wanted) = Transactions::load(log, now, self.level, bug);
             self.brokers[broker].transactions = Some(host);
             self.carry_out(broker, STATE, wanted, None);
         }
@@ -155,9 +189,11 @@ impl Cluster {
     pub(crate) fn carry_out(&mut self, broker: usize, at: usize, wanted: Wanted, asked: Option<(Node, u64)>) {
         let now = self.now;
         let replica = &mut self.brokers[broker].replicas[at];
+        if let Some(Ok(Said::Producer(_, ProducerEpoch(0)))) = wanted.answer {
+            self.rotations += usize::from(self.worn);
+        }
         if let Some(batch) = wanted.batch {
-            let origin = milena_storage::validate::Origin::Coordinator;
-            replica.append(batch, origin, now).expect("coordinators' records are taken");
+            replica.append(batch, Origin::Coordinator, now).expect("coordinators' records are taken");
         }
         if let (Some((to, call)), Some(answer)) = (asked, wanted.answer) {
             self.park_answer(broker, at, (to, call), answer);
@@ -169,6 +205,12 @@ impl Cluster {
         let orders = wanted.orders.into_iter().map(|order| (end, Parked::Order(order)));
         self.brokers[broker].parked[at].extend(orders);
         self.moved(broker, at);
+        if wanted.wants_producer_id {
+            let fresh = self.fresh_producer_id();
+            if let Some(host) = &mut self.brokers[broker].transactions {
+                let _ = host.fresh(now, fresh);
+            }
+        }
     }
 
     pub(crate) fn park_answer(&mut self, broker: usize, at: usize, (to, call): (Node, u64), answer: Answer) {
@@ -228,8 +270,28 @@ impl Cluster {
         replica.pull(follower, source, self.now);
         if replica.end() == source.end() && self.led[at].in_sync.insert(follower) {
             source.in_sync.clone_from(&self.led[at].in_sync);
+            self.led[at].eligible.clear();
         }
         self.moved(leader, at);
+    }
+
+    /// Gives how many offsets are gone with what was not synced.
+    pub(crate) fn lose_power(&mut self, broker: usize, seed: u64) -> usize {
+        self.kill(broker);
+        let now = self.now;
+        let without = &mut self.brokers[broker];
+        without.powerless = true;
+        let seeds = seed..;
+        let lost =
+            without.replicas.iter_mut().zip(seeds).map(|(replica, seed)| replica.loses_power(seed, now));
+        usize::try_from(lost.sum::<i64>()).expect("a log does not grow by it")
+    }
+
+    /// Cleans the coordinators' logs; gives how many of them are smaller now.
+    pub(crate) fn clean(&mut self, broker: usize) -> usize {
+        let (now, bug) = (self.now, self.bug);
+        let replicas = &mut self.brokers[broker].replicas[DATA..];
+        replicas.iter_mut().map(|replica| usize::from(replica.clean(now, bug))).sum()
     }
 
     pub(crate) fn kill(&mut self, broker: usize) {
@@ -241,37 +303,6 @@ impl Cluster {
         killed.parked.iter_mut().for_each(Vec::clear);
         (killed.transactions, killed.groups) = (None, None);
         killed.verifying.clear();
-    }
-
-    /// The controller has heard nothing of the broker: it is in sync nowhere and leads nothing, if others can.
-    pub(crate) fn fence(&mut self, broker: usize) {
-        for at in 0..PARTITIONS {
-            let led = &mut self.led[at];
-            if led.in_sync.len() > 1 {
-                led.in_sync.remove(&broker);
-            }
-            if led.leader == Some(broker) {
-                led.leader = None;
-            }
-        }
-        self.elect(0);
-    }
-
-    /// Gives every partition without a leader one of its in-sync replicas that is there.
-    pub(crate) fn elect(&mut self, choice: usize) {
-        for at in 0..PARTITIONS {
-            if self.led[at].leader.is_some() {
-                continue;
-            }
-            let able = |broker: &&usize| self.brokers[**broker].alive && !self.brokers[**broker].isolated;
-            let able: Vec<usize> = self.led[at].in_sync.iter().filter(able).copied().collect();
-            if able.is_empty() {
-                continue;
-            }
-            self.led[at].leader = Some(able[choice % able.len()]);
-            self.led[at].epoch += 1;
-            self.elections += 1;
-        }
     }
 
     /// How things stand, for whoever has to find out why they stand still.

@@ -1,8 +1,11 @@
 //! A copier: reads its place, writes the next records and the place behind them within a transaction, ends it, and again.
 //!
-//! It does what a client of KIP-890 does. Must never look into the cluster, nor believe anything but answers.
+//! It does what a client of KIP-890 does, or an older one: that names its partitions before it writes to them, keeps its epoch over
+//! transactions, and asks for the next epoch when it does not know what became of a batch (KIP-360). Must never look into the
+//! cluster, nor believe anything but answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use kafka_protocol::error::ResponseError;
 use milena_coordinator::transaction::Name;
@@ -10,18 +13,24 @@ use milena_storage::batch::{BatchBuilder, Record};
 use milena_storage::compress::Codec;
 use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
 
-use crate::cluster::DATA;
+use crate::cluster::{DATA, OFFSETS};
 use crate::dice::Dice;
 use crate::letters::{Answer, Producer, Question, Said};
 
 /// After so long a producer gives a transaction up, though its last batch may still be on the way.
 const DELIVERY_MS: i64 = 1_500;
+/// Older clients give up at the first time-out: it is their late batches of which only verification keeps the logs free.
+const OLDER_DELIVERY_MS: i64 = 250;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
     Init,
     Position,
+    /// An older client names the partitions that it is about to write to.
+    Joining,
     Writing,
+    /// An older client names the partition of its group.
+    JoiningOffsets,
     Committing,
     Ending {
         commit: bool,
@@ -38,6 +47,10 @@ pub(crate) struct Copier {
     since: Timestamp,
     producer: ProducerId,
     epoch: ProducerEpoch,
+    /// See `Producer`.
+    pub(crate) bumps: bool,
+    /// An older client has batches of which it does not know what became.
+    unsure: bool,
     position: i64,
     count: i64,
     sequences: BTreeMap<usize, i32>,
@@ -64,13 +77,15 @@ pub(crate) enum Next {
 }
 
 impl Copier {
-    pub(crate) fn new(id: Name, now: Timestamp) -> Self {
+    pub(crate) fn new(id: Name, bumps: bool, now: Timestamp) -> Self {
         Self {
             id,
             phase: Phase::Init,
             since: now,
             producer: ProducerId::NONE,
             epoch: ProducerEpoch(-1),
+            bumps,
+            unsure: false,
             position: 0,
             count: 0,
             sequences: BTreeMap::new(),
@@ -91,9 +106,23 @@ impl Copier {
         self.turn += 1;
         self.open.clear();
         let questions = match phase {
-            Phase::Init => vec![Question::Init(self.id.clone())],
+            Phase::Init => {
+                let expected = self.unsure.then_some((self.producer, self.epoch));
+                vec![Question::Init { id: self.id.clone(), expected }]
+            }
             Phase::Position => vec![Question::Position(self.id.clone())],
-            Phase::Writing => self.records(now, dice),
+            Phase::Joining => {
+                self.count = dice.few();
+                let partitions: BTreeSet<usize> = self.numbers().map(partition_of).collect();
+                vec![Question::Join { of: self.itself(), partitions: partitions.into_iter().collect() }]
+            }
+            Phase::Writing => {
+                if self.bumps {
+                    self.count = dice.few();
+                }
+                self.records(now)
+            }
+            Phase::JoiningOffsets => vec![Question::Join { of: self.itself(), partitions: vec![OFFSETS] }],
             Phase::Committing => {
                 vec![Question::Commit { of: self.itself(), position: self.position + self.count }]
             }
@@ -104,12 +133,14 @@ impl Copier {
         questions
     }
 
+    fn numbers(&self) -> Range<i64> {
+        self.position..self.position + self.count
+    }
+
     /// A batch for each record; those of one partition may be under way together.
-    fn records(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Question> {
-        self.count = 1 + dice.roll(4) as i64;
-        let numbers = self.position..self.position + self.count;
-        let batches = numbers.map(|number| {
-            let partition = usize::try_from(number).expect("above zero") % DATA;
+    fn records(&mut self, now: Timestamp) -> Vec<Question> {
+        let batches = self.numbers().map(|number| {
+            let partition = partition_of(number);
             let sequence = self.sequences.entry(partition).or_insert(0);
             let mut batch =
                 BatchBuilder::new().producer(self.producer, self.epoch, *sequence).transactional();
@@ -127,7 +158,7 @@ impl Copier {
     }
 
     fn itself(&self) -> Producer {
-        Producer { id: self.id.clone(), producer: self.producer, epoch: self.epoch }
+        Producer { id: self.id.clone(), producer: self.producer, epoch: self.epoch, bumps: self.bumps }
     }
 
     pub(crate) fn hear(&mut self, call: u64, answer: Answer, now: Timestamp, dice: &mut Dice) -> Next {
@@ -151,15 +182,21 @@ impl Copier {
             }
             (Phase::Position, Said::Position(position)) => {
                 self.position = (*position).max(0);
-                Next::Ask(self.begin(Phase::Writing, now, dice))
+                Next::Ask(self.begin(self.first_phase(), now, dice))
             }
-            (Phase::Writing, _) => Next::Ask(self.begin(Phase::Committing, now, dice)),
+            (Phase::Joining, _) => Next::Ask(self.begin(Phase::Writing, now, dice)),
+            (Phase::Writing, _) if self.bumps => Next::Ask(self.begin(Phase::Committing, now, dice)),
+            (Phase::Writing, _) => Next::Ask(self.begin(Phase::JoiningOffsets, now, dice)),
+            (Phase::JoiningOffsets, _) => Next::Ask(self.begin(Phase::Committing, now, dice)),
             (Phase::Committing, _) => {
                 let commit = !dice.percent(20);
                 Next::Ask(self.begin(Phase::Ending { commit }, now, dice))
             }
             (Phase::Ending { commit }, Said::Producer(producer, epoch)) => {
-                self.takes_over(*producer, *epoch);
+                // Older clients are told nothing, and their sequences go on.
+                if self.bumps {
+                    self.takes_over(*producer, *epoch);
+                }
                 if commit {
                     self.position += self.count;
                 }
@@ -171,6 +208,7 @@ impl Copier {
 
     fn takes_over(&mut self, producer: ProducerId, epoch: ProducerEpoch) {
         (self.producer, self.epoch) = (producer, epoch);
+        self.unsure = false;
         self.sequences.clear();
     }
 
@@ -188,7 +226,7 @@ impl Copier {
             | ResponseError::OutOfOrderSequenceNumber
                 if writes =>
             {
-                Next::Ask(self.begin(Phase::Ending { commit: false }, now, dice))
+                Next::Ask(self.aborts(now, dice))
             }
             _ => Next::Fenced,
         }
@@ -197,15 +235,31 @@ impl Copier {
     /// A producer waits no longer than so long for its records.
     pub(crate) fn gives_up(&mut self, now: Timestamp, dice: &mut Dice) -> Option<Vec<Question>> {
         let writes = matches!(self.phase, Phase::Writing | Phase::Committing);
-        let late = writes && now.0 - self.since.0 > DELIVERY_MS;
-        late.then(|| self.begin(Phase::Ending { commit: false }, now, dice))
+        let patience = if self.bumps { DELIVERY_MS } else { OLDER_DELIVERY_MS };
+        let late = writes && now.0 - self.since.0 > patience;
+        late.then(|| self.aborts(now, dice))
+    }
+
+    /// What became of its batches is not known.
+    fn aborts(&mut self, now: Timestamp, dice: &mut Dice) -> Vec<Question> {
+        self.unsure = !self.bumps;
+        self.begin(Phase::Ending { commit: false }, now, dice)
+    }
+
+    fn first_phase(&self) -> Phase {
+        if self.bumps { Phase::Writing } else { Phase::Joining }
     }
 
     /// Where it goes on after the end of a transaction: a client that aborted reads its place again.
     pub(crate) fn after_the_end(&self) -> Phase {
         match self.phase {
-            Phase::Ending { commit: true } => Phase::Writing,
+            Phase::Ending { commit: true } => self.first_phase(),
+            _ if self.unsure => Phase::Init,
             _ => Phase::Position,
         }
     }
+}
+
+fn partition_of(number: i64) -> usize {
+    usize::try_from(number).expect("above zero") % DATA
 }

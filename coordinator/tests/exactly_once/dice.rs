@@ -24,6 +24,11 @@ impl Dice {
         (from + self.roll(to - from)) as i64
     }
 
+    /// 1 to 4.
+    pub(crate) fn few(&mut self) -> i64 {
+        1 + self.roll(4) as i64
+    }
+
     pub(crate) fn percent(&mut self, chance: usize) -> bool {
         self.roll(100) < chance
     }

@@ -20,12 +20,12 @@ use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::group::{self, Caller, GroupConfig, GroupShard};
 use milena_coordinator::image::MetadataImage;
 use milena_coordinator::transaction::{
-    End, Init, Input, MarkerOrder, Output, Partitions, Record, Reply, Request, Ticket, TimerKey,
+    self, End, Init, Input, MarkerOrder, Output, Partitions, Record, Reply, Request, Ticket, TimerKey,
     TransactionConfig, TransactionShard, TransactionVersion,
 };
 use milena_storage::batch::{self, BatchBuilder};
 use milena_storage::compress::Codec;
-use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
+use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 use uuid::Uuid;
 
 use crate::Bug;
@@ -41,6 +41,8 @@ const INPUT: &str = "in";
 /// A transaction coordinator.
 pub(crate) struct Transactions {
     shard: TransactionShard,
+    /// The cluster's `transaction.version`.
+    level: TransactionVersion,
     timers: BTreeMap<TimerKey, Timestamp>,
     pub(crate) works: Vec<Work>,
 }
@@ -59,11 +61,17 @@ pub(crate) struct Wanted {
     pub(crate) batch: Option<Bytes>,
     pub(crate) answer: Option<Answer>,
     pub(crate) orders: Vec<MarkerOrder>,
+    pub(crate) wants_producer_id: bool,
 }
 
 impl Transactions {
     /// Loads what is in the log; gives what earlier coordinators left undone.
-    pub(crate) fn load(log: &Replica, now: Timestamp, bug: Option<Bug>) -> (Self, Wanted) {
+    pub(crate) fn load(
+        log: &Replica,
+        now: Timestamp,
+        level: TransactionVersion,
+        bug: Option<Bug>,
+    ) -> (Self, Wanted) {
         let config = TransactionConfig { abort_interval_ms: LOOK_EVERY_MS, ..TransactionConfig::default() };
         let mut shard = TransactionShard::new(config);
         for entry in log.entries() {
@@ -72,7 +80,7 @@ impl Transactions {
             };
             shard.apply(&key, value.as_deref()).unwrap();
         }
-        let mut host = Self { shard, timers: BTreeMap::new(), works: Vec::new() };
+        let mut host = Self { shard, level, timers: BTreeMap::new(), works: Vec::new() };
         let mut wanted = host.step(now, Input::Loaded);
         if bug == Some(Bug::ForgetsWhatIsPrepared) {
             wanted.orders.clear();
@@ -86,7 +94,13 @@ impl Transactions {
         format!("{:?}: {:?}", self.shard, works.collect::<Vec<_>>())
     }
 
-    pub(crate) fn init(&mut self, now: Timestamp, id: &str, fresh: ProducerId) -> Wanted {
+    pub(crate) fn init(
+        &mut self,
+        now: Timestamp,
+        id: &str,
+        expected: Option<(ProducerId, ProducerEpoch)>,
+        fresh: ProducerId,
+    ) -> Wanted {
         self.ask(
             now,
             Request::Init(Init {
@@ -94,31 +108,22 @@ impl Transactions {
                 timeout_ms: TIMEOUT_MS,
                 two_phase_commit: false,
                 keep_prepared: false,
-                expected: None,
+                expected,
                 fresh,
             }),
         )
     }
 
-    pub(crate) fn add(
-        &mut self,
-        now: Timestamp,
-        of: Producer,
-        partition: milena_storage::ids::TopicPartition,
-    ) -> Wanted {
-        self.ask(
-            now,
-            Request::AddPartitions(Partitions {
-                id: of.id,
-                producer_id: of.producer,
-                epoch: of.epoch,
-                partitions: [partition].into(),
-                client_version: TransactionVersion::V2,
-            }),
-        )
+    pub(crate) fn add(&mut self, now: Timestamp, of: &Producer, partitions: Vec<TopicPartition>) -> Wanted {
+        self.ask(now, Request::AddPartitions(named(of, partitions)))
+    }
+
+    pub(crate) fn verify(&mut self, now: Timestamp, of: &Producer, partition: TopicPartition) -> Wanted {
+        self.ask(now, Request::VerifyPartitions(named(of, vec![partition])))
     }
 
     pub(crate) fn end(&mut self, now: Timestamp, of: Producer, commit: bool) -> Wanted {
+        let client_version = version_of(&of);
         self.ask(
             now,
             Request::End(End {
@@ -126,9 +131,14 @@ impl Transactions {
                 producer_id: of.producer,
                 epoch: of.epoch,
                 commit,
-                client_version: TransactionVersion::V2,
+                client_version,
             }),
         )
+    }
+
+    /// An id that nobody has, because the last step wanted one.
+    pub(crate) fn fresh(&mut self, now: Timestamp, id: ProducerId) -> Wanted {
+        self.step(now, Input::ProducerId(id))
     }
 
     pub(crate) fn marked(&mut self, now: Timestamp, order: MarkerOrder) -> Wanted {
@@ -147,8 +157,8 @@ impl Transactions {
     }
 
     fn step(&mut self, now: Timestamp, input: Input) -> Wanted {
-        let Output { records, replies, orders, timers, .. } =
-            self.shard.step(now, TransactionVersion::V2, input);
+        let Output { records, replies, orders, timers, wants_producer_id } =
+            self.shard.step(now, self.level, input);
         for record in &records {
             self.shard.apply(&record.key, record.value.as_deref()).unwrap();
         }
@@ -162,10 +172,55 @@ impl Transactions {
             Reply::Init(done) => done.map(|done| Said::Producer(done.producer_id, done.epoch)),
             Reply::End(done) => done.map(|done| Said::Producer(done.producer_id, done.epoch)),
             Reply::AddPartitions(done) => done.map(|()| Said::Done),
+            Reply::VerifyPartitions(each) => {
+                each.into_iter().find_map(|one| one.error).map_or(Ok(Said::Done), Err)
+            }
             other => panic!("nobody asked for {other:?}"),
         });
-        Wanted { batch: written(&records, None, now), answer, orders }
+        Wanted { batch: written(&records, None, now), answer, orders, wants_producer_id }
     }
+}
+
+fn named(of: &Producer, partitions: Vec<TopicPartition>) -> Partitions {
+    Partitions {
+        id: of.id.clone(),
+        producer_id: of.producer,
+        epoch: of.epoch,
+        partitions: partitions.into_iter().collect(),
+        client_version: version_of(of),
+    }
+}
+
+fn version_of(of: &Producer) -> TransactionVersion {
+    if of.bumps { TransactionVersion::V2 } else { TransactionVersion::V0 }
+}
+
+/// The record of an id whose producer has this epoch, as if it had been begun anew that often.
+pub(crate) fn worn(id: &str, producer: ProducerId, epoch: i16, now: Timestamp) -> Bytes {
+    let mut shard = TransactionShard::new(TransactionConfig::default());
+    let init = Init {
+        id: id.into(),
+        timeout_ms: TIMEOUT_MS,
+        two_phase_commit: false,
+        keep_prepared: false,
+        expected: None,
+        fresh: producer,
+    };
+    let _ = shard.step(now, TransactionVersion::V0, Input::Loaded);
+    let input = Input::Request(Ticket(1), Request::Init(init));
+    let output = shard.step(now, TransactionVersion::V0, input);
+    let record = &output.records[0];
+    let mut value = record.value.clone().expect("no tombstone").to_vec();
+    // Behind the version and the producer's id, in the version of `TransactionLogValue` that is not flexible.
+    value[10..12].copy_from_slice(&epoch.to_be_bytes());
+    let record = Record { key: record.key.clone(), value: Some(value.into()) };
+    let transaction::Change::Transaction(_, Some(read)) =
+        transaction::decode(&record.key, record.value.as_deref()).unwrap()
+    else {
+        panic!("it is a transaction's")
+    };
+    assert_eq!((read.producer_id, read.epoch), (producer, ProducerEpoch(epoch)));
+    written(&[record], None, now).expect("there is one")
 }
 
 /// A group coordinator: one group for each transactional id, of its name, with one offset.
@@ -213,7 +268,7 @@ impl Groups {
         let group::Reply::CommitInTransaction(response) = reply else { panic!("not of a commit") };
         let answer = said(response.topics[0].partitions[0].error_code, Said::Done);
         let batch = written(&records, Some((of.producer, of.epoch)), now);
-        (Wanted { batch, answer: Some(answer), orders: Vec::new() }, records)
+        (Wanted { batch, answer: Some(answer), ..Wanted::default() }, records)
     }
 
     pub(crate) fn committed(&mut self, producer: ProducerId, records: &[Record]) {
@@ -245,7 +300,7 @@ impl Groups {
             self.shard.apply(&record.key, record.value.as_deref()).unwrap();
         }
         let answer = Some(self.position(now, id));
-        Wanted { batch: written(&records, None, now), answer, orders: Vec::new() }
+        Wanted { batch: written(&records, None, now), answer, ..Wanted::default() }
     }
 
     pub(crate) fn position(&mut self, now: Timestamp, id: &str) -> Answer {

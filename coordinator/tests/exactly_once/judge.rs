@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use milena_storage::ids::Offset;
 
-use crate::cluster::{BROKERS, DATA, PARTITIONS};
+use crate::cluster::{BROKERS, DATA, OFFSETS, STATE};
 use crate::run::{Run, Tally};
 
 /// # Errors
@@ -32,9 +32,11 @@ pub(crate) fn check(run: &Run) -> Result<(), String> {
         if numbers != (0..count).collect::<Vec<i64>>() {
             return Err(format!("the copies of {id} are {numbers:?}"));
         }
-        let place = place_of(run, &id);
-        if place != count {
-            return Err(format!("{id} has {count} copies, and its place is {place}"));
+        for broker in 0..BROKERS {
+            let place = place_of(run, broker, &id);
+            if place != count {
+                return Err(format!("{id} has {count} copies, and its place is {place} on broker {broker}"));
+            }
         }
     }
     Ok(())
@@ -68,10 +70,9 @@ fn in_order(values: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the group of that name stands, by the log alone.
-fn place_of(run: &Run, id: &str) -> i64 {
-    let at = crate::cluster::OFFSETS;
-    let replica = &run.cluster.brokers[leader(run, at)].replicas[at];
+/// Where the group of that name stands, by the log of one broker alone.
+fn place_of(run: &Run, broker: usize, id: &str) -> i64 {
+    let replica = &run.cluster.brokers[broker].replicas[OFFSETS];
     let mut groups = crate::hosts::Groups::load(replica, run.cluster.now, None);
     match groups.position(run.cluster.now, id) {
         Ok(crate::letters::Said::Position(position)) => position.max(0),
@@ -79,8 +80,14 @@ fn place_of(run: &Run, id: &str) -> i64 {
     }
 }
 
+/// Each broker cleans its own: what is left of a coordinator's log differs, and what it says does not.
 fn replicas_are_equal(run: &Run) -> Result<(), String> {
-    for at in 0..PARTITIONS {
+    let latest = |broker: usize| run.cluster.brokers[broker].replicas[STATE].latest();
+    let right = latest(leader(run, STATE));
+    if let Some(other) = (0..BROKERS).find(|broker| latest(*broker) != right) {
+        return Err(format!("broker {other} knows other transactions than the coordinator"));
+    }
+    for at in 0..DATA {
         let bytes = |broker: usize| run.cluster.brokers[broker].replicas[at].bytes();
         let right = bytes(leader(run, at));
         if let Some(other) = (0..BROKERS).find(|broker| bytes(*broker) != right) {
@@ -108,12 +115,17 @@ impl Tally {
         self.elections += other.elections;
         self.lost += other.lost;
         self.doubled += other.doubled;
+        self.older += other.older;
+        self.power_losses += other.power_losses;
+        self.unsynced += other.unsynced;
+        self.cleaned += other.cleaned;
+        self.rotations += other.rotations;
     }
 
     /// Without any of these the runs would say nothing about them.
     pub(crate) fn assert_that_enough_has_happened(&self, runs: usize) {
         let counts = [
-            self.committed / 20,
+            self.committed / 10,
             self.aborted / 4,
             self.fenced / 2,
             self.kills,
@@ -122,6 +134,11 @@ impl Tally {
             self.elections / 4,
             self.lost / 10,
             self.doubled / 10,
+            self.older / 4,
+            self.power_losses * 2,
+            self.unsynced / 4,
+            self.cleaned / 2,
+            self.rotations,
         ];
         assert!(counts.iter().all(|count| *count >= runs) && self.given_up > 0, "{self:?} in {runs} runs");
     }

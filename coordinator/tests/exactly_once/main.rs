@@ -1,9 +1,11 @@
 //! Exactly once, whatever happens: copiers within transactions over a cluster in one thread and virtual time, all from a seed.
 //!
 //! Real are the transaction machine, the group machine, and the logs with their producers, guards, transaction indexes and
-//! epochs, on disks in memory. Brokers die and come back, are cut off and believe to lead, letters are lost, late and doubled,
-//! coordinators move, copiers die, stand still, give up and come back as zombies. Whatever happened, each copy has to be in
-//! the output once, in order, and no reader may have seen anything else at any time.
+//! epochs, on disks in memory that know what was synced. Brokers die and come back, lose power and what was not synced with it, are
+//! cut off and believe to lead, letters are lost, late and doubled, coordinators move and their logs are compacted, producers use their
+//! epochs up, copiers die, stand still, give up and come back as zombies. They are clients of KIP-890 or older ones, in clusters
+//! of every `transaction.version`. Whatever happened, each copy has to be in the output once, in order, and no reader may
+//! have seen anything else at any time.
 //!
 //! Must never use a clock or a runtime.
 
@@ -18,6 +20,8 @@ mod letters;
 mod replica;
 mod run;
 mod serve;
+mod succession;
+mod trouble;
 
 use run::{Run, Tally};
 
@@ -46,9 +50,17 @@ enum Bug {
     ReadsWhatIsOpen,
     /// Readers of committed records are not told of aborted transactions.
     ReadsWhatIsAborted,
+    /// As `NeverAsks`, for clients that named their partitions before.
+    NeverAsksForOlder,
+    /// A broker that lost power counts as one that has all it had.
+    KeepsItsPlaceWithoutPower,
+    /// Compaction removes what has a successor that is not committed yet.
+    CleansWhatIsNotCommitted,
+    /// Whoever has used up the epochs of its producer id gets one that is another's.
+    GivesProducerIdsAgain,
 }
 
-const BUGS: [Bug; 8] = [
+const BUGS: [Bug; 12] = [
     Bug::AnswersBeforeTheCommit,
     Bug::MarksBeforeTheDecisionStands,
     Bug::NeverAsks,
@@ -57,6 +69,10 @@ const BUGS: [Bug; 8] = [
     Bug::LoadsAbortedOffsets,
     Bug::ReadsWhatIsOpen,
     Bug::ReadsWhatIsAborted,
+    Bug::NeverAsksForOlder,
+    Bug::KeepsItsPlaceWithoutPower,
+    Bug::CleansWhatIsNotCommitted,
+    Bug::GivesProducerIdsAgain,
 ];
 
 fn judged(seed: u64, bug: Option<Bug>) -> Result<Tally, String> {

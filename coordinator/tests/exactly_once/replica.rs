@@ -10,16 +10,21 @@ use bytes::Bytes;
 use milena_storage::batch::{EndTransaction, Header, walk};
 use milena_storage::fs::SimFs;
 use milena_storage::ids::{LeaderEpoch, Offset, ProducerId, Timestamp};
-use milena_storage::log::{AppendError, Appended, Guard, Log, LogConfig, OpenHow};
+use milena_storage::log::{
+    AppendError, Appended, CleanError, Guard, Log, LogConfig, Means, OffsetMap, OpenHow, Pace,
+};
 use milena_storage::validate::{Origin, validate};
 
 use crate::Bug;
+use crate::cluster::MIN_IN_SYNC;
 
 const READ_MAX: usize = 1 << 20;
 const UNPACKED_MAX: usize = 1 << 20;
 
 pub(crate) struct Replica {
     fs: SimFs,
+    /// The partition is compacted.
+    compacted: bool,
     log: Log,
     /// Of the partition, as far as this broker has heard.
     pub(crate) epoch: i32,
@@ -37,11 +42,12 @@ pub(crate) enum Entry {
 }
 
 impl Replica {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(compacted: bool) -> Self {
         let fs = SimFs::new();
         Self {
-            log: open(&fs, Timestamp(0)),
+            log: open(&fs, compacted, Timestamp(0)),
             fs,
+            compacted,
             epoch: 0,
             leads: false,
             high_watermark: Offset(0),
@@ -63,10 +69,41 @@ impl Replica {
     /// The process is killed and another one opens the log: what was written is there, what was known is not.
     pub(crate) fn killed(&mut self, now: Timestamp) {
         self.fs.heal();
-        self.log = open(&self.fs, now);
+        self.reopen(now);
+    }
+
+    /// The machine loses power, and the disk with it what was not synced. Gives how many offsets are gone.
+    pub(crate) fn loses_power(&mut self, seed: u64, now: Timestamp) -> i64 {
+        let before = self.end();
+        self.fs.power_loss(seed);
+        self.reopen(now);
+        before.0 - self.end().0
+    }
+
+    fn reopen(&mut self, now: Timestamp) {
+        self.log = open(&self.fs, self.compacted, now);
+        self.high_watermark = self.high_watermark.min(self.end());
         self.leads = false;
         self.in_sync.clear();
         self.fetched.clear();
+    }
+
+    /// Cleans what is committed, as the broker does; tells whether less is left than there was.
+    pub(crate) fn clean(&mut self, now: Timestamp, bug: Option<Bug>) -> bool {
+        let before = self.log.size();
+        self.log.flush().unwrap();
+        let early = bug == Some(Bug::CleansWhatIsNotCommitted);
+        let stable = if early { self.end() } else { self.stable() };
+        let what = self.log.cleanable(None, stable, now).unwrap();
+        let mut cleaning = self.log.begin_cleaning(&what, now).unwrap();
+        let map = OffsetMap::new(1 << 16, 0.9, cleaning.keys_max(), (1, 2));
+        let mut means = Means { map, buffer: 1024, pace: &Free };
+        cleaning.index(&mut means).unwrap();
+        while let Some(cleaned) = cleaning.next_group(&mut means).unwrap() {
+            self.log.swap_in(cleaned, now).unwrap();
+        }
+        self.log.remove_deleted(now).unwrap();
+        self.log.size() < before
     }
 
     pub(crate) fn lead(&mut self, epoch: i32, in_sync: &BTreeSet<usize>) {
@@ -82,8 +119,8 @@ impl Replica {
         self.leads = false;
     }
 
-    pub(crate) fn guard(&mut self, header: &Header, now: Timestamp) -> Guard {
-        self.log.begin_verification(header, true, now)
+    pub(crate) fn guard(&mut self, header: &Header, bumps: bool, now: Timestamp) -> Guard {
+        self.log.begin_verification(header, bumps, now)
     }
 
     pub(crate) fn append(
@@ -94,7 +131,11 @@ impl Replica {
     ) -> Result<Appended, AppendError> {
         let rules = self.log.config().rules();
         let batch = validate(batch, &rules, now, origin).expect("a batch of our own builder");
-        self.log.append_as_leader(batch, LeaderEpoch(self.epoch), now)
+        let appended = self.log.append_as_leader(batch, LeaderEpoch(self.epoch), now)?;
+        if appended.rolled {
+            self.log.flush().unwrap();
+        }
+        Ok(appended)
     }
 
     /// Fetches from the leader what this one lacks, and gives up what the leader does not have.
@@ -106,7 +147,10 @@ impl Replica {
         let from = self.end();
         let slice = leader.log.read(from, 2048, leader.end(), true).unwrap();
         if !slice.is_empty() {
-            self.log.append_as_follower(slice.read_all().unwrap().into(), now).unwrap();
+            let appended = self.log.append_as_follower(slice.read_all().unwrap().into(), now).unwrap();
+            if appended.rolled {
+                self.log.flush().unwrap();
+            }
         }
         let known = leader.high_watermark.min(self.end());
         self.high_watermark = self.high_watermark.max(known);
@@ -137,7 +181,9 @@ impl Replica {
         let end_of = |replica: &usize| {
             if *replica == me { self.end() } else { *self.fetched.get(replica).unwrap_or(&nothing) }
         };
-        let committed = self.in_sync.iter().map(end_of).min().unwrap_or(nothing);
+        // With too few in sync nothing more is committed (KIP-966).
+        let enough = self.in_sync.len() >= MIN_IN_SYNC;
+        let committed = self.in_sync.iter().map(end_of).min().filter(|_| enough).unwrap_or(nothing);
         let moved = committed > self.high_watermark;
         if moved {
             self.high_watermark = committed;
@@ -228,9 +274,34 @@ impl Replica {
     }
 }
 
-fn open(fs: &SimFs, now: Timestamp) -> Log {
-    // Small segments, so that transactions and their index span several of them.
-    let config = LogConfig { segment_bytes: 8 << 10, index_interval_bytes: 256, ..LogConfig::default() };
+/// The latest value of each key, for a log of which only these stay.
+pub(crate) type Latest = BTreeMap<Bytes, Option<Bytes>>;
+
+impl Replica {
+    pub(crate) fn latest(&self) -> Latest {
+        let entries = self.entries().into_iter().filter_map(|entry| match entry {
+            Entry::Record { key, value, .. } => Some((key, value)),
+            Entry::Marker { .. } => None,
+        });
+        entries.collect()
+    }
+}
+
+/// Nobody holds a cleaning up.
+struct Free;
+
+impl Pace for Free {
+    fn passed(&self, _bytes: u64) -> Result<(), CleanError> {
+        Ok(())
+    }
+}
+
+fn open(fs: &SimFs, compacted: bool, now: Timestamp) -> Log {
+    // Small segments, so that transactions and their index span several of them, and the coordinators' can be cleaned.
+    let segment_bytes = if compacted { 1 << 10 } else { 8 << 10 };
+    let (compact, delete) = (compacted, !compacted);
+    let config =
+        LogConfig { segment_bytes, index_interval_bytes: 256, compact, delete, ..LogConfig::default() };
     let how = OpenHow { clean: false, recovery_point: Offset(0), log_start: Offset(0) };
     Log::open(Arc::new(fs.clone()), Path::new("/log-0"), config, how, now).unwrap().0
 }

@@ -5,22 +5,21 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use milena_coordinator::transaction::Name;
+use milena_coordinator::transaction::{Name, TransactionVersion};
 use milena_storage::ids::{Offset, Timestamp};
 
 use crate::Bug;
 use crate::cluster::{BROKERS, Cluster, DATA, PARTITIONS};
 use crate::copier::{Copier, Next, Phase};
 use crate::dice::Dice;
-use crate::hosts::Work;
 use crate::letters::{Letter, Node, Question};
 
 /// How long brokers and copiers are in trouble, and how long it may take then until all is at rest.
 const TROUBLE_MS: i64 = 12_000;
 const REST_MS: i64 = 60_000;
-const IDS: [&str; 3] = ["a", "b", "c"];
+pub(crate) const IDS: [&str; 3] = ["a", "b", "c"];
 
-enum Event {
+pub(crate) enum Event {
     Deliver(Node, Node, Letter),
     /// No answer has come for this call.
     Timeout(usize, u64),
@@ -33,6 +32,10 @@ enum Event {
     Read(usize),
     Trouble,
     Kill(usize),
+    /// As a kill, and what was not synced is gone.
+    LosePower(usize),
+    /// A broker cleans its logs of coordinators' records.
+    Clean(usize),
     Restart(usize),
     Isolate(usize),
     Rejoin(usize),
@@ -56,21 +59,29 @@ pub(crate) struct Tally {
     pub(crate) elections: usize,
     pub(crate) lost: usize,
     pub(crate) doubled: usize,
+    /// Transactions that older clients have committed.
+    pub(crate) older: usize,
+    /// Losses of power, and the offsets that went with them.
+    pub(crate) power_losses: usize,
+    pub(crate) unsynced: usize,
+    /// Cleanings that left less than there was.
+    pub(crate) cleaned: usize,
+    pub(crate) rotations: usize,
 }
 
 pub(crate) struct Run {
-    dice: Dice,
+    pub(crate) dice: Dice,
     pub(crate) cluster: Cluster,
     queue: BinaryHeap<Reverse<(i64, u64)>>,
     events: BTreeMap<u64, Event>,
     count: u64,
     pub(crate) copiers: Vec<Copier>,
     /// The copier that has an id now.
-    newest: Vec<usize>,
+    pub(crate) newest: Vec<usize>,
     /// Until when the followers of a partition stand still.
-    stalled: Vec<i64>,
+    pub(crate) stalled: Vec<i64>,
     /// The coordinator is to die halfway through its markers.
-    aimed: bool,
+    pub(crate) aimed: bool,
     /// What readers of committed records have seen of each partition, and where they are.
     pub(crate) seen: Vec<(Vec<String>, Offset)>,
     pub(crate) tally: Tally,
@@ -78,9 +89,15 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut dice = Dice::new(seed);
+        let level = TransactionVersion([2, 2, 1, 0][dice.roll(4)]);
+        // Half of the runs begin with producers whose epochs are nearly used up.
+        let worn = dice.percent(50);
+        let worn = IDS.map(|id| (id, i16::MAX - 1 - dice.ms(0, 12) as i16)).into_iter().filter(|_| worn);
+        let worn: Vec<_> = worn.collect();
         let mut run = Self {
-            dice: Dice::new(seed),
-            cluster: Cluster::new(bug),
+            dice,
+            cluster: Cluster::new(level, &worn, bug),
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             count: 0,
@@ -93,6 +110,7 @@ impl Run {
         };
         for broker in 0..BROKERS {
             run.after(50, Event::Wake(broker));
+            run.after(400, Event::Clean(broker));
             (0..PARTITIONS).for_each(|at| run.after(1, Event::Pull(at, broker)));
         }
         (0..IDS.len()).for_each(|id| run.after(1, Event::Start(id)));
@@ -116,6 +134,7 @@ impl Run {
             self.post();
             if at > TROUBLE_MS && self.is_over() {
                 self.tally.elections = self.cluster.elections;
+                self.tally.rotations = self.cluster.rotations;
                 return Ok(());
             }
             if at > TROUBLE_MS + REST_MS {
@@ -131,11 +150,11 @@ impl Run {
         started && self.copiers.iter().all(Copier::is_over) && self.cluster.is_at_rest()
     }
 
-    fn is_troubled(&self) -> bool {
+    pub(crate) fn is_troubled(&self) -> bool {
         self.cluster.now.0 < TROUBLE_MS
     }
 
-    fn after(&mut self, ms: i64, event: Event) {
+    pub(crate) fn after(&mut self, ms: i64, event: Event) {
         self.count += 1;
         self.queue.push(Reverse((self.cluster.now.0 + ms, self.count)));
         self.events.insert(self.count, event);
@@ -145,6 +164,10 @@ impl Run {
     fn post(&mut self) {
         for (from, to, letter) in std::mem::take(&mut self.cluster.outbox) {
             let troubled = self.is_troubled();
+            if self.cluster.prompt.contains(&letter.call()) {
+                self.after(1, Event::Deliver(from, to, letter));
+                continue;
+            }
             if troubled && self.dice.percent(3) {
                 self.tally.lost += 1;
                 continue;
@@ -157,6 +180,26 @@ impl Run {
             let late =
                 if troubled && self.dice.percent(4) { self.dice.ms(100, 4_000) } else { self.dice.ms(1, 8) };
             self.after(late, Event::Deliver(from, to, letter));
+        }
+    }
+
+    /// Before KIP-890, part 2, nothing in EndTxn, TxnOffsetCommit and WriteTxnMarkers tells the transaction that they are meant for from
+    /// the next one of the same epoch. So these go with the connection that whoever waits for their answer closes when it
+    /// waits no longer.
+    fn is_gone_with_its_connection(&self, from: Node, letter: &Letter) -> bool {
+        let Letter::Ask { call, question, .. } = letter else { return false };
+        match (from, question) {
+            (
+                Node::Copier(copier),
+                Question::End { of, .. } | Question::Commit { of, .. } | Question::Join { of, .. },
+            ) => !of.bumps && !self.copiers[copier].open.contains_key(call),
+            (Node::Broker(broker), Question::Mark { order, .. }) => {
+                let host = self.cluster.brokers[broker].transactions.as_ref();
+                let waits =
+                    host.is_some_and(|host| host.works.iter().any(|work| work.calls.contains_key(call)));
+                !order.version.supports_epoch_bump() && !waits
+            }
+            _ => false,
         }
     }
 
@@ -183,6 +226,13 @@ impl Run {
                 }
                 self.after(100, Event::Wake(broker));
             }
+            Event::Clean(broker) => {
+                if self.cluster.brokers[broker].alive && self.is_troubled() {
+                    self.tally.cleaned += self.cluster.clean(broker);
+                }
+                let next = self.dice.ms(200, 1_500);
+                self.after(next, Event::Clean(broker));
+            }
             Event::Read(at) => {
                 self.read(at);
                 let next = self.dice.ms(20, 200);
@@ -199,7 +249,10 @@ impl Run {
             Node::Broker(broker) => {
                 let between = matches!(from, Node::Broker(sender) if sender != broker);
                 let unheard = between && (cut(from) || cut(to));
-                if self.cluster.brokers[broker].alive && !unheard {
+                if self.cluster.brokers[broker].alive
+                    && !unheard
+                    && !self.is_gone_with_its_connection(from, &letter)
+                {
                     self.cluster.deliver(broker, letter);
                 }
             }
@@ -229,7 +282,10 @@ impl Run {
             }
             Next::Ended => {
                 match self.copiers[copier].phase {
-                    Phase::Ending { commit: true } => self.tally.committed += 1,
+                    Phase::Ending { commit: true } => {
+                        self.tally.committed += 1;
+                        self.tally.older += usize::from(!self.copiers[copier].bumps);
+                    }
                     _ => self.tally.aborted += 1,
                 }
                 let pause = self.dice.ms(1, 150);
@@ -250,14 +306,15 @@ impl Run {
         }
     }
 
-    fn end(&mut self, copier: usize, phase: Phase) {
+    pub(crate) fn end(&mut self, copier: usize, phase: Phase) {
         let _ = self.copiers[copier].begin(phase, self.cluster.now, &mut self.dice);
     }
 
     fn start(&mut self, id: usize) {
         let copier = self.copiers.len();
         self.newest[id] = copier;
-        self.copiers.push(Copier::new(Name::from(IDS[id]), self.cluster.now));
+        let bumps = self.cluster.level.supports_epoch_bump() && self.dice.percent(70);
+        self.copiers.push(Copier::new(Name::from(IDS[id]), bumps, self.cluster.now));
         let questions = self.copiers[copier].begin(Phase::Init, self.cluster.now, &mut self.dice);
         self.ask(copier, questions);
     }
@@ -325,19 +382,28 @@ impl Run {
         }
     }
 
-    fn changes(&mut self, event: Event) {
+    pub(crate) fn changes(&mut self, event: Event) {
         match event {
             Event::Trouble => self.trouble(),
             Event::Kill(broker) => {
                 if self.cluster.brokers[broker].alive {
                     self.tally.kills += 1;
                     self.cluster.kill(broker);
-                    self.noticed_within(broker, 400);
-                    let down = self.dice.ms(100, 3_000);
-                    self.after(down, Event::Restart(broker));
+                    self.is_down(broker);
+                }
+            }
+            Event::LosePower(broker) => {
+                if self.cluster.brokers[broker].alive && self.cluster.may_lose_power(broker) {
+                    self.tally.power_losses += 1;
+                    let seed = self.dice.roll(usize::MAX >> 1) as u64;
+                    self.tally.unsynced += self.cluster.lose_power(broker, seed);
+                    self.is_down(broker);
                 }
             }
             Event::Restart(broker) => {
+                if self.cluster.brokers[broker].powerless {
+                    self.cluster.is_back_without_its_word(broker);
+                }
                 // The earlier process's place is lost before the new one has one.
                 self.notice(broker);
                 self.cluster.brokers[broker].alive = true;
@@ -369,6 +435,12 @@ impl Run {
         }
     }
 
+    fn is_down(&mut self, broker: usize) {
+        self.noticed_within(broker, 400);
+        let down = self.dice.ms(100, 3_000);
+        self.after(down, Event::Restart(broker));
+    }
+
     fn noticed_within(&mut self, broker: usize, ms: usize) {
         let late = self.dice.ms(1, ms);
         self.after(late, Event::Notice(broker));
@@ -386,76 +458,10 @@ impl Run {
     }
 
     /// News of leaders reaches each broker in its own time.
-    fn tell_all(&mut self) {
+    pub(crate) fn tell_all(&mut self) {
         for broker in 0..BROKERS {
             let late = self.dice.ms(1, 60);
             self.after(late, Event::Learn(broker));
         }
-    }
-
-    /// Another copier takes over an id, whose last one is killed, or goes on as a zombie.
-    fn replace(&mut self, id: usize, kill: bool) {
-        let old = self.newest[id];
-        if old == usize::MAX {
-            return;
-        }
-        if kill {
-            self.end(old, Phase::Dead);
-        } else {
-            self.tally.zombies += 1;
-        }
-        self.newest[id] = usize::MAX;
-        let pause = self.dice.ms(1, 500);
-        self.after(pause, Event::Start(id));
-    }
-
-    /// Followers of a partition stand still, and most times their leader dies before they go on, with all that only it has.
-    fn stall(&mut self, id: usize) {
-        let at = if self.dice.percent(50) { crate::cluster::STATE } else { self.dice.roll(PARTITIONS) };
-        let still = self.dice.ms(20, 300);
-        self.stalled[at] = self.cluster.now.0 + still;
-        self.aimed |= at == crate::cluster::STATE;
-        if self.dice.percent(40) {
-            self.replace(id, true);
-        }
-        if let Some(leader) = self.cluster.led[at].leader.filter(|_| self.dice.percent(70)) {
-            self.after(still - 1, Event::Kill(leader));
-        }
-    }
-
-    /// Kills the coordinator that has some markers of a transaction written and others not, and the transaction's copier.
-    fn strike(&mut self) {
-        let Some(leader) = self.cluster.led[crate::cluster::STATE].leader else { return };
-        let Some(host) = &self.cluster.brokers[leader].transactions else { return };
-        let halfway = |work: &&Work| (1..work.order.partitions.len()).contains(&work.left.len());
-        let Some(work) = host.works.iter().find(halfway) else { return };
-        let id = IDS.iter().position(|id| **id == *work.order.id).expect("one of ours");
-        self.aimed = false;
-        self.changes(Event::Kill(leader));
-        self.replace(id, true);
-    }
-
-    fn trouble(&mut self) {
-        if !self.is_troubled() {
-            return;
-        }
-        let broker = self.dice.roll(BROKERS);
-        let id = self.dice.roll(IDS.len());
-        match self.dice.roll(7) {
-            0 | 1 => self.after(1, Event::Kill(broker)),
-            2 => self.after(1, Event::Isolate(broker)),
-            3 => {
-                // Leadership moves on without anybody's fault.
-                let at = self.dice.roll(PARTITIONS);
-                self.cluster.led[at].leader = None;
-                let choice = self.dice.roll(BROKERS);
-                self.cluster.elect(choice);
-                self.tell_all();
-            }
-            4 => self.stall(id),
-            kind => self.replace(id, kind == 5),
-        }
-        let next = self.dice.ms(100, 1_200);
-        self.after(next, Event::Trouble);
     }
 }

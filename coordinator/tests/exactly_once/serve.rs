@@ -15,11 +15,14 @@ use crate::cluster::{Cluster, OFFSETS, STATE, name_of};
 use crate::hosts::Work;
 use crate::letters::{Answer, Letter, Node, Producer, Question, Said};
 
+/// The Produce of a client whose partitions join with its batches, and the last of those before.
 const PRODUCE_VERSION: i16 = 12;
+const OLDER_PRODUCE_VERSION: i16 = 11;
 
 /// What the coordinator's word is awaited for.
 pub(crate) struct Waiting {
     asked: (Node, u64),
+    bumps: bool,
     at: usize,
     epoch: i32,
     guard: Guard,
@@ -43,7 +46,9 @@ impl Cluster {
         let at = match &question {
             Question::Produce { partition, .. } | Question::Mark { partition, .. } => *partition,
             Question::Commit { .. } | Question::Position(_) => OFFSETS,
-            Question::Init(_) | Question::End { .. } | Question::Add { .. } => STATE,
+            Question::Init { .. } | Question::End { .. } | Question::Add { .. } | Question::Join { .. } => {
+                STATE
+            }
         };
         if !self.leads(broker, at) {
             return self.answer(broker, asked.0, asked.1, Err(ResponseError::NotLeaderOrFollower));
@@ -66,7 +71,7 @@ impl Cluster {
                 let wanted = host.join(now, &id);
                 self.carry_out(broker, at, wanted, Some(asked));
             }
-            Question::Init(_) | Question::End { .. } | Question::Add { .. } => {
+            Question::Init { .. } | Question::End { .. } | Question::Add { .. } | Question::Join { .. } => {
                 self.coordinate(broker, asked, question);
             }
         }
@@ -77,9 +82,13 @@ impl Cluster {
         let fresh = self.fresh_producer_id();
         let host = self.brokers[broker].transactions.as_mut().expect("it leads");
         let wanted = match question {
-            Question::Init(id) => host.init(now, &id, fresh),
+            Question::Init { id, expected } => host.init(now, &id, expected, fresh),
             Question::End { of, commit } => host.end(now, of, commit),
-            Question::Add { of, partition } => host.add(now, of, name_of(partition)),
+            Question::Add { of, partition } if of.bumps => host.add(now, &of, vec![name_of(partition)]),
+            Question::Add { of, partition } => host.verify(now, &of, name_of(partition)),
+            Question::Join { of, partitions } => {
+                host.add(now, &of, partitions.into_iter().map(name_of).collect())
+            }
             _ => return,
         };
         self.carry_out(broker, STATE, wanted, Some(asked));
@@ -96,12 +105,17 @@ impl Cluster {
         what: What,
     ) {
         let replica = &mut self.brokers[broker].replicas[at];
-        let guard = replica.guard(header, self.now);
-        let waiting = Waiting { asked, at, epoch: replica.epoch, guard, what };
-        if guard == Guard::NOT_ASKED || self.bug == Some(Bug::NeverAsks) {
+        let guard = replica.guard(header, of.bumps, self.now);
+        let waiting = Waiting { asked, bumps: of.bumps, at, epoch: replica.epoch, guard, what };
+        let never =
+            self.bug == Some(Bug::NeverAsks) || (!of.bumps && self.bug == Some(Bug::NeverAsksForOlder));
+        if guard == Guard::NOT_ASKED || never {
             return self.take(broker, waiting);
         }
         let call = self.next_call();
+        if !of.bumps && at == OFFSETS {
+            self.prompt.insert(call);
+        }
         self.brokers[broker].verifying.insert(call, waiting);
         let question = Question::Add { of: of.clone(), partition: at };
         self.post(broker, STATE, call, question);
@@ -119,7 +133,8 @@ impl Cluster {
             match answer {
                 Ok(_) => self.take(broker, waiting),
                 Err(error) => {
-                    self.answer(broker, waiting.asked.0, waiting.asked.1, Err(as_producer_sees(error)))
+                    let error = as_producer_sees(error, waiting.bumps);
+                    self.answer(broker, waiting.asked.0, waiting.asked.1, Err(error));
                 }
             }
             return;
@@ -185,13 +200,16 @@ impl Cluster {
 
     /// The coordinator knows of it: the batch is appended, unless a marker came meanwhile or somebody else leads.
     fn take(&mut self, broker: usize, waiting: Waiting) {
-        let Waiting { asked, at, epoch, guard, what } = waiting;
+        let Waiting { asked, bumps, at, epoch, guard, what } = waiting;
         let replica = &self.brokers[broker].replicas[at];
         if !replica.leads || replica.epoch != epoch {
             return self.answer(broker, asked.0, asked.1, Err(ResponseError::NotLeaderOrFollower));
         }
         let answer = match what {
-            What::Batch(batch) => self.take_batch(broker, at, guard, batch),
+            What::Batch(batch) => {
+                let produce_version = if bumps { PRODUCE_VERSION } else { OLDER_PRODUCE_VERSION };
+                self.take_batch(broker, at, Origin::Transaction { produce_version, guard }, batch)
+            }
             What::Offset(of, position) => self.take_offset(broker, guard, &of, position),
         };
         match answer {
@@ -201,8 +219,7 @@ impl Cluster {
         self.moved(broker, at);
     }
 
-    fn take_batch(&mut self, broker: usize, at: usize, guard: Guard, batch: Bytes) -> Answer {
-        let origin = Origin::Transaction { produce_version: PRODUCE_VERSION, guard };
+    fn take_batch(&mut self, broker: usize, at: usize, origin: Origin, batch: Bytes) -> Answer {
         let now = self.now;
         let taken = self.brokers[broker].replicas[at].append(batch, origin, now);
         taken.map(|_| Said::Done).map_err(|error| code_of(&error))
@@ -256,9 +273,10 @@ fn first_batch(of: &Producer) -> Header {
     Header::parse(&batch.finish(Codec::None, None)).unwrap()
 }
 
-fn as_producer_sees(error: ResponseError) -> ResponseError {
+fn as_producer_sees(error: ResponseError, bumps: bool) -> ResponseError {
     match error {
         ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+        ResponseError::TransactionAbortable if !bumps => ResponseError::InvalidTxnState,
         other => other,
     }
 }
