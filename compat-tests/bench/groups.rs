@@ -1,8 +1,8 @@
 //! Consumer groups of Milena next to Apache Kafka 4.3.1, measured in one run on one machine, with the ratios.
 //!
-//! `cargo run --release -p milena-compat-tests --bin bench-groups`. Members of our own (`members`), each with a connection; they
-//! report twice a second while a group forms, and as real clients do while it idles. It must never print a number that it did not
-//! measure in this run, nor count a commit that was not answered without an error.
+//! `cargo run --release -p milena-compat-tests --bin bench-groups [assignments|commits]`. Members of our own (`members`), each with
+//! a connection; they report twice a second while a group forms, and as real clients do while it idles. It must never print a number that it did
+//! not measure in this run, nor count a commit that was not answered without an error.
 
 use std::io::{self, Write};
 use std::sync::Barrier;
@@ -42,8 +42,9 @@ struct Row {
 
 fn main() -> io::Result<()> {
     allow_many_connections();
-    let ours = measure(Target::Milena)?;
-    let theirs = measure(Target::Kafka)?;
+    let part = std::env::args().nth(1);
+    let ours = measure(Target::Milena, part.as_deref())?;
+    let theirs = measure(Target::Kafka, part.as_deref())?;
     let mut out = io::stdout().lock();
     writeln!(out, "\n{:<60}{:>12}{:>14}   better by", "", "Milena", "Kafka 4.3.1")?;
     for (ours, theirs) in ours.iter().zip(&theirs) {
@@ -53,7 +54,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn measure(target: Target) -> io::Result<Vec<Row>> {
+fn measure(target: Target, part: Option<&str>) -> io::Result<Vec<Row>> {
     let haste = HASTE.as_millis().to_string();
     let server = Setup::of(target)
         .at_full_speed()
@@ -67,17 +68,20 @@ fn measure(target: Target) -> io::Result<Vec<Row>> {
         .args(["--create", "--topic", TOPIC, "--partitions", &PARTITIONS.to_string()])
         .ok();
     let mut rows = Vec::new();
-    let mut crowd = Crowd::connect(server.address(), MEMBERS[1]);
-    for protocol in [Protocol::Classic, Protocol::Consumer] {
-        for members in MEMBERS {
-            writeln!(io::stderr(), "{target:?}: {members} members, {protocol:?}")?;
-            assignments(&server, &mut crowd, protocol, members, &mut rows);
+    if part != Some("commits") {
+        let mut crowd = Crowd::connect(server.address(), MEMBERS[1]);
+        for protocol in [Protocol::Classic, Protocol::Consumer] {
+            for members in MEMBERS {
+                writeln!(io::stderr(), "{target:?}: {members} members, {protocol:?}")?;
+                assignments(&server, &mut crowd, protocol, members, &mut rows);
+            }
         }
     }
-    drop(crowd);
-    for committers in COMMITTERS {
-        writeln!(io::stderr(), "{target:?}: {committers} committers")?;
-        commits(&server, committers, &mut rows);
+    if part != Some("assignments") {
+        for committers in COMMITTERS {
+            writeln!(io::stderr(), "{target:?}: {committers} committers")?;
+            commits(&server, committers, &mut rows);
+        }
     }
     Ok(rows)
 }

@@ -11,6 +11,8 @@ use milena_compat_tests::{Program, Server, fetched};
 const JAVA: &[&str] = &[
     "join and leave",
     "static restart",
+    "crash",
+    "static crash",
     "pattern",
     "pause and seek",
     "commit and resume",
@@ -25,6 +27,8 @@ const JAVA: &[&str] = &[
 const JAVA_CLASSIC: &[&str] = &[
     "join and leave",
     "static restart",
+    "crash",
+    "static crash",
     "pattern",
     "pause and seek",
     "commit and resume",

@@ -1,8 +1,13 @@
 // What applications see of a group, with either group.protocol: each check says so in a line of its own.
 // It must never wait without a deadline, nor look at a topic or group that is not its own.
 
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -38,6 +43,13 @@ import org.apache.kafka.common.errors.UnsupportedAssignorException;
 
 public final class Consumers {
     private static final long PATIENCE_SECONDS = 60;
+    // How long members may be silent: the group's setting for the consumer protocol, their own for the classic one.
+    private static final long CONSUMER_SESSION_MS = 3000;
+    private static final long CLASSIC_SESSION_MS = 6000;
+    // How much later than that a busy machine may see a killed member's partitions with others.
+    private static final long LATE_MS = 10_000;
+    // How a process ends whose instance id is still another's.
+    private static final int REFUSED = 3;
 
     private final String bootstrap;
     private final String protocol;
@@ -57,9 +69,15 @@ public final class Consumers {
 
     public static void main(String[] arguments) {
         Consumers all = new Consumers(arguments[0], arguments[1]);
+        if (arguments.length > 2) {
+            all.live(arguments[2], Arrays.copyOfRange(arguments, 3, arguments.length));
+            return;
+        }
         boolean classic = arguments[1].equals("classic");
         boolean good = all.check("join and leave", classic ? all::joinAndLeaveCooperatively : all::joinAndLeave);
         good &= all.check("static restart", classic ? all::staticRestartFences : all::staticRestart);
+        good &= all.check("crash", all::crash);
+        good &= all.check("static crash", all::staticCrash);
         good &= all.check("pattern", classic ? all::clientPattern : all::pattern);
         good &= all.check("pause and seek", all::pauseAndSeek);
         good &= all.check("commit and resume", all::commitAndResume);
@@ -102,7 +120,7 @@ public final class Consumers {
             all.put("group.protocol", protocol);
             if (protocol.equals("classic")) {
                 all.put("heartbeat.interval.ms", "300");
-                all.put("session.timeout.ms", "6000");
+                all.put("session.timeout.ms", "" + CLASSIC_SESSION_MS);
                 all.put("partition.assignment.strategy",
                     "org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
             }
@@ -149,6 +167,66 @@ public final class Consumers {
         @Override
         public void close() {
             consumer.close();
+        }
+    }
+
+    // A member in a process of its own, which can be killed. Its group has the topic's name.
+    private final class Stranger implements AutoCloseable {
+        final Process process;
+        volatile Set<String> has = Set.of();
+
+        Stranger(String topic, String... settings) {
+            List<String> command = new ArrayList<>(List.of(ProcessHandle.current().info().command().orElseThrow()));
+            command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+            command.addAll(List.of("-cp", System.getProperty("java.class.path"), "Consumers", bootstrap, protocol, topic));
+            command.addAll(List.of(settings));
+            try {
+                process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+            } catch (IOException error) {
+                throw new UncheckedIOException(error);
+            }
+            BufferedReader lines = process.inputReader();
+            Thread reader = new Thread(() -> lines.lines().filter(line -> line.startsWith("has "))
+                .forEach(line -> has = new TreeSet<>(Arrays.asList(line.split(" ")).subList(1, line.split(" ").length))));
+            reader.setDaemon(true);
+            reader.start();
+        }
+
+        void kill() throws InterruptedException {
+            process.destroyForcibly().waitFor();
+        }
+
+        @Override
+        public void close() {
+            process.destroyForcibly();
+        }
+    }
+
+    // What a stranger does: it says what it has whenever that changes, and ends with the process that started it.
+    private void live(String topic, String[] settings) {
+        Thread leash = new Thread(() -> {
+            try {
+                System.in.read();
+            } catch (IOException closed) {
+                throw new UncheckedIOException(closed);
+            } finally {
+                Runtime.getRuntime().halt(1);
+            }
+        });
+        leash.setDaemon(true);
+        leash.start();
+        try (Member member = new Member(topic, settings).to(topic)) {
+            Set<String> told = Set.of();
+            while (true) {
+                member.poll();
+                Set<String> has = member.has();
+                if (!has.equals(told)) {
+                    System.out.println("has " + String.join(" ", has));
+                    told = has;
+                }
+            }
+        } catch (UnreleasedInstanceIdException refused) {
+            System.exit(REFUSED);
         }
     }
 
@@ -245,6 +323,62 @@ public final class Consumers {
                 until("what it had", () -> again.has().equals(before), again, other);
                 expect(other.calls.size() == calls, other.calls);
             }
+        }
+    }
+
+    // All of the topic, each with one owner.
+    private static boolean areShared(String topic, int partitions, List<Set<String>> shares) {
+        Set<String> union = new TreeSet<>();
+        shares.forEach(union::addAll);
+        return union.equals(all(topic, partitions)) && shares.stream().mapToInt(Set::size).sum() == partitions;
+    }
+
+    private void crash() throws Exception {
+        create("ck", 6);
+        long session = protocol.equals("classic") ? CLASSIC_SESSION_MS : CONSUMER_SESSION_MS;
+        try (Member first = new Member("ck").to("ck"); Member second = new Member("ck").to("ck");
+             Stranger third = new Stranger("ck")) {
+            until("thirds", () -> first.has().size() == 2 && second.has().size() == 2
+                && areShared("ck", 6, List.of(first.has(), second.has(), third.has)), first, second);
+            third.kill();
+            long killed = System.nanoTime();
+            until("halves", () -> {
+                Set<String> both = new TreeSet<>(first.has());
+                both.retainAll(second.has());
+                expect(both.isEmpty(), "two owners of " + both);
+                return first.has().size() == 3 && areShared("ck", 6, List.of(first.has(), second.has()));
+            }, first, second);
+            long took = (System.nanoTime() - killed) / 1_000_000;
+            // Nobody has told the coordinator: it has to wait for the silence.
+            expect(took > session / 2 && took < session + LATE_MS, took + " ms");
+        }
+    }
+
+    // A killed process with an instance id comes back. In a classic group it has at once what it had, and nobody else is told; in a
+    // consumer group it is refused until the session of the killed one has ended.
+    private void staticCrash() throws Exception {
+        create("cx", 4);
+        boolean classic = protocol.equals("classic");
+        String[] instance = {"group.instance.id", "one"};
+        try (Member other = new Member("cx").to("cx")) {
+            Stranger one = new Stranger("cx", instance);
+            until("halves", () -> areShared("cx", 4, List.of(other.has(), one.has)) && one.has.size() == 2, other);
+            int calls = other.calls.size();
+            one.kill();
+            Stranger[] back = {new Stranger("cx", instance)};
+            until("its return", () -> {
+                if (!back[0].process.isAlive()) {
+                    expect(!classic && back[0].process.exitValue() == REFUSED, back[0].process.exitValue());
+                    back[0] = new Stranger("cx", instance);
+                }
+                return areShared("cx", 4, List.of(other.has(), back[0].has)) && back[0].has.size() == 2;
+            }, other);
+            if (classic) {
+                expect(back[0].has.equals(one.has), back[0].has);
+                expect(other.calls.size() == calls, other.calls);
+            }
+            back[0].kill();
+            until("all for the other", () -> other.has().size() == 4, other);
         }
     }
 

@@ -24,6 +24,11 @@ fn groups_of_aiokafka_are_served() {
 }
 
 #[test]
+fn groups_of_kafka_python_are_served() {
+    are_served(programs::python("kafka_python_groups.py"), "kafka-python", &[]);
+}
+
+#[test]
 fn groups_of_kafkajs_are_served() {
     are_served(programs::node("groups.js"), "kafkajs", &["cooperative", "static restart"]);
 }
