@@ -69,6 +69,11 @@ fn kafkajs_copies_exactly_once() {
 }
 
 #[test]
+fn rdkafka_copies_exactly_once() {
+    copies_exactly_once(programs::rdkafka, "rdkafka");
+}
+
+#[test]
 fn franz_go_copies_exactly_once() {
     copies_exactly_once(|| programs::go("franz"), "franz");
 }

@@ -1,5 +1,5 @@
 //! Stock clients work unchanged: each runs the scenario of `clients/README.md`, with a restart of the broker in its middle.
-//! Three of them copy a topic exactly once while they and the broker are killed.
+//! Four of them copy a topic exactly once while they and the broker are killed.
 //!
 //! A test must never use one of our own encoders: whatever reaches the broker comes from the client.
 

@@ -4,6 +4,7 @@
 //! cluster, a group or offsets: the clients' metadata calls stand for them.
 
 mod check;
+mod copying;
 mod member;
 mod transactions;
 
@@ -36,13 +37,14 @@ const AFTER: &str = "7200000";
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [phase, bootstrap, name] = arguments.as_slice() else {
-        let _ =
-            writeln!(io::stderr(), "give phase1, transactions or phase2, the bootstrap address and a name");
+        let _ = writeln!(io::stderr(), "give a phase of ../README.md, the bootstrap address and a name");
         return ExitCode::from(2);
     };
     let done = match phase.as_str() {
         "phase1" => phase1(bootstrap, name),
         "transactions" => transactions::before_restart(bootstrap, name),
+        "original" => copying::original(bootstrap, name),
+        "copy" => copying::copy(bootstrap, name),
         _ => phase2(bootstrap, name),
     };
     match done {

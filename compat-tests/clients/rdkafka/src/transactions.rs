@@ -18,10 +18,10 @@ use rdkafka::topic_partition_list::Offset;
 use crate::check::{Deliveries, PATIENCE, Record, equal, passed, until};
 use crate::{Admin, Done, POLL, all_done, settings};
 
-type Transactional = ThreadedProducer<Deliveries>;
+pub(crate) type Transactional = ThreadedProducer<Deliveries>;
 type Values = Result<Vec<String>, Box<dyn Error>>;
 
-const COMMITTED: &str = "read_committed";
+pub(crate) const COMMITTED: &str = "read_committed";
 const UNCOMMITTED: &str = "read_uncommitted";
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -176,17 +176,17 @@ fn begin(producer: &Transactional, topic: &str, values: &[String]) -> Done {
     equal(&producer.context().counts(), &(delivered + values.len(), 0), "the records delivered and failed")
 }
 
-fn write(bootstrap: &str, topic: &str, values: &[String]) -> Done {
+pub(crate) fn write(bootstrap: &str, topic: &str, values: &[String]) -> Done {
     let records: Vec<Record> = values.iter().map(|value| Record::of(value.clone(), 0)).collect();
     crate::produce(bootstrap, topic, "none", &records)
 }
 
-fn end(bootstrap: &str, topic: &str, word: &str) -> Done {
+pub(crate) fn end(bootstrap: &str, topic: &str, word: &str) -> Done {
     write(bootstrap, topic, &[format!("{word} end")])
 }
 
 /// The values of a check, up to its last record, for a reader of this isolation.
-fn seen(bootstrap: &str, topic: &str, word: &str, isolation: &str) -> Values {
+pub(crate) fn seen(bootstrap: &str, topic: &str, word: &str, isolation: &str) -> Values {
     let reader = reader(bootstrap, "unused", isolation)?;
     let mut from = TopicPartitionList::new();
     from.add_partition_offset(topic, 0, Offset::Beginning)?;
@@ -216,6 +216,6 @@ fn reader(bootstrap: &str, group: &str, isolation: &str) -> Result<BaseConsumer,
     Ok(settings.create()?)
 }
 
-fn words(word: &str, first: usize, end: usize) -> Vec<String> {
+pub(crate) fn words(word: &str, first: usize, end: usize) -> Vec<String> {
     (first..end).map(|number| format!("{word} {number}")).collect()
 }
