@@ -3,6 +3,7 @@
 //! It must never open a log.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,7 +92,7 @@ impl LogDir {
         who: &Identity,
         cluster_id: &mut Option<String>,
     ) -> Result<Self, DiskError> {
-        fs.create_dir_all(path).map_err(|error| StorageError::io("create", path, error))?;
+        make(fs, path).map_err(|error| StorageError::io("create", path, error))?;
         let lock = DirLock::take(fs, path, &format!("milena, process {}", std::process::id()));
         let lock = lock.map_err(|error| match error {
             LockError::Storage(cause) => DiskError::Storage(cause),
@@ -223,4 +224,38 @@ fn remove_replaced(fs: &dyn Fs, partition: &TopicPartition, path: &Path) -> Resu
 
 fn remove_dir(fs: &dyn Fs, path: &Path) -> Result<(), StorageError> {
     fs.remove_dir_all(path).map_err(|error| StorageError::io("remove", path, error))
+}
+
+/// Makes a directory, and those above it, so that a loss of power does not take it with everything that will be in it.
+fn make(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for dir in path.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
+        if fs.meta(dir)?.is_some() {
+            break;
+        }
+        missing.push(dir);
+    }
+    fs.create_dir_all(path)?;
+    for dir in missing {
+        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+        fs.sync_dir(above.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use milena_storage::fs::SimFs;
+
+    use super::*;
+
+    #[test]
+    fn a_new_directory_outlives_a_loss_of_power_with_those_above_it() {
+        for seed in 0..20 {
+            let fs = SimFs::new();
+            make(&fs, Path::new("/var/lib/log")).unwrap();
+            fs.power_loss(seed);
+            assert!(fs.meta(Path::new("/var/lib/log")).unwrap().is_some());
+        }
+    }
 }
