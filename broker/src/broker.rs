@@ -14,7 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use milena_coordinator::controller::FirstContent;
 use milena_coordinator::image::{Configs, Endpoint, MetadataImage};
-use milena_storage::fs::RealFs;
+use milena_storage::fs::{Fs, RealFs};
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::adopt;
 use crate::api::api_versions::EncodedVersions;
 use crate::api::{Dispatch, EndpointKind};
+use crate::blocking;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
@@ -108,9 +109,14 @@ impl Broker {
     /// Starts everything and returns when clients are served. Must be called on a tokio runtime that lives as long
     /// as the broker.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_on(Arc::new(RealFs), settings).await
+    }
+
+    /// The same on any disk.
+    pub async fn start_on(fs: Arc<dyn Fs>, settings: Settings) -> Result<Self, StartError> {
         let listeners = settings.checked_listeners()?;
         let backlog = settings.network().listen_backlog;
-        let disk = open_disk(&settings)?;
+        let disk = open_disk(fs, &settings)?;
         let clean = disk.was_stopped_cleanly();
         let bound = reserve(&listeners.broker)?;
         let mut listening: Vec<_> =
@@ -230,7 +236,7 @@ impl Broker {
             quorum.stop().await;
         }
         let partitions = self.state.partitions.clone();
-        let closed = tokio::task::spawn_blocking(move || partitions.close(epoch)).await;
+        let closed = blocking::spawn(move || partitions.close(epoch)).await;
         if !matches!(closed, Ok(true)) {
             tracing::error!("not every log could be closed cleanly; the next start will recover them");
         }
@@ -256,14 +262,14 @@ async fn enter(
 }
 
 /// Takes the log directories, so that nobody else writes there.
-fn open_disk(settings: &Settings) -> Result<Disk, DiskError> {
+fn open_disk(fs: Arc<dyn Fs>, settings: &Settings) -> Result<Disk, DiskError> {
     let node = settings.node();
     let quorum = settings.quorum();
     // Where there are others, the cluster tells its id.
     let is_alone = node.is_controller && quorum.voters.len() <= 1 && quorum.bootstrap.len() <= 1;
     let fresh_cluster_id = is_alone.then(|| uuid_text(Uuid::new_v4()));
     let who = Identity { node_id: node.id, cluster_id: node.cluster_id, fresh_cluster_id };
-    Disk::open(Arc::new(RealFs), &settings.storage(), &who)
+    Disk::open(fs, &settings.storage(), &who)
 }
 
 /// Starts the ensemble with its followers and gathers the handles.
@@ -302,8 +308,8 @@ async fn compose(
     ];
     let quorum = Quorum::start(QuorumConfig {
         node: node.id,
-        fs: Arc::new(RealFs),
-        dir: ensemble_dir(&storage.metadata_dir)?,
+        fs: partitions.disk.fs.clone(),
+        dir: ensemble_dir(partitions.disk.fs.as_ref(), &storage.metadata_dir)?,
         clock: clock.clone(),
         image: image.clone(),
         rules: settings.load_full(),
@@ -372,14 +378,14 @@ async fn find_cluster(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Resu
 
 fn set_strays_aside(state: &BrokerState) -> JoinHandle<()> {
     let (partitions, image, now) = (state.partitions.clone(), state.image.load_full(), state.clock.now());
-    tokio::task::spawn_blocking(move || partitions.set_strays_aside(&image, now))
+    blocking::spawn(move || partitions.set_strays_aside(&image, now))
 }
 
 /// Where the ensemble keeps its log; under its older name it is found and renamed.
-fn ensemble_dir(metadata_dir: &Path) -> io::Result<PathBuf> {
+fn ensemble_dir(fs: &dyn Fs, metadata_dir: &Path) -> io::Result<PathBuf> {
     let (dir, before) = (metadata_dir.join(ENSEMBLE_DIR), metadata_dir.join(ENSEMBLE_DIR_BEFORE));
-    if before.is_dir() && !dir.exists() {
-        std::fs::rename(&before, &dir)?;
+    if fs.meta(&before)?.is_some_and(|meta| meta.is_dir) && fs.meta(&dir)?.is_none() {
+        fs.rename(&before, &dir)?;
     }
     Ok(dir)
 }

@@ -1,13 +1,14 @@
-//! The one place of this crate that asks the operating system for the time.
+//! The one place of this crate that asks for the time: the operating system, and in tests a simulation or a paused runtime.
 //!
 //! Every broker owns one clock; machines and logs get its answers as values. Nothing else may read a clock,
 //! or a test could not move time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use milena_storage::ids::Timestamp;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Far deadlines are slept towards in steps, since the timer wheel ends after about two years.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
@@ -29,7 +30,7 @@ impl Clock {
     /// Milliseconds since 1970, as records, logs and groups count them.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since = since_epoch();
         let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         Timestamp(millis.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
     }
@@ -70,6 +71,14 @@ impl Clock {
         self.ahead_ms.fetch_add(millis, Ordering::Relaxed);
         self.moved.notify_waiters();
     }
+}
+
+fn since_epoch() -> Duration {
+    #[cfg(test)]
+    if let Some(simulated) = turmoil::since_epoch() {
+        return simulated;
+    }
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 impl Default for Clock {

@@ -7,6 +7,7 @@ pub mod controller;
 pub mod ensemble;
 pub mod group;
 pub mod image;
+pub mod plant;
 pub mod replica;
 pub mod transaction;
 pub mod tree;

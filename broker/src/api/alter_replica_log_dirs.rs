@@ -18,6 +18,7 @@ use kafka_protocol::protocol::StrBytes;
 use milena_storage::ids::TopicPartition;
 
 use super::{Cx, Outcome};
+use crate::blocking;
 
 pub const VERSIONS: RangeInclusive<i16> = 1..=2;
 
@@ -26,7 +27,7 @@ pub fn handle(cx: &Cx<'_>, request: AlterReplicaLogDirsRequest) -> Outcome<Alter
     let (broker, image, now) = (cx.broker.clone(), cx.image.clone(), cx.now);
     Outcome::later(async move {
         let partitions: Vec<_> = wanted.keys().cloned().collect();
-        let asked = tokio::task::spawn_blocking(move || {
+        let asked = blocking::spawn(move || {
             let ask = |(name, dir): (&TopicPartition, &StrBytes)| {
                 let asked = broker.partitions.ask_for_dir(&image, name, dir, now);
                 asked.map_or_else(

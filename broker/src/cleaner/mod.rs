@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 pub use metrics::CleanerMetrics;
 
+use crate::blocking;
 use crate::clock::Clock;
 use crate::partition::Partition;
 use crate::partition::set::{Gone, Partitions};
@@ -136,14 +137,14 @@ impl Cleaner {
             if agenda.wanted && !agenda.looking && agenda.cleaning < settings.threads {
                 agenda.begin_look(self.clock.steady_ms());
                 let cleaner = self.clone();
-                tasks.spawn_blocking(move || Done::Looked(cleaner.look()));
+                blocking::spawn_in(&mut tasks, move || Done::Looked(cleaner.look()));
             }
             tokio::select! {
                 _ = stop.changed() => {}
                 Some(done) = tasks.join_next() => {
                     if let Some(work) = self.note(done, &mut agenda, settings.backoff) {
                         let (cleaner, stop) = (self.clone(), stop.clone());
-                        tasks.spawn_blocking(move || {
+                        blocking::spawn_in(&mut tasks, move || {
                             cleaner.clean(&work, stop);
                             Done::Cleaned
                         });

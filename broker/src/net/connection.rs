@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::futures::Notified;
 use tokio::time::Sleep;
 use tracing::{debug, error, warn};
@@ -20,6 +19,7 @@ use super::connections::Counted;
 use super::inbox::{Arrived, Inbox};
 use super::listener::Shared;
 use super::outbox::Outbox;
+use super::stream::TcpStream;
 use super::window::Window;
 use crate::api::context::Caller;
 

@@ -10,11 +10,11 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 use super::Closing;
 use super::frame::PREFIX;
 use super::limits::{FrameMemory, Reservation};
+use super::stream::TcpStream;
 use crate::api::context::BoxFuture;
 
 /// A buffer's first size: many small requests, or the beginning of a large one.

@@ -4,16 +4,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::sockopt;
-use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -23,6 +19,7 @@ use super::connections::{Connections, Counted};
 use super::inbox::Inbox;
 use super::limits::FrameMemory;
 use super::quiet::Gate;
+use super::stream::{self, Parked, Reserved, TcpListener, TcpStream};
 use super::workers::{Core, Workers};
 use crate::api::context::{Caller, EndpointKind, Principal};
 use crate::settings::{ConnectionSettings, NetworkSettings};
@@ -66,7 +63,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Bound {
     config: ListenerConfig,
-    sockets: Vec<StdListener>,
+    sockets: Vec<Reserved>,
     /// Where it listens, with the port that the system chose.
     pub address: SocketAddr,
 }
@@ -116,11 +113,11 @@ pub fn bind(listener: &ListenerConfig, backlog: i32) -> Result<Bound, BindError>
 /// for a broker that is not ready could not ask another meanwhile.
 pub fn reserve(listener: &ListenerConfig) -> Result<Bound, BindError> {
     let addresses = addresses(listener)?;
-    let mut sockets: Vec<StdListener> = Vec::new();
+    let mut sockets: Vec<Reserved> = Vec::new();
     let mut port = listener.port;
     for mut address in addresses {
         address.set_port(port);
-        match bind_one(address) {
+        match stream::reserve(address) {
             Ok(socket) => {
                 port = socket.local_addr().map_err(|source| other(listener, address, source))?.port();
                 sockets.push(socket);
@@ -145,19 +142,19 @@ impl Bound {
     pub fn listen(&self, backlog: i32) -> Result<(), BindError> {
         let listener = || self.config.clone();
         for socket in &self.sockets {
-            rustix::net::listen(socket, backlog).map_err(|error| match error {
+            stream::listen(socket, backlog).map_err(|error| match error.kind() {
                 // Another process took it, too, and was faster.
-                Errno::ADDRINUSE => BindError::InUse { listener: listener(), port: self.address.port() },
-                error => {
-                    BindError::Other { listener: listener(), address: self.address, source: error.into() }
+                io::ErrorKind::AddrInUse => {
+                    BindError::InUse { listener: listener(), port: self.address.port() }
                 }
+                _ => BindError::Other { listener: listener(), address: self.address, source: error },
             })?;
         }
         Ok(())
     }
 
-    /// The sockets, for whoever accepts by itself; they do not block.
-    pub fn into_sockets(self) -> Vec<StdListener> {
+    /// The sockets, for whoever accepts by itself.
+    pub fn into_sockets(self) -> Vec<Reserved> {
         self.sockets
     }
 }
@@ -199,7 +196,7 @@ impl Net {
         for socket in bound.sockets {
             let core = &self.cores[0];
             let _inside = core.handle.enter();
-            let listener = TcpListener::from_std(socket)?;
+            let listener = stream::listener(socket)?;
             let dealer = self.dealer(&bound.config.name, EndpointKind::Broker);
             core.handle.spawn(Acceptor { listener, dealer }.run());
         }
@@ -313,7 +310,7 @@ impl Dealer {
             debug!(peer = %ip, %error, "cannot set socket options");
         }
         // The socket leaves this core's event queue and enters the other's.
-        let Ok(stream) = stream.into_std() else { return };
+        let Ok(stream) = stream::park(stream) else { return };
         let core = &self.cores[self.shared.next_core.fetch_add(1, Ordering::Relaxed) % self.cores.len()];
         let caller = Caller {
             client_id: None,
@@ -330,26 +327,12 @@ impl Dealer {
     }
 
     fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        sockopt::set_socket_keepalive(stream, true)?;
-        if let Some(size) = self.shared.send_buffer {
-            sockopt::set_socket_send_buffer_size(stream, size)?;
-        }
-        if let Some(size) = self.shared.receive_buffer {
-            sockopt::set_socket_recv_buffer_size(stream, size)?;
-        }
-        Ok(())
+        stream::set_options(stream, self.shared.send_buffer, self.shared.receive_buffer)
     }
 }
 
-async fn connect(
-    stream: std::net::TcpStream,
-    caller: Caller,
-    shared: Arc<Shared>,
-    core: Core,
-    counted: Counted,
-) {
-    match TcpStream::from_std(stream) {
+async fn connect(stream: Parked, caller: Caller, shared: Arc<Shared>, core: Core, counted: Counted) {
+    match stream::unpark(stream) {
         Ok(stream) => {
             let inbox = Inbox::new(core.pool, shared.memory.clone(), shared.max_frame);
             Connection::new(stream, caller, shared, inbox, counted).run().await;
@@ -383,18 +366,7 @@ fn addresses(listener: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError> {
 }
 
 fn speaks_ipv6() -> bool {
-    bind_one(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).is_ok()
-}
-
-fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if let IpAddr::V6(ip) = address.ip() {
-        socket.set_only_v6(!ip.is_unspecified())?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    stream::reserve(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).is_ok()
 }
 
 fn other(listener: &ListenerConfig, address: SocketAddr, source: io::Error) -> BindError {

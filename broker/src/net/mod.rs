@@ -12,6 +12,7 @@ pub mod listener;
 mod outbox;
 mod quiet;
 mod rate;
+pub mod stream;
 mod window;
 pub mod workers;
 

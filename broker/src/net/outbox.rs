@@ -5,11 +5,8 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
-
 use super::frame::{Chunk, FileSlice, Frame};
+use super::stream::{self, TcpStream};
 
 /// Chunks that one call gathers; the kernel's limit is 1,024.
 const GATHER: usize = 64;
@@ -66,7 +63,7 @@ impl Outbox {
     fn send_bytes(&self, stream: &TcpStream) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); GATHER];
         let mut count = 0;
-        let mut more = SendFlags::empty();
+        let mut more = false;
         for chunk in &self.chunks {
             match chunk {
                 Chunk::Bytes(bytes) if count < GATHER => {
@@ -75,15 +72,12 @@ impl Outbox {
                     count += 1;
                 }
                 _ => {
-                    more = SendFlags::MORE;
+                    more = true;
                     break;
                 }
             }
         }
-        let flags = SendFlags::NOSIGNAL | more;
-        stream.try_io(Interest::WRITABLE, || {
-            Ok(sendmsg(stream, &slices[..count], &mut SendAncillaryBuffer::default(), flags)?)
-        })
+        stream::send(stream, &slices[..count], more)
     }
 
     fn advance(&mut self, mut count: usize) {
@@ -104,11 +98,7 @@ impl Outbox {
 
 /// Moves file data to the socket inside the kernel.
 fn send_file(stream: &TcpStream, slice: &FileSlice, sent: usize, budget: usize) -> io::Result<usize> {
-    let file = slice.file.as_fd().ok_or(io::ErrorKind::Unsupported)?;
-    let mut position = slice.position + sent as u64;
-    let count = (slice.len - sent).min(budget);
-    let sent = stream
-        .try_io(Interest::WRITABLE, || Ok(rustix::fs::sendfile(stream, file, Some(&mut position), count)?))?;
+    let sent = stream::send_file(stream, slice, sent, (slice.len - sent).min(budget))?;
     // The length was promised in the frame; a file that became shorter leaves no way but to cut the connection.
     if sent == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(sent) }
 }

@@ -40,6 +40,11 @@ pub(super) struct Core {
 impl Workers {
     /// Starts `count` threads, at least one.
     pub fn start(count: usize) -> io::Result<Self> {
+        #[cfg(test)]
+        if turmoil::in_simulation() {
+            let core = Core { handle: Handle::current(), pool: Arc::default() };
+            return Ok(Self { workers: vec![Worker { core, stop: None, thread: None }] });
+        }
         let workers = (0..count.max(1)).map(Worker::start).collect::<io::Result<_>>()?;
         Ok(Self { workers })
     }

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use super::checkpoints::Point;
 use super::set::Partitions;
 use super::{Partition, PartitionError};
+use crate::blocking;
 use crate::clock::Clock;
 use crate::settings::Settings;
 
@@ -93,7 +94,7 @@ impl Doer {
 
     async fn run(&self) {
         let (task, partitions, clock) = (self.task, self.partitions.clone(), self.clock.clone());
-        if let Err(error) = tokio::task::spawn_blocking(move || run_task(task, &partitions, &clock)).await {
+        if let Err(error) = blocking::spawn(move || run_task(task, &partitions, &clock)).await {
             tracing::error!(?task, %error, "a housekeeping task failed");
         }
     }

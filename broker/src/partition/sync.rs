@@ -8,6 +8,7 @@ use milena_storage::ids::{Offset, Timestamp};
 use milena_storage::log::{FlushPlan, Log};
 
 use super::{Partition, PartitionError};
+use crate::blocking;
 
 impl Partition {
     /// Makes everything below `offset` durable; appends that wait together share one sync (`flush.messages`).
@@ -17,7 +18,7 @@ impl Partition {
         while self.peek(Log::recovery_point).is_some_and(|point| point < offset) {
             let plan = self.tend(Log::flush_plan)?;
             let running = plan.clone();
-            let synced = tokio::task::spawn_blocking(move || running.run()).await;
+            let synced = blocking::spawn(move || running.run()).await;
             // The pool refuses work only while the broker stops.
             if self.note_synced(&plan, synced.map_err(|_| PartitionError::Offline)?)? {
                 return Ok(());

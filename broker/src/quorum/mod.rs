@@ -127,7 +127,7 @@ impl Quorum {
     pub async fn start(config: QuorumConfig) -> Result<Self, QuorumError> {
         let slot = Arc::new(publish::Slot::default());
         let clock = Arc::clone(&config.clock);
-        let ensemble = Ensemble::start(EnsembleConfig {
+        let ensemble = start_ensemble(EnsembleConfig {
             node_id: config.node.0,
             dir: config.dir,
             fs: config.fs,
@@ -255,6 +255,14 @@ impl std::fmt::Debug for Quorum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Quorum").field("node", &self.shared.node).finish_non_exhaustive()
     }
+}
+
+async fn start_ensemble(config: EnsembleConfig) -> Result<Ensemble, StartError> {
+    #[cfg(test)]
+    if turmoil::in_simulation() {
+        return Ensemble::start_simulated(config, crate::tests::simulation::SYNC).await;
+    }
+    Ensemble::start(config).await
 }
 
 /// What a client is told when a proposal came to nothing.

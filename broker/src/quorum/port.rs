@@ -3,16 +3,16 @@
 //! Without a secret only nodes of this machine may link. Must never read what belongs to whoever serves the connection.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use milena_coordinator::ensemble::{Dialer, Dialled, Ensemble, MAGIC, Stream};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::net::listener::Dealer;
+use crate::net::stream::{self, Reserved, TcpStream};
 
 /// Pause after a failed accept, which mostly means that the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -25,8 +25,8 @@ const MAX_SILENT: usize = 256;
 pub type Dealers = watch::Receiver<Option<Dealer>>;
 
 /// Serves a controller's listener. Must be called on the runtime that shall run it.
-pub fn serve(socket: StdListener, ensemble: Ensemble, only_local: bool, dealers: Dealers) -> io::Result<()> {
-    let listener = TcpListener::from_std(socket)?;
+pub fn serve(socket: Reserved, ensemble: Ensemble, only_local: bool, dealers: Dealers) -> io::Result<()> {
+    let listener = stream::listener(socket)?;
     let port = Arc::new(Port { ensemble, only_local, dealers, silent: Semaphore::new(MAX_SILENT) });
     tokio::spawn(async move {
         loop {
@@ -52,11 +52,11 @@ struct Port {
 }
 
 impl Port {
-    async fn meet(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn meet(self: Arc<Self>, mut stream: TcpStream, peer: SocketAddr) {
         let first = {
             let Ok(_silent) = self.silent.try_acquire() else { return };
             let mut first = [0];
-            match timeout(SILENCE, stream.peek(&mut first)).await {
+            match timeout(SILENCE, stream::peek(&mut stream, &mut first)).await {
                 Ok(Ok(1)) => first[0],
                 _ => return,
             }
@@ -95,7 +95,7 @@ impl Dialer for NodeDialer {
     fn dial(&self, address: &str) -> Dialled {
         let (address, only_local) = (address.to_owned(), self.only_local);
         Box::pin(async move {
-            let stream = TcpStream::connect(&address).await?;
+            let stream = stream::connect_to(&address).await?;
             if only_local && !stream.peer_addr()?.ip().to_canonical().is_loopback() {
                 let what = format!("{address} is another machine, and milena.cluster.secret is not set");
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));

@@ -14,6 +14,8 @@ use milena_coordinator::tree::{Change, SessionId, Tree, Zxid};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::blocking;
+
 /// Hears of changes of the tree before anybody can read them; see `Observer::changing`.
 pub trait TreeWatcher: Send + Sync {
     /// With no changes the tree as a whole is new.
@@ -160,7 +162,7 @@ impl Publisher {
         let new = self.image.load_full();
         let delta = Arc::new(Delta::everything(&new));
         let change = ImageChange { old: Arc::default(), new, delta };
-        let told = tokio::task::spawn_blocking(move || {
+        let told = blocking::spawn(move || {
             guarded("prepare", || follower.prepare(&change));
             guarded("published", || follower.published(&change));
             follower
@@ -175,7 +177,7 @@ impl Publisher {
             return;
         }
         let mut followers = std::mem::take(&mut self.followers);
-        let told = tokio::task::spawn_blocking(move || {
+        let told = blocking::spawn(move || {
             for follower in &mut followers {
                 guarded("change", || how(follower.as_mut(), &change));
             }

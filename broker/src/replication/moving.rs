@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Means;
 use super::throughput::Throughput;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::partition::moves::{Move, Moved};
 use crate::settings::MoveSettings;
@@ -62,7 +63,7 @@ impl Mover {
         let mut running = JoinSet::new();
         for moves in moves.chunks(share) {
             let (mover, moves, settings) = (self.clone(), moves.to_vec(), settings.clone());
-            running.spawn_blocking(move || {
+            blocking::spawn_in(&mut running, move || {
                 moves.iter().map(|each| mover.advance(each, &settings)).max().unwrap_or(Round::Stuck)
             });
         }

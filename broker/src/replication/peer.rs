@@ -11,8 +11,9 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use milena_coordinator::image::Endpoint;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::net::stream::{self, TcpStream};
 
 /// Largest answer: a follower asks for at most `replica.fetch.response.max.bytes`, but takes one batch of any size.
 const ANSWER_MAX: usize = 256 << 20;
@@ -45,7 +46,7 @@ impl Peer {
         client_id: String,
         patience: Duration,
     ) -> Result<Self, PeerError> {
-        let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
+        let connecting = stream::connect(&endpoint.host, endpoint.port);
         let stream = timeout(patience, connecting).await.map_err(|_| PeerError::TimedOut)??;
         stream.set_nodelay(true)?;
         Ok(Self { stream, client_id: StrBytes::from_string(client_id), correlation: 0, patience })

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::machine::Machine;
 use super::slot::Slot;
+use crate::blocking;
 use crate::partition::{Partition, PartitionError, ReadFrom};
 
 /// Bound for the unpacked records of one batch; batches of coordinators are far smaller.
@@ -38,7 +39,7 @@ pub(super) async fn load<M: Machine>(slot: Arc<Slot<M>>) {
         let buffer = slot.env().pace.load_buffer;
         let source = partition.clone();
         let before = loader.next;
-        let read = tokio::task::spawn_blocking(move || loader.read_some(&source, buffer).map(|()| loader));
+        let read = blocking::spawn(move || loader.read_some(&source, buffer).map(|()| loader));
         loader = match read.await {
             Ok(Ok(loader)) => loader,
             Ok(Err(error)) => return give_up(&slot, &error),

@@ -14,7 +14,6 @@ use milena_coordinator::tree::{
     ClientKind, ClientRequest, Code, Id, Ids, Outcome, PASSWORD_BYTES, SessionId, WatcherId, Zxid, is_super,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Shared;
@@ -29,6 +28,7 @@ use super::op_code::{
 use super::proposer::Job;
 use super::read::{Asked, Reader, is_read};
 use super::write::{self, Shape};
+use crate::net::stream::TcpStream;
 
 /// A connection without a session is closed after this long (`zookeeper.nio.sessionlessCnxnTimeout`).
 const SESSIONLESS: Duration = Duration::from_secs(10);

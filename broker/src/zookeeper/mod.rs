@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use milena_coordinator::ensemble::{Ensemble, ProposeError};
 use milena_coordinator::tree::Secret;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -39,6 +38,7 @@ pub use self::hub::Hub;
 use self::proposer::Proposer;
 use crate::clock::Clock;
 use crate::net::listener::Bound;
+use crate::net::stream::{self, TcpListener, TcpStream};
 use crate::quorum::Quorum;
 use crate::settings::ZooKeeperSettings as Limits;
 use crate::state::BrokerState;
@@ -139,7 +139,7 @@ impl ZooKeeper {
         for socket in bound.into_sockets() {
             let listener = {
                 let _inside = core.enter();
-                TcpListener::from_std(socket)?
+                stream::listener(socket)?
             };
             let acceptor = Acceptor {
                 listener,
@@ -229,10 +229,10 @@ impl Acceptor {
     /// Moves the connection to its core, where its socket is watched too.
     fn deal(&self, stream: TcpStream, peer: SocketAddr, admitted: Admitted, next: usize) {
         let shared = Arc::clone(&self.shared);
-        let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) else { return };
+        let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream::park(stream)) else { return };
         let serve = async move {
             let _admitted = admitted;
-            if let Ok(stream) = TcpStream::from_std(stream) {
+            if let Ok(stream) = stream::unpark(stream) {
                 Connection::new(shared, stream, peer).run().await;
             }
         };

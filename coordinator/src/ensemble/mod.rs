@@ -228,6 +228,19 @@ impl Ensemble {
         Self::start_with(settings, observer).await
     }
 
+    /// Without a thread of its own, each sync taking so long of the runtime's time, and with the bug that is planted.
+    #[cfg(feature = "simulated")]
+    pub async fn start_simulated(config: EnsembleConfig, sync: Duration) -> Result<Self, StartError> {
+        use crate::plant::{Bug, is_planted};
+        let EnsembleConfig { node_id, dir, fs, now, observer, cluster } = config;
+        let (work, now_too) = (writer::Work::Tasks { sync }, Arc::clone(&now));
+        let commits_alone = is_planted(Bug::CommitsWithoutQuorum);
+        let plant = if commits_alone { plant::Plant::AcksBeforeAnswers } else { plant::Plant::None };
+        let defaults = raft::Settings::default();
+        let settings = raft::Settings { node_id, dir, fs, now: now_too, cluster, work, plant, ..defaults };
+        Self::start_with(settings, observer).await
+    }
+
     async fn start_with(settings: raft::Settings, observer: Box<dyn Observer>) -> Result<Self, StartError> {
         let now = Arc::clone(&settings.now);
         let node = Node::start(settings).await?;

@@ -144,7 +144,7 @@ fn append(
     let connection = Arc::clone(connection);
     let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
     async move {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "simulated"))]
         if plant == Plant::AcksBeforeAnswers {
             return Ok(Ok(last));
         }

@@ -8,7 +8,7 @@ pub(super) enum Plant {
     #[default]
     None,
     /// A leader counts an append when it is sent.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulated"))]
     AcksBeforeAnswers,
     /// Learners take for committed whatever comes.
     #[cfg(test)]

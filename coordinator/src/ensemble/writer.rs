@@ -39,7 +39,10 @@ pub(super) enum Work {
     /// By a thread of its own, and by the runtime's blocking pool.
     Threads,
     /// By tasks of the runtime, each sync taking so long: for simulations, which have one thread and their own time.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only simulations have no threads"))]
+    #[cfg_attr(
+        not(any(test, feature = "simulated")),
+        expect(dead_code, reason = "only simulations have no threads")
+    )]
     Tasks { sync: Duration },
 }
 
