@@ -4,6 +4,7 @@
 
 pub mod adopt;
 pub mod api;
+mod blocking;
 pub mod broker;
 pub mod cleaner;
 pub mod cli;
@@ -29,3 +30,6 @@ pub mod transactions;
 pub mod zookeeper;
 
 pub use broker::Broker;
+
+#[cfg(test)]
+mod tests;

@@ -438,7 +438,7 @@ impl Partition {
         self.noted(done)
     }
 
-    fn peek<T>(&self, look: impl FnOnce(&Log) -> T) -> Option<T> {
+    pub(crate) fn peek<T>(&self, look: impl FnOnce(&Log) -> T) -> Option<T> {
         self.log.lock().as_ref().map(look)
     }
 

@@ -1,0 +1,3 @@
+//! Tests of whole brokers, many at a time.
+
+pub(crate) mod simulation;
