@@ -7,10 +7,11 @@
 pub enum Bug {
     /// A follower of a new leader cuts its log back to its high watermark, as Kafka did before KIP-101.
     TruncatesToHighWatermark,
-    /// A broker that starts keeps the places of its earlier process, and nobody compares broker epochs.
+    /// A broker is known by its id alone: a process that comes back at once keeps the places of the one before, and nobody compares
+    /// broker epochs.
     IgnoresBrokerEpochs,
-    /// With acks=all the leader answers before it has the records of its followers, or itself.
-    AcksBeforeAppend,
+    /// With acks=all the leader answers before its followers have appended.
+    AcksBeforeFollowers,
     /// Whoever lives is elected, in sync or not.
     ElectsOutsideIsr,
     /// Changes of metadata are committed before a quorum has them.

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
 use milena_coordinator::image::{TopicImage, is_internal_topic};
+use milena_coordinator::plant::{self, Bug};
 use milena_storage::batch;
 use milena_storage::ids::{BrokerId, Offset, PartitionIndex};
 use milena_storage::log::{AppendError, Appended};
@@ -256,7 +257,8 @@ fn append(
     let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes)?;
     let log_start = partition.log_start_offset();
     let up_to = appended.last.plus(1);
-    let commit = (work.acks == ACKS_ALL && partition.high_watermark() < up_to).then_some(epoch);
+    let planted = plant::is_planted(Bug::AcksBeforeFollowers);
+    let commit = (work.acks == ACKS_ALL && partition.high_watermark() < up_to && !planted).then_some(epoch);
     if appended.flush_due || commit.is_some() {
         work.owed.push(Owed { up_to, sync: appended.flush_due, commit, partition });
     }

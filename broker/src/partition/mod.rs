@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering}
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use milena_coordinator::image::PartitionImage;
+use milena_coordinator::plant::{self, Bug};
 use milena_coordinator::replica::Leading;
 use milena_storage::StorageError;
 use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
@@ -173,7 +174,8 @@ impl Partition {
             log.assign_epoch_start(state.leader_epoch, end)
         } else if !leads && state.leader_epoch > before {
             // An epoch in which nothing was written is not one that the leader may know of.
-            log.truncate_to(end, now).map(drop)
+            let planted = plant::is_planted(Bug::TruncatesToHighWatermark);
+            log.truncate_to(if planted { self.high_watermark() } else { end }, now).map(drop)
         } else {
             Ok(())
         };

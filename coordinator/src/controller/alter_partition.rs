@@ -14,6 +14,7 @@ use super::features::keeps_eligible_replicas;
 use super::next_state::{Ground, is_live, next_state, write};
 use super::{Ctx, Item, Plan, fence, reassign};
 use crate::image::{PartitionImage, TopicImage};
+use crate::plant::{self, Bug};
 
 /// One partition's answer, under its topic.
 pub type Altered = (Uuid, PartitionData);
@@ -131,7 +132,8 @@ fn check(
     }
     let eligible = asked.new_isr_with_epochs.iter().all(|each| {
         let broker = ctx.image.broker(BrokerId(each.broker_id.0)).filter(|broker| !broker.fenced);
-        broker.is_some_and(|broker| each.broker_epoch == -1 || each.broker_epoch == broker.epoch)
+        let planted = plant::is_planted(Bug::IgnoresBrokerEpochs);
+        broker.is_some_and(|broker| planted || each.broker_epoch == -1 || each.broker_epoch == broker.epoch)
     });
     if eligible { Ok(()) } else { Err(ResponseError::IneligibleReplica) }
 }

@@ -9,6 +9,7 @@ use milena_storage::ids::{BrokerId, LeaderEpoch};
 
 use crate::image::nodes::{StateNode, to_json};
 use crate::image::{MetadataImage, PartitionImage, paths};
+use crate::plant::{self, Bug};
 use crate::tree::Op;
 
 /// What holds for all partitions of a topic while states are worked out.
@@ -61,7 +62,7 @@ pub(super) fn write(topic: &str, partition: &PartitionImage, state: &StateNode) 
 
 /// Whether the broker is registered and not fenced.
 pub(super) fn is_live(image: &MetadataImage, id: BrokerId) -> bool {
-    image.broker(id).is_some_and(|broker| !broker.fenced)
+    image.broker(id).map_or(plant::is_planted(Bug::IgnoresBrokerEpochs), |broker| !broker.fenced)
 }
 
 struct Next {
@@ -105,6 +106,11 @@ impl Next {
             |from: &[BrokerId]| partition.replicas.iter().copied().find(|id| from.contains(id) && live(id));
         if self.leader.is_some_and(|leader| self.isr.contains(&leader) && live(&leader)) {
             return;
+        }
+        if plant::is_planted(Bug::ElectsOutsideIsr)
+            && let Some(leader) = first(&partition.replicas)
+        {
+            return self.lead_alone(leader, false);
         }
         if let Some(leader) = first(&self.isr) {
             self.leader = Some(leader);

@@ -51,10 +51,15 @@ impl Client {
         }
     }
 
+    /// Lets time pass that lies in this range of milliseconds.
+    pub(super) async fn idle(&mut self, from: usize, to: usize) {
+        // turmoil's runtimes are begun with `start_paused`: nobody waits.
+        tokio::time::sleep(self.dice.ms(from, to)).await;
+    }
+
     /// Waits a moment, so that what did not work may work.
     pub(super) async fn pause(&mut self) {
-        let moment = self.dice.ms(20, 200);
-        tokio::time::sleep(moment).await;
+        self.idle(20, 200).await;
     }
 
     /// An answer, or none if the broker could not be asked; a connection that failed is not used again.

@@ -116,6 +116,14 @@ pub(super) fn replicas(shared: &Shared, at: At) -> Vec<(i32, i32, i64, i64)> {
     shared.running().into_iter().filter_map(of).collect()
 }
 
+/// Whether a broker leads by what is committed. Another may believe to, and answers by a log that nobody follows.
+pub(super) fn leads(shared: &Shared, at: At, broker: i32) -> bool {
+    let image = newest(shared);
+    let state = image.as_ref().and_then(|image| image.topic(at.0)?.partition(PartitionIndex(at.1)));
+    let leader = state.and_then(|partition| partition.leader);
+    leader.is_some_and(|leader| leader.0 == broker)
+}
+
 /// Whether every partition has a leader and all of its replicas in sync; what is wrong otherwise.
 pub(super) fn is_whole(shared: &Shared) -> Result<(), String> {
     let image = newest(shared).ok_or("no broker runs")?;
@@ -186,6 +194,8 @@ pub(super) fn judge(shared: &Shared) {
     };
     let mut faults = Vec::new();
     for (at, bytes) in logs {
+        let sum = crc32c::crc32c(&bytes);
+        shared.note(|| format!("{at:?} has {} bytes, {sum:08x}", bytes.len()));
         match records(&bytes.into()) {
             Ok(records) => shared.history(|history| judge_log(at, &records, history, &mut faults)),
             Err(error) => faults.push(format!("{at:?}: {error}")),

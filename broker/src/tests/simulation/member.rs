@@ -71,8 +71,7 @@ impl Member {
                 Some(from) => self.read(coordinator, partition, from).await,
             }
         }
-        let pause = self.client.dice.ms(20, 200);
-        tokio::time::sleep(pause).await;
+        self.client.idle(20, 200).await;
     }
 
     fn heartbeat_request(&mut self) -> ConsumerGroupHeartbeatRequest {

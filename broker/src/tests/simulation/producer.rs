@@ -12,6 +12,7 @@ use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
 
 use super::client::{Client, topic_name};
 use super::history::{At, Fate};
+use super::judge;
 use super::shared::Phase;
 use super::{PARTITIONS, TOPIC};
 
@@ -45,8 +46,7 @@ impl Producer {
             }
             let partition = self.client.dice.roll(PARTITIONS as usize);
             self.send(partition).await;
-            let pause = self.client.dice.ms(1, 60);
-            tokio::time::sleep(pause).await;
+            self.client.idle(1, 60).await;
             if self.client.dice.percent(1) {
                 self.die();
             }
@@ -86,12 +86,10 @@ impl Producer {
         let (id, epoch) = self.id.expect("it has begun");
         let sequence = self.sequences[partition];
         let mut batch = BatchBuilder::new().producer(ProducerId(id), ProducerEpoch(epoch), sequence);
+        let now = turmoil::since_epoch().unwrap_or_default().as_millis();
+        let timestamp = Timestamp(i64::try_from(now).expect("not so far"));
         for value in &values {
-            batch.push(Record {
-                timestamp: Timestamp(0),
-                value: Some(value.as_bytes()),
-                ..Record::default()
-            });
+            batch.push(Record { timestamp, value: Some(value.as_bytes()), ..Record::default() });
         }
         let batch = batch.finish(Codec::None, None);
         self.client.shared.history(|history| {
@@ -150,7 +148,11 @@ impl Producer {
                 self.client.forget(at);
                 Told::Again
             }
-            Some(error) => Told::Fault(format!("{error:?}")),
+            Some(_) if !judge::leads(&self.client.shared, at, leader) => {
+                self.client.forget(at);
+                Told::Again
+            }
+            Some(error) => Told::Fault(format!("b{leader} says {error:?}")),
         }
     }
 }

@@ -10,6 +10,7 @@ use milena_storage::batch::BatchView;
 
 use super::client::{Client, topic_name};
 use super::history::At;
+use super::judge;
 use super::shared::Phase;
 use super::{PARTITIONS, TOPIC};
 
@@ -63,9 +64,9 @@ pub(super) async fn fetch(client: &mut Client, at: At, from: i64) -> Option<Vec<
     let answer = client.ask(leader, 12, &request).await;
     let answered = answer.as_ref().and_then(|answer| answer.responses.first()?.partitions.first());
     let Some(told) = answered.filter(|told| told.error_code == 0) else {
-        if answered.is_some_and(|told| told.error_code == 1) {
+        if answered.is_some_and(|told| told.error_code == 1) && judge::leads(&client.shared, at, leader) {
             let name = &client.name;
-            let replicas = super::judge::replicas(&client.shared, at);
+            let replicas = judge::replicas(&client.shared, at);
             client.shared.fault(format!(
                 "{name}: {at:?} ends before {from}, up to which was read, says b{leader} in {epoch}: {replicas:?}"
             ));
@@ -96,8 +97,7 @@ impl Reader {
                     self.look_at_the_end(partition).await;
                 }
             }
-            let pause = self.client.dice.ms(1, 100);
-            tokio::time::sleep(pause).await;
+            self.client.idle(1, 100).await;
             if self.client.shared.phase() < Phase::End && self.client.dice.percent(2) {
                 self.positions = [0; PARTITIONS as usize];
             }
@@ -140,10 +140,10 @@ impl Reader {
         let told = answer.as_ref().and_then(|answer| answer.topics.first()?.partitions.first());
         let Some(told) = told.filter(|told| told.error_code == 0) else { return self.client.forget(at) };
         let end = told.offset;
-        if end < self.ends[index] {
+        if end < self.ends[index] && judge::leads(&self.client.shared, at, leader) {
             let (name, before) = (&self.client.name, self.ends[index]);
             self.client.shared.fault(format!("{name}: {at:?} ends at {end}, and ended at {before}"));
         }
-        self.ends[index] = end;
+        self.ends[index] = self.ends[index].max(end);
     }
 }

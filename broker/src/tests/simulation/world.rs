@@ -25,6 +25,8 @@ use super::{PARTITIONS, TOPIC};
 const TROUBLE: Duration = Duration::from_secs(20);
 /// How long the cluster may take until it serves for the first time, and until it is whole again after the trouble.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the trouble pauses for the cluster to become whole, so that a broker may lose its power.
+const CALM: Duration = Duration::from_secs(5);
 /// How often brokers are looked at.
 const LOOK_STEPS: usize = 20;
 /// What each client must have got done after the trouble.
@@ -234,7 +236,7 @@ impl World<'_> {
         let broker = self.dice.pick(&brokers);
         match self.dice.roll(10) {
             0..=2 => self.kill(broker, false),
-            3 | 4 => self.kill(broker, true),
+            3 | 4 => self.cut_power(broker),
             5 => self.stop(broker),
             6 | 7 => self.cut_off(broker),
             8 => self.cut(broker),
@@ -251,13 +253,27 @@ impl World<'_> {
         self.shared.history(|history| history.count(what));
     }
 
-    /// The process dies; with its power its disk loses what was not synced, if everybody else has that.
+    /// Whether everybody else has what a disk would lose: the promise is for fewer losses than the in-sync sets have members.
+    fn may_lose_power(&self) -> bool {
+        let all_run = self.shared.running().len() == self.nodes.len();
+        all_run && self.due.is_empty() && judge::is_whole(&self.shared).is_ok()
+    }
+
+    /// Waits for a moment in which a broker may lose its power, which it does then; without one it is killed.
+    fn cut_power(&mut self, id: i32) {
+        let until = self.sim.elapsed() + CALM;
+        while !self.may_lose_power() && self.sim.elapsed() < until && !self.has_faults() {
+            self.pass(Duration::from_millis(20));
+        }
+        let power = self.may_lose_power();
+        self.kill(id, power);
+    }
+
+    /// The process dies, and with its power what its disk has not synced.
     fn kill(&mut self, id: i32, power: bool) {
         if !self.is_up(id) {
             return;
         }
-        let all_run = self.shared.running().len() == self.nodes.len();
-        let power = power && all_run && self.due.is_empty() && judge::is_whole(&self.shared).is_ok();
         self.count(if power { "power losses" } else { "kills" });
         self.shared.note(|| format!("b{id} is killed, power lost: {power}"));
         self.shared.stopped(id);
@@ -270,7 +286,7 @@ impl World<'_> {
         } else {
             disk.heal()
         }
-        let down = if self.dice.percent(30) { self.dice.ms(1, 100) } else { self.dice.ms(100, 4_000) };
+        let down = if self.dice.percent(50) { self.dice.ms(1, 100) } else { self.dice.ms(100, 4_000) };
         self.due.push((self.sim.elapsed() + down, Mend::Start(id)));
     }
 
