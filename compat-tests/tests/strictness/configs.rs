@@ -90,6 +90,8 @@ fn changes_that_are_not_taken() {
             ("a broker that is no number", BROKER, "one", &[(SET, "log.cleaner.threads", Some("1"))]),
             ("a broker setting that is fixed", BROKER, "1", &[(SET, "broker.id", Some("7"))]),
             ("a setting of one broker for all", BROKER, "", &[(SET, "listeners", Some("PLAINTEXT://:1"))]),
+            ("replicas in sync of one broker", BROKER, "1", &[(SET, "min.insync.replicas", Some("2"))]),
+            ("no replicas in sync for the cluster", BROKER, "", &[(DELETE, "min.insync.replicas", None)]),
             ("a wrong broker value", BROKER, "1", &[(SET, "log.cleaner.threads", Some("-1"))]),
             ("an unknown group setting", GROUP, "changed-group", &[(SET, "nonsense", Some("1"))]),
             (
