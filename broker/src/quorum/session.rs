@@ -51,6 +51,11 @@ impl NodeSession {
         Ok(())
     }
 
+    /// Whether it was ended for good; waits for an end that is under way.
+    pub(super) async fn is_closed(&self) -> bool {
+        matches!(*self.current.lock().await, Current::Closed)
+    }
+
     /// Ends it for good, and with it the registration.
     pub(super) async fn close(&self, ensemble: &Ensemble) {
         if let Current::Open(id) = std::mem::replace(&mut *self.current.lock().await, Current::Closed)

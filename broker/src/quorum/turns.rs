@@ -241,6 +241,10 @@ impl Turns {
     }
 
     async fn try_take_over(&self, first: &FirstContent) -> Result<(), ProposeError> {
+        // Asking an ensemble that is about to stop would leave an error in the log of every clean stop.
+        if self.session.is_closed().await {
+            return Err(ProposeError::Stopped);
+        }
         // What earlier leaders committed has to be in the image that is decided on.
         self.ensemble.barrier().await?;
         // In one step: each takes a sync, and a new cluster shall be there soon.
