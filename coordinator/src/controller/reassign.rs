@@ -25,7 +25,7 @@ use crate::image::{MetadataImage, PartitionImage, TopicImage, paths};
 use crate::tree::Op;
 
 /// Decides on each partition; what is to be done is one item, as Kafka's is one batch. Each partition is decided on as it is before the
-/// request, also one that is named twice, of which the last word counts.
+/// request, also one that is named twice, of which the last change counts: to be told to stay as it is takes no earlier change back.
 pub fn alter_partition_reassignments(
     ctx: &Ctx<'_>,
     request: &AlterPartitionReassignmentsRequest,
