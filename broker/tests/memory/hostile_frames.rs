@@ -1,49 +1,13 @@
 //! Request frames that lie, from every seed of the fuzz corpus: each is refused or decoded in bounded memory.
 //!
 //! Must never be satisfied by "no crash": what counts is the memory that one frame can make the broker take.
-#![allow(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::path::Path;
 
 use bytes::Bytes;
 use milena::api::probe;
 
-/// Counts the memory that this thread holds, and its highest.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static HIGHEST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // At a thread's end its cells are gone, and nobody asks any more.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        let _ = HIGHEST.try_with(|highest| highest.set(highest.get().max(held.get())));
-    });
-}
-
-// SAFETY: every call is handed to the system's allocator unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are those of the system's allocator.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: `at` came from `alloc` above, with this layout.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use super::counting;
 
 /// What the guard allows: a megabyte, eight bytes per byte sent, and some for errors that are written.
 fn bound(frame: usize) -> isize {
@@ -51,10 +15,7 @@ fn bound(frame: usize) -> isize {
 }
 
 fn check(frame: &Bytes) -> bool {
-    let before = HELD.get();
-    HIGHEST.set(before);
-    let passed = probe(frame).is_ok();
-    let taken = HIGHEST.get() - before;
+    let (passed, taken) = counting::highest(|| probe(frame).is_ok());
     assert!(taken <= bound(frame.len()), "{taken} bytes for a frame of {}: {frame:02x?}", frame.len());
     passed
 }
