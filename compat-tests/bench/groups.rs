@@ -4,6 +4,8 @@
 //! a connection; they report twice a second while a group forms, and as real clients do while it idles. It must never print a number that it did
 //! not measure in this run, nor count a commit that was not answered without an error.
 
+mod table;
+
 use std::io::{self, Write};
 use std::sync::Barrier;
 use std::thread;
@@ -18,6 +20,7 @@ use milena_compat_tests::members::{Crowd, Protocol, Subscribed, allow_many_conne
 use milena_compat_tests::server::Setup;
 use milena_compat_tests::wire::Wire;
 use milena_compat_tests::{Server, Target, wait};
+use table::{Row, percentile};
 
 const MEMBERS: [usize; 2] = [100, 1_000];
 /// As many as the larger groups have members.
@@ -33,25 +36,12 @@ const MEASURED: Duration = Duration::from_secs(8);
 const COMMITTERS: [usize; 3] = [1, 16, 64];
 const TOPIC: &str = "bench-groups";
 
-/// One measured number.
-struct Row {
-    what: String,
-    larger_is_better: bool,
-    value: f64,
-}
-
 fn main() -> io::Result<()> {
     allow_many_connections();
     let part = std::env::args().nth(1);
     let ours = measure(Target::Milena, part.as_deref())?;
     let theirs = measure(Target::Kafka, part.as_deref())?;
-    let mut out = io::stdout().lock();
-    writeln!(out, "\n{:<60}{:>12}{:>14}   better by", "", "Milena", "Kafka 4.3.1")?;
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        let ratio = if ours.larger_is_better { ours.value / theirs.value } else { theirs.value / ours.value };
-        writeln!(out, "{:<60}{:>12.2}{:>14.2}   {ratio:.1}x", ours.what, ours.value, theirs.value)?;
-    }
-    Ok(())
+    table::print(&ours, &theirs)
 }
 
 fn measure(target: Target, part: Option<&str>) -> io::Result<Vec<Row>> {
@@ -185,10 +175,4 @@ fn commit_for(wire: &mut Wire, request: &OffsetCommitRequest, time: Duration) ->
         took.push(before.elapsed().as_secs_f64() * 1e3);
     }
     took
-}
-
-fn percentile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    values[((last as f64) * part).round() as usize]
 }

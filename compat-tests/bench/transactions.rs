@@ -4,6 +4,8 @@
 //! transaction is one Produce 12 and one EndTxn 5 (KIP-890), and the next begins when it has ended. It must never print a
 //! number that it did not measure in this run, nor count a transaction that was not answered without an error.
 
+mod table;
+
 use std::io::{self, Write};
 use std::sync::Barrier;
 use std::thread;
@@ -21,6 +23,7 @@ use kafka_protocol::records::Record;
 use milena_compat_tests::server::Setup;
 use milena_compat_tests::wire::{Wire, batch, record};
 use milena_compat_tests::{Server, Target, wait};
+use table::{Row, percentile};
 use uuid::Uuid;
 
 /// How long each rate is measured, after as long to warm up: a JVM needs it.
@@ -32,23 +35,10 @@ const PRODUCERS: [usize; 2] = [1, 16];
 const VALUE: &str =
     "a hundred bytes or so: transactions are about small records which have to be there together, or not";
 
-/// One measured number.
-struct Row {
-    what: String,
-    larger_is_better: bool,
-    value: f64,
-}
-
 fn main() -> io::Result<()> {
     let ours = measure(Target::Milena)?;
     let theirs = measure(Target::Kafka)?;
-    let mut out = io::stdout().lock();
-    writeln!(out, "\n{:<52}{:>12}{:>14}   better by", "", "Milena", "Kafka 4.3.1")?;
-    for (ours, theirs) in ours.iter().zip(&theirs) {
-        let ratio = if ours.larger_is_better { ours.value / theirs.value } else { theirs.value / ours.value };
-        writeln!(out, "{:<52}{:>12.2}{:>14.2}   {ratio:.1}x", ours.what, ours.value, theirs.value)?;
-    }
-    Ok(())
+    table::print(&ours, &theirs)
 }
 
 fn measure(target: Target) -> io::Result<Vec<Row>> {
@@ -212,10 +202,4 @@ impl Producer {
             assert!(busy && begin.elapsed() < wait::PATIENCE, "{what} was refused with {code}");
         }
     }
-}
-
-fn percentile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    values[((last as f64) * part).round() as usize]
 }

@@ -1,4 +1,4 @@
-//! A cluster of Milena processes on loopback, made of the files for three nodes that `config/` ships.
+//! A cluster on loopback, made of the files for three nodes that `config/` ships: of Milena, or of Apache Kafka on the same terms.
 //!
 //! Nodes are stopped, killed and started again one by one, on the same directories and ports. It must never depend on how the
 //! nodes find each other beyond what these files say.
@@ -12,11 +12,12 @@ use kafka_protocol::messages::DescribeClusterRequest;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::java::{self, Jars};
 use crate::links::Links;
 use crate::paths;
 use crate::port;
 use crate::process::Guarded;
-use crate::server::with_small_disk;
+use crate::server::{CLUSTER_ID, Target, with_small_disk};
 use crate::tool::Tool;
 use crate::wait::{self, PATIENCE};
 use crate::wire::Wire;
@@ -24,10 +25,14 @@ use crate::wire::Wire;
 /// Version of DescribeCluster from which an endpoint type can be asked for, and the type of controllers.
 const OF_CONTROLLERS: (i16, i8) = (1, 2);
 
+/// The heap of each of Kafka's nodes.
+const KAFKA_HEAP_MIB: u32 = 1024;
+
 /// Nodes by their ids. Dropping it kills them and removes their directories.
 #[derive(Debug)]
 pub struct Cluster {
     directory: TempDir,
+    target: Target,
     nodes: Vec<Node>,
     links: Option<Links>,
 }
@@ -35,6 +40,8 @@ pub struct Cluster {
 /// What a cluster has beside what the files say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shape<'a> {
+    /// Kafka's nodes get all of its JVM's flags and a heap of 1 GiB: they are there to be measured.
+    pub target: Target,
     pub settings: &'a [(&'a str, &'a str)],
     /// The nodes reach each other through doors, which can be closed (see `links`); clients come directly.
     pub is_linked: bool,
@@ -131,11 +138,28 @@ impl Cluster {
                 process: None,
             });
         }
-        let mut cluster = Self { directory: paths::scratch("cluster"), nodes, links };
+        let directory = paths::scratch("cluster");
+        let mut cluster = Self { directory, target: shape.target, nodes, links };
         (1..=3).for_each(|id| cluster.places_logs(id, &shape));
+        if shape.target == Target::Kafka {
+            (1..=3).for_each(|id| cluster.formats_kafka(id));
+        }
         (1..=3).for_each(|id| cluster.launch(id));
         (1..=3).for_each(|id| cluster.wait_ready(id));
         cluster
+    }
+
+    /// Kafka takes its settings from one file, in which the last line of a name counts, and wants its directories formatted.
+    fn formats_kafka(&mut self, id: i32) {
+        let config = self.directory.path().join(format!("{id}.properties"));
+        let node = self.node_mut(id);
+        let shipped = fs::read_to_string(&node.config).expect("the file is shipped");
+        fs::write(&config, format!("{shipped}\n{}\n", node.overrides.join("\n")))
+            .expect("the cluster's directory is writable");
+        let path = config.display().to_string();
+        let _ =
+            Tool::new("kafka-storage").args(["format", "--cluster-id", CLUSTER_ID, "--config", &path]).ok();
+        node.config = config;
     }
 
     /// Names the log directories of a node that has more than one.
@@ -234,7 +258,7 @@ impl Cluster {
     /// A path of a running node's own disk, as seen from outside.
     #[must_use]
     pub fn inside(&self, id: i32, path: &Path) -> PathBuf {
-        let pid = self.node(id).process.as_ref().expect("the node is running").pid();
+        let pid = self.process(id).pid();
         Path::new("/proc")
             .join(pid.to_string())
             .join("root")
@@ -297,6 +321,15 @@ impl Cluster {
     /// Kills a node as `kill -9` does.
     pub fn kill(&mut self, id: i32) {
         self.take_process(id).kill();
+    }
+
+    /// A running node's process.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn process(&self, id: i32) -> &Guarded {
+        self.node(id).process.as_ref().expect("the node is running")
     }
 
     /// Sends a signal to a node's process.
@@ -368,16 +401,11 @@ impl Cluster {
         let output = self.output_file(id);
         // What an earlier run said must not be taken for this one's.
         let _ = fs::remove_file(&output);
-        let node = self.node(id);
-        let mut command = match node.small_disk_mib {
-            None => Command::new(paths::milena()),
-            Some(mib) => with_small_disk(&self.log_dir(id), mib),
+        let mut command = match self.target {
+            Target::Milena => self.milena_command(id),
+            Target::Kafka => self.kafka_command(id),
         };
-        command.current_dir(self.directory.path()).arg("start").arg("--config").arg(&node.config);
-        let zookeeper = format!("zookeeper.listener={}", node.zookeeper);
-        for each in node.overrides.iter().chain([&zookeeper]) {
-            command.arg("--override").arg(each);
-        }
+        command.current_dir(self.directory.path());
         let node = self.node_mut(id);
         assert!(node.process.is_none(), "node {id} is running");
         let process = Guarded::start(&mut command, &output);
@@ -386,6 +414,29 @@ impl Cluster {
         if let Some(links) = &self.links {
             links.is_process(id, pid);
         }
+    }
+
+    fn milena_command(&self, id: i32) -> Command {
+        let node = self.node(id);
+        let mut command = match node.small_disk_mib {
+            None => Command::new(paths::milena()),
+            Some(mib) => with_small_disk(&self.log_dir(id), mib),
+        };
+        command.arg("start").arg("--config").arg(&node.config);
+        let zookeeper = format!("zookeeper.listener={}", node.zookeeper);
+        for each in node.overrides.iter().chain([&zookeeper]) {
+            command.arg("--override").arg(each);
+        }
+        command
+    }
+
+    fn kafka_command(&self, id: i32) -> Command {
+        let mut command = java::java_of_a_server(&Jars::Kafka.class_path(), KAFKA_HEAP_MIB);
+        command
+            .arg(java::log_config("log4j2-broker.properties"))
+            .arg("kafka.Kafka")
+            .arg(&self.node(id).config);
+        command
     }
 
     /// Returns when a node that was launched is ready.

@@ -75,6 +75,17 @@ pub fn java(class_path: &str, heap_mib: u32) -> Command {
     command
 }
 
+/// `java` as `kafka-server-start.sh` starts it: what is measured.
+#[must_use]
+pub fn java_of_a_server(class_path: &str, heap_mib: u32) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Djava.awt.headless=true"]);
+    command.args(["-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]);
+    command.arg(format!("-Xmx{heap_mib}m")).arg(format!("-Xms{heap_mib}m"));
+    command.args(["-cp", class_path]);
+    command
+}
+
 /// The argument that gives a JVM one of our logging configurations.
 #[must_use]
 pub fn log_config(name: &str) -> OsString {

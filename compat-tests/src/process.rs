@@ -43,6 +43,32 @@ impl Guarded {
         self.child.id()
     }
 
+    /// Memory in bytes by a line of its `/proc/PID/status`: `VmRSS`, `RssAnon`.
+    ///
+    /// # Panics
+    /// When the process has ended.
+    #[must_use]
+    pub fn memory_bytes(&self, line: &str) -> u64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is running");
+        let found = status.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(':'));
+        let kib = found.unwrap_or_else(|| panic!("a process has {line}")).trim().trim_end_matches(" kB");
+        kib.parse::<u64>().expect("memory is a number of kB") * 1024
+    }
+
+    /// The processor time used so far, user and system.
+    ///
+    /// # Panics
+    /// When the process has ended.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the process is running");
+        let fields: Vec<&str> = stat[stat.rfind(')').expect("the name's end") + 2..].split(' ').collect();
+        let ticks = |index: usize| fields[index].parse::<u64>().expect("a number of ticks");
+        let per_second = rustix::param::clock_ticks_per_second();
+        Duration::from_micros((ticks(11) + ticks(12)) * 1_000_000 / per_second)
+    }
+
     /// All that it has written so far.
     #[must_use]
     pub fn output(&self) -> String {

@@ -22,8 +22,9 @@ use crate::wait::{self, PATIENCE};
 use crate::wire::Wire;
 
 /// Which broker the tests run against, from `MILENA_TARGET`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
+    #[default]
     Milena,
     Kafka,
 }
@@ -221,7 +222,11 @@ impl Server {
 
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("the broker is running").pid()
+        self.running().pid()
+    }
+
+    fn running(&self) -> &Guarded {
+        self.process.as_ref().expect("the broker is running")
     }
 
     /// The time since the process was last started.
@@ -242,11 +247,7 @@ impl Server {
     /// When the process has ended.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the broker is running");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has VmRSS");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number of kB");
-        kib * 1024
+        self.running().memory_bytes("VmRSS")
     }
 
     /// The processor time used so far, user and system.
@@ -255,11 +256,7 @@ impl Server {
     /// When the process has ended.
     #[must_use]
     pub fn processor_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the broker is running");
-        let fields: Vec<&str> = stat[stat.rfind(')').expect("the name's end") + 2..].split(' ').collect();
-        let ticks = |index: usize| fields[index].parse::<u64>().expect("a number of ticks");
-        let per_second = rustix::param::clock_ticks_per_second();
-        Duration::from_micros((ticks(11) + ticks(12)) * 1_000_000 / per_second)
+        self.running().processor_time()
     }
 
     /// Stops it with SIGTERM and waits for the end.
@@ -360,17 +357,8 @@ impl Server {
         let mut command = if self.setup.quick_jvm {
             java::java(&class_path, self.setup.heap_mib)
         } else {
-            Command::new("java")
+            java::java_of_a_server(&class_path, self.setup.heap_mib)
         };
-        if !self.setup.quick_jvm {
-            // What kafka-server-start.sh gives its JVM.
-            command.args(["-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Djava.awt.headless=true"]);
-            command.args(["-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]);
-            command
-                .arg(format!("-Xmx{0}m", self.setup.heap_mib))
-                .arg(format!("-Xms{0}m", self.setup.heap_mib));
-            command.args(["-cp", &class_path]);
-        }
         command.arg(java::log_config("log4j2-broker.properties"));
         command.current_dir(self.directory.path()).arg("kafka.Kafka").arg(self.properties_file());
         command
@@ -427,7 +415,7 @@ impl Drop for Server {
 }
 
 const BOOTSTRAP_SERVERS: &str = "controller.quorum.bootstrap.servers";
-const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+pub(crate) const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
 /// What makes one Kafka node serve alone; the rest is its default. The join delay is the single-node default of Milena.
 const KAFKA_PROPERTIES: &str = "process.roles=broker,controller
