@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use milena_storage::StorageError;
+use milena_storage::ids::Timestamp;
 use milena_storage::log::AppendError;
 use tokio::sync::watch;
 
@@ -74,22 +75,36 @@ impl DirHealth {
     }
 }
 
-/// Whether the disk took nothing more when the last batch of a partition came.
-#[derive(Debug, Default)]
-pub struct Shortage(AtomicBool);
+/// How long after the disk last refused a batch what comes behind it is refused, too, in milliseconds. Clients repeat the refused one within a
+/// second (`retry.backoff.max.ms`); whoever has given it up must hear of the gap, or what comes behind is repeated until its time is up.
+const SHORTAGE_MS: u64 = 10_000;
+
+/// Stands for no time.
+const NEVER: i64 = i64::MIN;
+
+/// When the disk refused the last batch of a partition, unless it has taken one since.
+#[derive(Debug)]
+pub struct Shortage(AtomicI64);
+
+impl Default for Shortage {
+    fn default() -> Self {
+        Self(AtomicI64::new(NEVER))
+    }
+}
 
 impl Shortage {
     /// What a producer sent behind a batch that the full disk refused is refused for the same reason. Told of a gap in its
     /// sequence instead, librdkafka begins a new epoch and sends again what it has no answer for yet, in every partition:
     /// records twice. (Kafka gives the directory up, and answers so from then on.)
-    pub fn judge<T>(&self, outcome: Result<T, PartitionError>) -> Result<T, PartitionError> {
+    pub fn judge<T>(&self, outcome: Result<T, PartitionError>, now: Timestamp) -> Result<T, PartitionError> {
         let is_gap = matches!(outcome, Err(PartitionError::Refused(AppendError::Sequence { .. })));
-        if is_gap && self.0.load(Ordering::Acquire) {
+        let refused = self.0.load(Ordering::Acquire);
+        if is_gap && refused != NEVER && refused.abs_diff(now.0) < SHORTAGE_MS {
             return Err(PartitionError::BehindShortage);
         }
         let is_short = matches!(&outcome, Err(PartitionError::Storage(cause)) if cause.is_shortage());
         if is_short || outcome.is_ok() {
-            self.0.store(is_short, Ordering::Release);
+            self.0.store(if is_short { now.0 } else { NEVER }, Ordering::Release);
         }
         outcome
     }
@@ -113,8 +128,10 @@ mod tests {
     #[test]
     fn what_comes_behind_a_refusal_for_lack_of_room_is_refused_for_it() {
         let shortage = Shortage::default();
-        let told =
-            |outcome: Result<(), PartitionError>| shortage.judge(outcome).map_err(|error| error.code());
+        let at = |ms: i64, outcome: Result<(), PartitionError>| {
+            shortage.judge(outcome, Timestamp(1_000_000 + ms)).map_err(|error| error.code())
+        };
+        let told = |outcome: Result<(), PartitionError>| at(0, outcome);
         let full = || PartitionError::Storage(error(io::ErrorKind::StorageFull.into()));
         assert_eq!(told(Err(gap())), Err(45), "no batch was refused before it");
         assert_eq!(told(Err(full())), Err(56));
@@ -123,6 +140,10 @@ mod tests {
         assert_eq!(told(Err(gap())), Err(56), "the refused batch has not come again");
         assert_eq!(told(Ok(())), Ok(()));
         assert_eq!(told(Err(gap())), Err(45));
+        assert_eq!(at(0, Err(full())), Err(56));
+        assert_eq!(at(9_000, Err(full())), Err(56));
+        assert_eq!(at(18_999, Err(gap())), Err(56), "it has come again, and was refused again");
+        assert_eq!(at(19_000, Err(gap())), Err(45), "it does not come any more");
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl Partition {
         let appended = log.append_as_leader(batch, epoch, how.now);
         let end = log.log_end_offset();
         drop(log);
-        let appended = self.noted(self.shortage.judge(appended.map_err(PartitionError::from)))?;
+        let appended = self.noted(self.shortage.judge(appended.map_err(PartitionError::from), how.now))?;
         if !appended.duplicate {
             self.grown(end, appended.bytes, how.now, wakes);
         }
