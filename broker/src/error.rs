@@ -105,6 +105,7 @@ fn refused_append(refused: &AppendError) -> ResponseError {
     match refused {
         AppendError::LargerThanSegment { .. } => ResponseError::RecordListTooLarge,
         AppendError::Sequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+        AppendError::Repeated { .. } => ResponseError::DuplicateSequenceNumber,
         AppendError::ProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
         AppendError::TransactionState { .. } | AppendError::NotVerified { .. } => {
             ResponseError::InvalidTxnState

@@ -1,8 +1,10 @@
 //! Produce: 0, v3–13. Appends one batch to each partition named.
 //!
 //! Behaviour: a batch that was appended before (same producer, epoch and sequences among the last five) succeeds
-//! with its first offsets. acks=0 has no answer; if anything failed the connection is closed so that the client
-//! looks for new metadata (KafkaApis.handleProduceRequest). Internal topics take records only from the admin client.
+//! with its first offsets, and an older one of an epoch that is known from its beginning is answered DUPLICATE_SEQUENCE_NUMBER, which clients
+//! take for success (Kafka: OUT_OF_ORDER_SEQUENCE_NUMBER, which they may repeat for ever).
+//! acks=0 has no answer; if anything failed the connection is closed so that the client looks for new metadata
+//! (KafkaApis.handleProduceRequest). Internal topics take records only from the admin client.
 //! Versions: 5 log start offset, 7 zstd, 8 record errors (KIP-467), 9 flexible, 10 leader hints (KIP-951), 11 transaction
 //! errors, 12 implicit transaction partitions (KIP-890), 13 topic ids (KIP-516). The first batch of a transaction in a
 //! partition waits for the coordinator's word; see `crate::transactions::verify`.
@@ -254,15 +256,22 @@ fn append(
     let origin = work.known.origin(cx.version, &partition.name)?;
     let how = AppendAs { origin, all_replicas: work.acks == ACKS_ALL, now: cx.now };
     let epoch = partition.leader_epoch();
-    let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes)?;
+    let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes);
+    let (up_to, sync) = match &appended {
+        Ok(appended) => (appended.last.plus(1), appended.flush_due),
+        // Whoever hears of it takes it for written, so it has to be.
+        Err(PartitionError::Refused(AppendError::Repeated { before, .. })) => (*before, false),
+        Err(_) => return appended.map(|appended| (appended, Offset(0))),
+    };
     let log_start = partition.log_start_offset();
-    let up_to = appended.last.plus(1);
     let planted = plant::is_planted(Bug::AcksBeforeFollowers);
-    let commit = (work.acks == ACKS_ALL && partition.high_watermark() < up_to && !planted).then_some(epoch);
-    if appended.flush_due || commit.is_some() {
-        work.owed.push(Owed { up_to, sync: appended.flush_due, commit, partition });
+    // In this order: what a later leader has committed says nothing of what was appended under this one.
+    let is_committed = || partition.high_watermark() >= up_to && partition.leads_in(epoch);
+    let commit = (work.acks == ACKS_ALL && !planted && !is_committed()).then_some(epoch);
+    if sync || commit.is_some() {
+        work.owed.push(Owed { up_to, sync, commit, partition });
     }
-    Ok((appended, log_start))
+    appended.map(|appended| (appended, log_start))
 }
 
 fn success(index: i32, appended: &Appended, log_start: Offset) -> PartitionAnswer {
@@ -343,7 +352,12 @@ fn note_leader(cx: &Cx<'_>, answer: PartitionAnswer, hints: &mut Vec<Node>) -> P
 
 #[cfg(test)]
 mod tests {
+    use milena_storage::batch::{BatchBuilder, Record};
+    use milena_storage::compress::Codec;
+    use milena_storage::ids::{ProducerEpoch, ProducerId};
+
     use super::*;
+    use crate::api::testing::{answer, caller, create, cx, with_quorum};
 
     #[test]
     fn a_refused_request_names_every_partition() {
@@ -351,5 +365,32 @@ mod tests {
         let topics = vec![TopicData { partitions, ..TopicData::default() }];
         let answer = refuse(&ProduceRequest { topics, ..ProduceRequest::default() }, 21);
         assert_eq!(answer.topics[0].partitions, [PartitionAnswer::refused(3, 21)]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_later_ones_pushed_out_of_memory_is_told_to_be_written() {
+        let broker = with_quorum().await;
+        create(&broker, &[("t", 1)]).await;
+        let (image, settings) = (broker.image.load_full(), broker.settings.load_full());
+        let _ = broker.partitions.follow(&image, &settings, broker.clock.now());
+        let caller = caller();
+        let send = async |sequence: i32| {
+            let mut builder = BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), sequence);
+            builder.push(Record::default());
+            let records = Some(builder.finish(Codec::None, None));
+            let partitions = vec![PartitionRecords { index: 0, records }];
+            let topics = vec![TopicData { name: "t".into(), partitions, ..TopicData::default() }];
+            let request = ProduceRequest { acks: -1, timeout_ms: 5000, topics, ..ProduceRequest::default() };
+            let answered = answer(handle(&cx(&broker, &caller, 9), request)).await;
+            let partition = &answered.topics[0].partitions[0];
+            (partition.error_code, partition.base_offset)
+        };
+        for sequence in 0..7 {
+            assert_eq!(send(sequence).await, (0, i64::from(sequence)));
+        }
+        assert_eq!(send(2).await, (0, 2), "one of the last five");
+        assert_eq!(send(1).await, (ResponseError::DuplicateSequenceNumber.code(), -1));
+        assert_eq!(send(8).await, (ResponseError::OutOfOrderSequenceNumber.code(), -1));
+        assert_eq!(send(7).await, (0, 7), "nothing of it was written");
     }
 }

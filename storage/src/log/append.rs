@@ -174,6 +174,10 @@ impl Log {
                 rolled: false,
             }));
         }
+        if client && let Some(before) = self.producers.repeated(header) {
+            let (producer_id, sequence) = (header.producer_id, header.base_sequence);
+            return Err(AppendError::Repeated { producer_id, sequence, before });
+        }
         let guard = match origin {
             Origin::Transaction { guard, .. } | Origin::CoordinatorTransaction { guard } => Some(guard),
             Origin::Client { .. } | Origin::Coordinator | Origin::Marker { .. } => None,

@@ -15,6 +15,9 @@ pub enum AppendError {
     /// 45 OUT_OF_ORDER_SEQUENCE_NUMBER
     #[error("producer {producer_id} sent sequence {sequence} after {last_sequence}")]
     Sequence { producer_id: ProducerId, sequence: i32, last_sequence: i32 },
+    /// 46 DUPLICATE_SEQUENCE_NUMBER
+    #[error("producer {producer_id} sent sequence {sequence} again, which the log has before {before}")]
+    Repeated { producer_id: ProducerId, sequence: i32, before: Offset },
     /// 47 INVALID_PRODUCER_EPOCH
     #[error("producer {producer_id} sent epoch {epoch}, which is older than {current}")]
     ProducerEpoch { producer_id: ProducerId, epoch: ProducerEpoch, current: ProducerEpoch },

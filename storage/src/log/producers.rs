@@ -41,6 +41,9 @@ pub(super) struct Producer {
     pub transaction_start: Option<Offset>,
     /// The last batches, oldest first.
     pub written: Vec<Written>,
+    /// Every sequence of the epoch, from 0 to the last, has been in the log: there is no gap, and no way around to 0 again. Unknown, and so
+    /// false, for what a snapshot tells.
+    pub is_whole: bool,
 }
 
 impl Producer {
@@ -51,6 +54,7 @@ impl Producer {
             last_timestamp: Timestamp::NONE,
             transaction_start: None,
             written: Vec::new(),
+            is_whole: false,
         }
     }
 
@@ -61,6 +65,7 @@ impl Producer {
     fn enter_epoch(&mut self, epoch: ProducerEpoch) {
         if self.epoch != epoch {
             self.written.clear();
+            self.is_whole = false;
             self.epoch = epoch;
         }
     }
@@ -128,6 +133,20 @@ impl Producers {
                 && written.last_sequence == header.last_sequence()
         };
         producer.written.iter().find(same).copied()
+    }
+
+    /// The offset before which the log has what a client's batch repeats, where later batches have pushed it out of the last five.
+    ///
+    /// A client may have so many batches under way at each leader: those that an isolated leader has not answered come again to its
+    /// successor, which has them, and five later ones as well. Kafka takes such a batch for one out of order; clients then repeat it until its
+    /// time is up, since they have the answer to later ones, and nothing of that partition is sent meanwhile.
+    pub(super) fn repeated(&self, header: &Header) -> Option<Offset> {
+        let producer = self.by_id.get(&header.producer_id)?;
+        let oldest = producer.written.first()?;
+        let (first, last) = (header.base_sequence, header.last_sequence());
+        let is_older = first <= last && last < oldest.first_sequence();
+        let is_known = producer.epoch == header.producer_epoch && producer.is_whole;
+        (is_known && is_older).then(|| oldest.first_offset())
     }
 
     /// The rules for a client's data batch (`ProducerAppendInfo.maybeValidateDataBatch`).
@@ -208,6 +227,13 @@ impl Producers {
         }
         let producer = self.by_id.entry(header.producer_id).or_insert_with(Producer::unknown);
         producer.enter_epoch(header.producer_epoch);
+        producer.is_whole = match producer.last() {
+            None => header.base_sequence == 0 && header.last_sequence() >= 0,
+            Some(last) => {
+                let follows = i64::from(header.base_sequence) == i64::from(last.last_sequence) + 1;
+                producer.is_whole && follows && header.last_sequence() > last.last_sequence
+            }
+        };
         producer.push(Written {
             last_sequence: header.last_sequence(),
             last_offset: header.last_offset(),

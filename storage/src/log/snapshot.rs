@@ -88,6 +88,7 @@ fn decode_entry(entry: &[u8]) -> (ProducerId, Producer) {
         last_timestamp: timestamp,
         transaction_start: (long(38) >= 0).then(|| Offset(long(38))),
         written: Vec::new(),
+        is_whole: false,
     };
     if long(14) >= 0 {
         let last_offset = Offset(long(14));
@@ -111,6 +112,7 @@ mod tests {
                 last_timestamp: Timestamp(1234),
                 transaction_start: (id == 1).then_some(Offset(77)),
                 written: Vec::new(),
+                is_whole: false,
             };
             if id != 2 {
                 producer.push(Written {

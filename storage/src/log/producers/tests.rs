@@ -41,6 +41,30 @@ fn the_last_five_batches_are_recognised_as_duplicates() {
 }
 
 #[test]
+fn what_five_later_batches_pushed_out_is_known_to_be_in_the_log() {
+    let sent: Vec<_> = (0..9).map(|n| header(n * 2, 1, 0, n as i32 * 2, 2, false)).collect();
+    let producers = with(&sent);
+    let before = |n: usize| producers.repeated(&sent[n]);
+    assert_eq!(
+        (0..9).map(before).collect::<Vec<_>>(),
+        [[Some(Offset(8)); 4].as_slice(), &[None; 5]].concat()
+    );
+    assert_eq!(producers.repeated(&header(0, 1, 0, 7, 2, false)), None, "half of it is remembered");
+    assert_eq!(producers.repeated(&header(0, 1, 1, 0, 2, false)), None, "another epoch");
+    assert_eq!(producers.repeated(&header(0, 2, 0, 0, 2, false)), None, "another producer");
+    // Without the beginning nobody knows what came before it.
+    let late: Vec<_> = (4..13).map(|n| header(n * 2, 1, 0, n as i32 * 2, 2, false)).collect();
+    assert_eq!(with(&late).repeated(&sent[0]), None);
+    assert_eq!(with(&late).repeated(&late[0]), None);
+    // Once around, a number says nothing.
+    let mut around = with(&[header(0, 1, 0, 0, 5, false)]);
+    around.by_id.get_mut(&ProducerId(1)).unwrap().written[0].last_sequence = i32::MAX - 1;
+    (0..7)
+        .for_each(|n| around.apply(&header(5 + n, 1, 0, [i32::MAX, 0, 1, 2, 3, 4, 5][n as usize], 1, false)));
+    assert_eq!(around.repeated(&header(0, 1, 0, 0, 1, false)), None);
+}
+
+#[test]
 fn sequences_follow_each_other_without_gaps() {
     let producers = with(&[header(0, 1, 0, 0, 5, false)]);
     producers.check(&header(5, 1, 0, 5, 1, false)).unwrap();
