@@ -3,8 +3,8 @@
 //! It must never decide anything: it lists the subsystems, in the order in which they need each other.
 
 mod ephemeral;
-mod failed_dirs;
 mod listening;
+mod log_dirs;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -153,7 +153,7 @@ impl Broker {
         tokio::spawn(state.shards.clone().run_deadlines());
         tokio::spawn(state.transactions.shards.clone().run_deadlines());
         let (dying, dead) = watch::channel(false);
-        tokio::spawn(failed_dirs::watch(state.clone(), quorum.clone(), dying));
+        tokio::spawn(log_dirs::watch(state.clone(), quorum.clone(), dying));
         let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
         let live = LiveSettings::new(state.settings.clone(), net.limits(), state.partitions.clone());
@@ -254,7 +254,12 @@ async fn enter(
     if !node.is_broker {
         return Ok(());
     }
-    let told = Listeners { endpoints, rack: node.rack, directory: Some(directory) };
+    let told = Listeners {
+        endpoints,
+        rack: node.rack,
+        directory: Some(directory),
+        log_dirs: state.partitions.disk.told_dirs(),
+    };
     quorum.register(told.clone(), clean).await?;
     let quorum = quorum.clone();
     tokio::spawn(async move { quorum.stay_registered(told).await });

@@ -10,6 +10,7 @@ pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod alter_user_scram_credentials;
 pub mod api_versions;
+pub mod assign_replicas_to_dirs;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
 pub mod context;
@@ -125,10 +126,10 @@ const API_VERSIONS: i16 = 18;
 /// What Kafka serves on listeners of controllers too, as far as it is there ("listeners" in its schemas); its Fetch there is
 /// that of the quorum's log.
 const ON_CONTROLLERS: &[i16] =
-    &[18, 19, 20, 29, 30, 31, 32, 33, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 80, 81, 82];
+    &[18, 19, 20, 29, 30, 31, 32, 33, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 73, 80, 81, 82];
 
 /// What only controllers serve.
-const ONLY_ON_CONTROLLERS: &[i16] = &[82];
+const ONLY_ON_CONTROLLERS: &[i16] = &[73, 82];
 
 /// Every API that is served, by key.
 pub static TABLE: &[Row] = &[
@@ -263,6 +264,13 @@ pub static TABLE: &[Row] = &[
         hidden
     ),
     row!(72, "PushTelemetry", push_telemetry, PushTelemetryRequest, PushTelemetryResponse, hidden),
+    row!(
+        73,
+        "AssignReplicasToDirs",
+        assign_replicas_to_dirs,
+        AssignReplicasToDirsRequest,
+        AssignReplicasToDirsResponse
+    ),
     row!(
         74,
         "ListConfigResources",

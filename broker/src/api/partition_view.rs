@@ -5,7 +5,7 @@
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId as WireBroker;
-use milena_coordinator::image::{MetadataImage, PartitionImage};
+use milena_coordinator::image::{BrokerImage, MetadataImage, PartitionImage};
 use milena_storage::ids::BrokerId;
 
 /// What differs between versions of Metadata.
@@ -37,17 +37,19 @@ impl View {
         lost: Option<BrokerId>,
         strict: Strictness,
     ) -> Self {
+        let serves = |broker: &BrokerImage| broker.has_online_dir(partition.directory(broker.id));
         let reachable = |id: &BrokerId| {
             lost != Some(*id)
-                && image
-                    .broker(*id)
-                    .is_some_and(|broker| !broker.fenced && broker.endpoint(listener).is_some())
+                && image.broker(*id).is_some_and(|broker| {
+                    !broker.fenced && broker.endpoint(listener).is_some() && serves(broker)
+                })
         };
         let seen = |ids: &[BrokerId]| -> Vec<WireBroker> {
             ids.iter().filter(|id| !strict.missing_replicas || reachable(id)).map(wire).collect()
         };
         let (replicas, isr) = (seen(&partition.replicas), seen(&partition.isr));
         let leader = partition.leader.filter(|id| lost != Some(*id)).and_then(|id| image.broker(id));
+        let leader = leader.filter(|broker| serves(broker));
         let error = match leader {
             None => Some(ResponseError::LeaderNotAvailable),
             Some(broker) if broker.endpoint(listener).is_none() => Some(if strict.missing_listener {
@@ -88,7 +90,7 @@ pub fn controller(image: &MetadataImage) -> WireBroker {
 mod tests {
     use std::sync::Arc;
 
-    use milena_coordinator::image::{BrokerImage, Endpoint, SecurityProtocol};
+    use milena_coordinator::image::{Endpoint, SecurityProtocol};
     use milena_storage::ids::{LeaderEpoch, PartitionIndex};
 
     use super::*;
@@ -113,6 +115,7 @@ mod tests {
                 fenced,
                 suspect: false,
                 directory: None,
+                log_dirs: Vec::new(),
             };
             image.brokers.insert(BrokerId(id), Arc::new(broker));
         }
@@ -133,6 +136,7 @@ mod tests {
             elr: Vec::new(),
             last_known_elr: Vec::new(),
             recovering: false,
+            directories: Vec::new(),
         }
     }
 
@@ -164,6 +168,22 @@ mod tests {
         let view = View::of(&image(), "PLAINTEXT", &partition(Some(1), &[1]), Some(BrokerId(1)), V9);
         assert_eq!((view.error, view.leader), (Some(ResponseError::LeaderNotAvailable), WireBroker(-1)));
         assert_eq!(view.offline, [WireBroker(1)]);
+    }
+
+    #[test]
+    fn a_replica_in_another_brokers_failed_directory_is_offline() {
+        let mut image = image();
+        let (good, bad) = (uuid::Uuid::from_u128(1 << 100), uuid::Uuid::from_u128(2 << 100));
+        let broker =
+            BrokerImage { log_dirs: vec![good], ..BrokerImage::clone(image.broker(BrokerId(1)).unwrap()) };
+        image.brokers.insert(BrokerId(1), Arc::new(broker));
+        let of = |directory| PartitionImage {
+            directories: vec![(BrokerId(1), directory)],
+            ..partition(Some(1), &[1])
+        };
+        let view = |directory| View::of(&image, "PLAINTEXT", &of(directory), None, V9);
+        assert_eq!((view(good).leader, view(good).offline), (WireBroker(1), vec![]));
+        assert_eq!((view(bad).leader, view(bad).offline), (WireBroker(-1), vec![WireBroker(1)]));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub struct Disk {
     pub fs: Arc<dyn Fs>,
     pub dirs: Vec<LogDir>,
     pub failures: Failures,
-    node_id: BrokerId,
+    pub(super) node_id: BrokerId,
     cluster_id: Option<String>,
     places: Mutex<HashMap<TopicPartition, usize>>,
     /// Directories that operators want for replicas which are not here yet (`LogManager.preferredLogDirs`).

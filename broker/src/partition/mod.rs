@@ -4,6 +4,7 @@
 
 mod checkpoints;
 pub mod config;
+pub mod directories;
 pub mod disk;
 mod exchange;
 pub mod following;

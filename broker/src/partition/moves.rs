@@ -89,6 +89,7 @@ impl Partitions {
         };
         self.forget_future(future);
         self.disk.moved(&future.partition, future.dir);
+        self.moved_wake.notify_one();
         own.set_moving(false);
         tracing::info!(partition = %future.partition, from = %old_dir.display(), to = %path.display(), "a log was moved");
         if let Some(old) = replaced {

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use milena_coordinator::controller::Lost;
 use milena_coordinator::image::{ConfigKind, MetadataImage, PartitionImage, TopicImage};
 use milena_storage::ids::{BrokerId, Offset, PartitionIndex, Timestamp, TopicPartition};
 use parking_lot::{Mutex, RwLock};
@@ -37,6 +36,8 @@ pub struct Partitions {
     pub(super) futures: Mutex<Vec<Arc<Future>>>,
     /// Wakes who moves logs: there is one more.
     pub move_wake: Arc<Notify>,
+    /// Wakes who tells the controller where logs lie: one was moved.
+    pub moved_wake: Notify,
     /// Held while logs change their directories, or moves begin and end.
     pub(super) exchanging: Mutex<()>,
     pub peers: Arc<Peers>,
@@ -67,6 +68,7 @@ impl Partitions {
             written,
             futures: Mutex::default(),
             move_wake: Arc::default(),
+            moved_wake: Notify::new(),
             exchanging: Mutex::default(),
             topics: RwLock::default(),
         }
@@ -274,18 +276,6 @@ impl Partitions {
         self.withdraw_futures();
         let mut failed = self.disk.dirs.iter().filter(|dir| dir.health.has_failed());
         failed.clone().count() < self.disk.dirs.len() && !failed.any(|dir| dir.path == metadata_dir)
-    }
-
-    /// Partitions whose directory has failed, by their topics' ids.
-    #[must_use]
-    pub fn in_failed_dirs(&self) -> Lost {
-        let mut lost = Lost::new();
-        for partition in self.all() {
-            if self.disk.dirs[partition.dir()].health.has_failed() {
-                lost.entry(partition.topic_id).or_default().insert(partition.name.partition);
-            }
-        }
-        lost
     }
 
     /// Lets go of partitions that the image no longer has; their files go later.

@@ -33,6 +33,7 @@ pub(crate) fn state(leader: i32, epoch: i32, version: i32, isr: &[i32], replicas
         elr: Vec::new(),
         last_known_elr: Vec::new(),
         recovering: false,
+        directories: Vec::new(),
     }
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn peers(local: i32) -> Arc<Peers> {
             fenced: false,
             suspect: false,
             directory: None,
+            log_dirs: Vec::new(),
         };
         image.brokers.insert(BrokerId(id), broker.into());
     }

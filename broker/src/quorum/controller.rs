@@ -7,18 +7,20 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as LegacyResponse;
 use kafka_protocol::messages::alter_partition_reassignments_response::ReassignableTopicResponse;
 use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
+use kafka_protocol::messages::assign_replicas_to_dirs_response::PartitionData;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterPartitionResponse,
-    AlterUserScramCredentialsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest, UnregisterBrokerRequest,
-    UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+    AlterUserScramCredentialsRequest, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest,
+    ElectLeadersResponse, IncrementalAlterConfigsRequest, UnregisterBrokerRequest, UnregisterBrokerResponse,
+    UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 use kafka_protocol::protocol::Request;
-use milena_coordinator::controller::{self, Altered, Ctx, Item, Plan, Refusal};
+use milena_coordinator::controller::{self, Altered, Assigned, Ctx, Item, Plan, Refusal};
 use milena_coordinator::tree::SessionId;
 use milena_storage::ids::{BrokerId, ProducerId};
 use tokio::sync::oneshot;
@@ -169,6 +171,38 @@ impl Quorum {
                 .collect()
         };
         self.at_controller(request, decide, fail, read).await
+    }
+
+    /// Notes in which log directories a broker's replicas lie.
+    pub async fn assign_replicas_to_dirs(
+        &self,
+        request: AssignReplicasToDirsRequest,
+    ) -> Result<Vec<Assigned>, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &AssignReplicasToDirsRequest| {
+            controller::assign_replicas_to_dirs(ctx, request)
+        };
+        let fail = |answers: Vec<Assigned>, refusal: &Refusal| {
+            let error = refusal.code.code();
+            answers.into_iter().map(|answer| Assigned { error, ..answer }).collect()
+        };
+        let read = |response: AssignReplicasToDirsResponse| {
+            let directories = response.directories.into_iter().flat_map(|directory| {
+                let id = directory.id;
+                directory.topics.into_iter().map(move |topic| (id, topic))
+            });
+            let answers = directories.flat_map(|(directory, topic)| {
+                let id = topic.topic_id;
+                let answer = move |it: PartitionData| Assigned {
+                    directory,
+                    topic: id,
+                    partition: it.partition_index,
+                    error: it.error_code,
+                };
+                topic.partitions.into_iter().map(answer)
+            });
+            vec![answers.collect()]
+        };
+        Ok(self.at_controller(request, decide, fail, read).await?.concat())
     }
 
     pub async fn alter_partition_reassignments(

@@ -12,10 +12,10 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
     AlterPartitionReassignmentsResponse, AlterPartitionRequest, AlterUserScramCredentialsRequest,
-    AlterUserScramCredentialsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    ElectLeadersRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AlterUserScramCredentialsResponse, AssignReplicasToDirsRequest, CreatePartitionsRequest,
+    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
 use milena_coordinator::controller::{self, Refusal};
@@ -40,7 +40,7 @@ pub(super) mod own {
     pub(crate) const MEMBERS: i16 = -4;
     pub(crate) const HEARD: i16 = -5;
     pub(crate) const SHUT_DOWN: i16 = -6;
-    pub(crate) const LOST: i16 = -7;
+    pub(crate) const LOG_DIRS: i16 = -7;
 }
 
 const DONE: u8 = 0;
@@ -151,9 +151,9 @@ impl Quorum {
                 Ok(Bytes::new())
             }
             own::SHUT_DOWN => on_behalf.hand_over_partitions().await.map(|()| Bytes::new()),
-            own::LOST => {
-                let lost = super::lost::decode(&question).ok_or_else(malformed)?;
-                on_behalf.lose(&lost).await.map(|()| Bytes::new())
+            own::LOG_DIRS => {
+                let online = super::directories::decode(&question).ok_or_else(malformed)?;
+                on_behalf.keep_log_dirs(&online).await.map(|()| Bytes::new())
             }
             own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
             own::MEMBERS => {
@@ -193,6 +193,10 @@ impl Quorum {
             AlterPartitionRequest::KEY => {
                 let answers = self.alter_partition(read(version, body)?).await?;
                 write(version, &controller::altered(answers))
+            }
+            AssignReplicasToDirsRequest::KEY => {
+                let answers = self.assign_replicas_to_dirs(read(version, body)?).await?;
+                write(version, &controller::assigned(answers))
             }
             AlterPartitionReassignmentsRequest::KEY => {
                 let responses = self.alter_partition_reassignments(read(version, body)?).await?;

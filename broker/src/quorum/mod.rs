@@ -5,8 +5,8 @@
 
 mod auto_create;
 mod controller;
+mod directories;
 mod forward;
-mod lost;
 mod members;
 pub mod place;
 pub mod port;
@@ -220,6 +220,12 @@ impl Quorum {
         let mut published = self.shared.published.clone();
         // An error means that the publisher is gone, and with it the broker.
         let _ = published.wait_for(|reached| *reached >= zxid).await;
+    }
+
+    /// Tells of every image that handlers see.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Zxid> {
+        self.shared.published.clone()
     }
 
     /// Returns when handlers see everything that has been applied so far.

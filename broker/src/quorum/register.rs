@@ -28,6 +28,8 @@ pub struct Listeners {
     pub rack: Option<String>,
     /// The id of the metadata log directory.
     pub directory: Option<Uuid>,
+    /// The ids of its log directories that serve, if it has several.
+    pub log_dirs: Vec<Uuid>,
 }
 
 /// A registration on its way to the controller.
@@ -86,8 +88,8 @@ impl Quorum {
     pub async fn register(&self, listeners: Listeners, clean: bool) -> Result<(), QuorumError> {
         let clock = &self.shared.clock;
         let deadline = clock.steady_ms() + self.shared.registration_timeout_ms;
-        let Listeners { endpoints, rack, directory } = listeners;
-        let registration = Registration { broker: self.shared.node, endpoints, rack, directory };
+        let Listeners { endpoints, rack, directory, log_dirs } = listeners;
+        let registration = Registration { broker: self.shared.node, endpoints, rack, directory, log_dirs };
         let mut is_told = false;
         loop {
             let done = match self.shared.session.open(&self.shared.ensemble).await {
@@ -199,10 +201,10 @@ impl Quorum {
 
     /// Ends the session of an earlier process of this broker, with the nodes that it owns, before anything new is written.
     async fn make_room(&self, owner: Option<SessionId>, registration: &Registration) -> Result<(), Refusal> {
-        let Some(old) = owner else { return Ok(()) };
         let ensemble = &self.shared.ensemble;
-        let is_silent = ensemble.suspects().borrow().contains(&old);
+        let is_silent = owner.is_none_or(|old| ensemble.suspects().borrow().contains(&old));
         controller::check_duplicate(&self.newest_image(), registration, is_silent)?;
+        let Some(old) = owner else { return Ok(()) };
         match ensemble.close_session(old).await {
             // It has expired meanwhile.
             Ok(()) | Err(ProposeError::Refused(_)) => Ok(()),

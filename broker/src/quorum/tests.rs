@@ -122,7 +122,10 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
         protocol: SecurityProtocol::Plaintext,
     };
     quorum
-        .register(Listeners { endpoints: vec![endpoint], rack: None, directory: None }, clean)
+        .register(
+            Listeners { endpoints: vec![endpoint], rack: None, directory: None, log_dirs: Vec::new() },
+            clean,
+        )
         .await
         .unwrap();
     while told.try_recv().is_ok() {}

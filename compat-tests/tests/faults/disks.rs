@@ -57,7 +57,8 @@ fn a_lost_log_directory_costs_nothing_that_was_acknowledged() {
     let asked = (1..=3).find(|other| *other != node).expect("three nodes");
     wait::until(PATIENCE, "another leader", || {
         let told = admin::partitions(&world.cluster, asked)?.remove(&("plain".to_owned(), partition))?;
-        (told.leader_id.0 >= 0 && told.leader_id.0 != node).then_some(())
+        let is_offline = told.offline_replicas.iter().map(|id| id.0).eq([node]);
+        (is_offline && told.leader_id.0 >= 0 && told.leader_id.0 != node).then_some(())
     });
     world.note("another broker leads");
     world.goes_on();

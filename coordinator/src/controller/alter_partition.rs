@@ -72,7 +72,7 @@ fn decide(ctx: &Ctx<'_>, leader: BrokerId, topic: &TopicImage, asked: &Asked) ->
         return refused(topic.id, asked, code);
     }
     let rules = ctx.rules.replication(ctx.image, &topic.name);
-    let live = |id| is_live(ctx.image, id);
+    let live = |partition: &PartitionImage, id| is_live(ctx.image, partition, id);
     let ground = Ground {
         controller_epoch: ctx.image.controller_epoch,
         eligible: keeps_eligible_replicas(ctx.image),
@@ -131,7 +131,8 @@ fn check(
         return Err(ResponseError::InvalidRequest);
     }
     let eligible = asked.new_isr_with_epochs.iter().all(|each| {
-        let broker = ctx.image.broker(BrokerId(each.broker_id.0)).filter(|broker| !broker.fenced);
+        let id = BrokerId(each.broker_id.0);
+        let broker = ctx.image.broker(id).filter(|_| ctx.image.is_usable(partition, id));
         let planted = plant::is_planted(Bug::IgnoresBrokerEpochs);
         broker.is_some_and(|broker| planted || each.broker_epoch == -1 || each.broker_epoch == broker.epoch)
     });

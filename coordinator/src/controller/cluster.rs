@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Refusal, fence};
 use crate::image::nodes::{
     BrokerNode, ClusterIdNode, ConfigNodeJson, ControllerNode, FeatureNode, ProducerIdsNode, to_json,
+    topic_id_text,
 };
 use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, paths};
 use crate::tree::{Mode, Op};
@@ -24,6 +25,8 @@ pub struct Registration {
     pub rack: Option<String>,
     /// The id of its metadata log directory.
     pub directory: Option<Uuid>,
+    /// The ids of its log directories that serve, if it has several.
+    pub log_dirs: Vec<Uuid>,
 }
 
 impl Registration {
@@ -37,13 +40,13 @@ impl Registration {
     #[must_use]
     pub fn from_bytes(broker: BrokerId, bytes: &[u8]) -> Option<Self> {
         let node: BrokerNode = serde_json::from_slice(bytes).ok()?;
-        let BrokerImage { endpoints, rack, directory, .. } = node.image(broker, 0)?;
-        Some(Self { broker, endpoints, rack, directory })
+        let BrokerImage { endpoints, rack, directory, log_dirs, .. } = node.image(broker, 0)?;
+        Some(Self { broker, endpoints, rack, directory, log_dirs })
     }
 
     fn image(&self) -> BrokerImage {
-        let Self { broker: id, endpoints, rack, directory } = self.clone();
-        BrokerImage { id, epoch: 0, endpoints, rack, fenced: false, suspect: false, directory }
+        let Self { broker: id, endpoints, rack, directory, log_dirs } = self.clone();
+        BrokerImage { id, epoch: 0, endpoints, rack, fenced: false, suspect: false, directory, log_dirs }
     }
 }
 
@@ -102,15 +105,26 @@ pub fn register(image: &MetadataImage, registration: &Registration, now: Timesta
 }
 
 /// Whether a registration may take the place of the one that is there, whose session is not over. It may when that broker's link has
-/// closed, and when it comes from the same directory: that is locked, so whoever had it is gone.
+/// closed, and when it comes from the same directory: that is locked, so whoever had it is gone. A directory that another broker is
+/// registered with is a copy of that one's.
 ///
 /// # Errors
-/// DUPLICATE_BROKER_REGISTRATION (`ClusterControlManager.registerBroker`).
+/// DUPLICATE_BROKER_REGISTRATION, INVALID_REGISTRATION (`ClusterControlManager.registerBroker`).
 pub fn check_duplicate(
     image: &MetadataImage,
     registration: &Registration,
     is_silent: bool,
 ) -> Result<(), Refusal> {
+    for (id, other) in image.brokers.iter().filter(|(id, _)| **id != registration.broker) {
+        let is_theirs =
+            |directory: &&Uuid| other.log_dirs.contains(directory) || other.directory == Some(**directory);
+        let told = registration.log_dirs.iter().chain(&registration.directory);
+        if let Some(copied) = told.filter(|directory| !directory.is_nil()).find(is_theirs) {
+            let copied = topic_id_text(*copied);
+            let message = format!("Broker {} is already registered with directory {copied}", id.0);
+            return Err(Refusal::new(ResponseError::InvalidRegistration, message));
+        }
+    }
     let Some(present) = image.broker(registration.broker) else { return Ok(()) };
     let is_same = match (present.directory, registration.directory) {
         (Some(present), Some(new)) => present == new,
@@ -172,8 +186,13 @@ mod tests {
     fn a_second_process_is_refused_unless_the_first_is_silent_or_had_the_same_directory() {
         let mut stage = Stage::with_brokers(&[1]);
         let directory = |number| Some(Uuid::from_u128(number));
-        let of =
-            |directory| Registration { broker: BrokerId(5), endpoints: Vec::new(), rack: None, directory };
+        let of = |directory| Registration {
+            broker: BrokerId(5),
+            endpoints: Vec::new(),
+            rack: None,
+            directory,
+            log_dirs: vec![Uuid::from_u128(1 << 100)],
+        };
         let first = of(directory(1));
         assert_eq!(Registration::from_bytes(BrokerId(5), &first.to_bytes()), Some(first.clone()));
         assert!(check_duplicate(&stage.image, &first, false).is_ok());
@@ -187,6 +206,14 @@ mod tests {
         assert_eq!(
             (refused(&second, true), refused(&first, false), refused(&of(None), false)),
             (None, None, None)
+        );
+        let copy = Registration { broker: BrokerId(6), ..of(directory(3)) };
+        assert_eq!(refused(&copy, true), Some(ResponseError::InvalidRegistration));
+        let copy = Registration { log_dirs: Vec::new(), ..copy };
+        assert_eq!(refused(&copy, false), None);
+        assert_eq!(
+            refused(&Registration { directory: directory(1), ..copy }, false),
+            Some(ResponseError::InvalidRegistration)
         );
     }
 

@@ -326,7 +326,7 @@ fn forget_eligible(image: &MetadataImage, only: Option<&str>) -> Vec<Op> {
         ops.extend(kept.map(|partition| {
             let leader = partition.leader.unwrap_or(BrokerId(-1));
             let epoch = partition.leader_epoch.0;
-            let mut state = StateNode::new(leader, epoch, image.controller_epoch, &partition.isr);
+            let mut state = StateNode::of(partition, leader, epoch, image.controller_epoch, &partition.isr);
             state.leader_recovery_state = i8::from(partition.recovering);
             write_state(&topic.name, partition, &state)
         }));

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 use kafka_protocol::protocol::StrBytes;
 use milena_storage::ids::{BrokerId, PartitionIndex};
 
-use super::{Ctx, Item, Refusal, active, fence};
+use super::{Ctx, Item, Refusal, fence};
 use crate::image::nodes::{StateNode, to_json};
 use crate::image::{MetadataImage, PartitionImage, paths};
 use crate::tree::Op;
@@ -122,7 +122,7 @@ fn elect_one(
     let leader = match kind {
         Kind::Preferred => preferred_leader(image, partition),
         Kind::Unclean => {
-            clean_leader(image, partition).or_else(|| active(image, &partition.replicas).first().copied())
+            clean_leader(image, partition).or_else(|| usable(image, partition, &partition.replicas).next())
         }
     };
     match leader {
@@ -144,8 +144,7 @@ fn elect_one(
 /// The first replica if it is in sync; without a leader, any that is.
 fn preferred_leader(image: &MetadataImage, partition: &PartitionImage) -> Option<BrokerId> {
     let preferred = partition.replicas.first()?;
-    let in_sync = active(image, &partition.isr);
-    if in_sync.contains(preferred) {
+    if usable(image, partition, &partition.isr).any(|id| id == *preferred) {
         return Some(*preferred);
     }
     if partition.leader.is_none() { clean_leader(image, partition) } else { None }
@@ -153,7 +152,15 @@ fn preferred_leader(image: &MetadataImage, partition: &PartitionImage) -> Option
 
 fn clean_leader(image: &MetadataImage, partition: &PartitionImage) -> Option<BrokerId> {
     let eligible = |id: &BrokerId| partition.isr.contains(id) || partition.elr.contains(id);
-    active(image, &partition.replicas).into_iter().find(eligible)
+    usable(image, partition, &partition.replicas).find(eligible)
+}
+
+fn usable<'a>(
+    image: &'a MetadataImage,
+    partition: &'a PartitionImage,
+    ids: &'a [BrokerId],
+) -> impl Iterator<Item = BrokerId> + 'a {
+    ids.iter().copied().filter(|id| image.is_usable(partition, *id))
 }
 
 /// The write that makes `leader` lead; a leader from outside the in-sync set is alone in the new one and marked as
@@ -162,7 +169,8 @@ pub(super) fn lead(image: &MetadataImage, topic: &str, partition: &PartitionImag
     let in_sync = partition.isr.contains(&leader);
     let clean = in_sync || partition.elr.contains(&leader);
     let isr = if in_sync { partition.isr.clone() } else { vec![leader] };
-    let mut state = StateNode::new(leader, partition.leader_epoch.0 + 1, image.controller_epoch, &isr);
+    let epoch = partition.leader_epoch.0 + 1;
+    let mut state = StateNode::of(partition, leader, epoch, image.controller_epoch, &isr);
     state.leader_recovery_state = i8::from(!clean);
     if clean {
         state.elr = partition.elr.iter().filter(|id| **id != leader).map(|id| id.0).collect();

@@ -4,31 +4,27 @@
 //! without a leader gets one as soon as somebody may lead. So it can be asked again at any time, by any controller, and
 //! nothing is missed. Must never let a restarted broker keep what its earlier process had (`restart`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kafka_protocol::error::ResponseError;
-use milena_storage::ids::{BrokerId, PartitionIndex};
-use uuid::Uuid;
+use milena_storage::ids::BrokerId;
 
 use super::features::keeps_eligible_replicas;
-use super::next_state::{Ground, is_live, next_state, write};
+use super::next_state::{Ground, Live, is_live, next_state, write};
 use super::{Ctx, Item, Plan, Refusal, fence, is_registered};
 use crate::image::nodes::{BrokerNode, to_json};
 use crate::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, paths};
 use crate::plant::{self, Bug};
 use crate::tree::{ANY_VERSION, Op};
 
-/// Partitions by the id of their topic.
-pub type Lost = BTreeMap<Uuid, BTreeSet<PartitionIndex>>;
-
 /// Partitions that change together in one multi; each is checked, so that one that has changed meanwhile fails no more than these.
-const PARTITIONS_TOGETHER: usize = 500;
+pub(super) const PARTITIONS_TOGETHER: usize = 500;
 
 /// The changes that the image's live brokers ask for; none when all is as it should be.
 pub fn fail_over(ctx: &Ctx<'_>) -> Plan<()> {
     let mut ops = Vec::new();
     for topic in ctx.image.topics() {
-        changes(ctx, topic, &|_| true, &|id| is_live(ctx.image, id), None, &mut ops);
+        changes(ctx, topic, &|_| true, &|partition, id| is_live(ctx.image, partition, id), None, &mut ops);
     }
     together(ctx, &ops)
 }
@@ -42,22 +38,8 @@ pub fn restart(ctx: &Ctx<'_>, broker: BrokerId, clean: bool) -> Plan<()> {
         return Plan::new();
     }
     for topic in ctx.image.topics() {
-        let live = |id| id != broker && is_live(ctx.image, id);
+        let live = |partition: &PartitionImage, id| id != broker && is_live(ctx.image, partition, id);
         changes(ctx, topic, &|_| true, &live, (!clean).then_some(broker), &mut ops);
-    }
-    together(ctx, &ops)
-}
-
-/// What has to be committed when a broker has lost partitions with their log directory: it leads them no more, is in sync in none of them,
-/// and its word for what it had of them counts for nothing (`ReplicationControlManager.handleDirectoriesOffline`). It comes back by
-/// catching up, once it has a directory to do that in. A partition that is nowhere else stays without leader.
-pub fn lose(ctx: &Ctx<'_>, broker: BrokerId, lost: &Lost) -> Plan<()> {
-    let mut ops = Vec::new();
-    let live = |id| id != broker && is_live(ctx.image, id);
-    for topic in ctx.image.topics() {
-        let Some(indexes) = lost.get(&topic.id) else { continue };
-        let is_lost = |partition: &PartitionImage| indexes.contains(&partition.index);
-        changes(ctx, topic, &is_lost, &live, Some(broker), &mut ops);
     }
     together(ctx, &ops)
 }
@@ -111,7 +93,7 @@ pub fn prefer(ctx: &Ctx<'_>) -> Plan<()> {
         for partition in &topic.partitions {
             let Some(preferred) = partition.replicas.first().copied() else { continue };
             let moves = partition.leader.is_some_and(|leader| leader != preferred);
-            if moves && partition.isr.contains(&preferred) && is_live(ctx.image, preferred) {
+            if moves && partition.isr.contains(&preferred) && is_live(ctx.image, partition, preferred) {
                 ops.push(super::elections::lead(ctx.image, &topic.name, partition, preferred));
             }
         }
@@ -119,20 +101,20 @@ pub fn prefer(ctx: &Ctx<'_>) -> Plan<()> {
     together(ctx, &ops)
 }
 
-fn put(ctx: &Ctx<'_>, broker: BrokerImage) -> Op {
+pub(super) fn put(ctx: &Ctx<'_>, broker: BrokerImage) -> Op {
     Op::set(paths::broker(broker.id), to_json(&BrokerNode::new(&broker, ctx.now.0)), ANY_VERSION)
 }
 
-fn together(ctx: &Ctx<'_>, ops: &[Op]) -> Plan<()> {
+pub(super) fn together(ctx: &Ctx<'_>, ops: &[Op]) -> Plan<()> {
     let item = |ops: &[Op]| Item { ops: [&[fence(ctx.image)], ops].concat(), result: () };
     ops.chunks(PARTITIONS_TOGETHER).map(item).collect()
 }
 
-fn changes(
+pub(super) fn changes(
     ctx: &Ctx<'_>,
     topic: &TopicImage,
     which: &dyn Fn(&PartitionImage) -> bool,
-    live: &dyn Fn(BrokerId) -> bool,
+    live: Live<'_>,
     distrusted: Option<BrokerId>,
     ops: &mut Vec<Op>,
 ) {
@@ -151,7 +133,7 @@ fn changes(
             min_in_sync: rules.min_in_sync,
             unclean: rules.unclean_election && !may_return(image, partition),
         };
-        let isr = partition.isr.iter().copied().filter(|id| live(*id)).collect();
+        let isr = partition.isr.iter().copied().filter(|id| live(partition, *id)).collect();
         if let Some(state) = next_state(&ground, partition, isr, distrusted) {
             ops.push(write(&topic.name, partition, &state));
         }
@@ -164,13 +146,9 @@ fn may_return(image: &MetadataImage, partition: &PartitionImage) -> bool {
     complete.any(|id| image.broker(*id).is_some_and(|broker| broker.suspect))
 }
 
-fn is_settled(
-    partition: &PartitionImage,
-    live: &dyn Fn(BrokerId) -> bool,
-    distrusted: Option<BrokerId>,
-) -> bool {
-    partition.leader.is_some_and(live)
-        && partition.isr.iter().all(|id| live(*id))
+fn is_settled(partition: &PartitionImage, live: Live<'_>, distrusted: Option<BrokerId>) -> bool {
+    partition.leader.is_some_and(|id| live(partition, id))
+        && partition.isr.iter().all(|id| live(partition, *id))
         && distrusted.is_none_or(|id| !partition.elr.contains(&id) && !partition.isr.contains(&id))
 }
 
@@ -216,24 +194,6 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_partition_is_led_by_others_and_its_broker_keeps_the_rest() {
-        let mut stage = stage();
-        let topic = stage.image.topic("t").unwrap().id;
-        let only = |index| Lost::from([(topic, BTreeSet::from([PartitionIndex(index)]))]);
-        assert!(lose(&stage.ctx(), BOTH[0], &only(1)).is_empty(), "of another partition it says nothing");
-        let lost = only(0);
-        let plan = lose(&stage.ctx(), BOTH[0], &lost);
-        stage.run(plan);
-        assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
-        assert!(lose(&stage.ctx(), BOTH[0], &lost).is_empty(), "it is told again until it is answered");
-        // What is not elsewhere is led by nobody, and not by whoever has lost it.
-        let plan = lose(&stage.ctx(), BOTH[1], &lost);
-        stage.run(plan);
-        let (leader, isr, elr) = state(&stage);
-        assert_eq!((leader, isr, elr), (None, vec![], vec![]));
-    }
-
-    #[test]
     fn nobody_is_elected_unclean_while_one_that_has_everything_may_return() {
         let mut stage = stage();
         stage.unclean("t");
@@ -246,7 +206,7 @@ mod tests {
         put_in_order(&mut stage, &[]);
         assert_eq!(state(&stage), (Some(BOTH[0]), vec![BOTH[0]], vec![]));
         // Its session is over: the topic asks for the one that is left.
-        let gone = |id| id != BOTH[0] && is_live(&stage.image, id);
+        let gone = |partition: &PartitionImage, id| id != BOTH[0] && is_live(&stage.image, partition, id);
         let mut ops = Vec::new();
         changes(&stage.ctx(), stage.image.topic("t").unwrap(), &|_| true, &gone, None, &mut ops);
         stage.commit(ops);

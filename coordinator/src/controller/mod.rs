@@ -10,6 +10,7 @@ mod cluster;
 mod configs;
 mod create_topics;
 mod delete_topics;
+mod directories;
 mod elections;
 mod fail_over;
 mod features;
@@ -38,8 +39,9 @@ pub use cluster::{
 pub use configs::{alter_configs, incremental_alter_configs};
 pub use create_topics::create_topics;
 pub use delete_topics::delete_topics;
+pub use directories::{Assigned, assign_replicas_to_dirs, assigned, keep_log_dirs};
 pub use elections::{elect_leaders, take_up_leadership};
-pub use fail_over::{Lost, fail_over, lose, prefer, restart, shut_down, suspect, unregister_broker};
+pub use fail_over::{fail_over, prefer, restart, shut_down, suspect, unregister_broker};
 pub use features::{SUPPORTED_FEATURES, refused, update_features};
 pub use names::check_topic_name;
 pub use partitions::create_partitions;

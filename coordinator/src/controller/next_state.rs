@@ -12,13 +12,16 @@ use crate::image::{MetadataImage, PartitionImage, paths};
 use crate::plant::{self, Bug};
 use crate::tree::Op;
 
+/// Whether a replica of a partition may lead and be in sync.
+pub(super) type Live<'a> = &'a dyn Fn(&PartitionImage, BrokerId) -> bool;
+
 /// What holds for all partitions of a topic while states are worked out.
 pub(super) struct Ground<'a> {
     pub(super) controller_epoch: i32,
     /// Eligible leader replicas are kept (`eligible.leader.replicas.version`); without them the last of an in-sync set stays in it.
     pub(super) eligible: bool,
-    /// Brokers that may lead and be in sync.
-    pub(super) live: &'a dyn Fn(BrokerId) -> bool,
+    /// Replicas that may lead and be in sync.
+    pub(super) live: Live<'a>,
     /// `min.insync.replicas`
     pub(super) min_in_sync: usize,
     /// `unclean.leader.election.enable`
@@ -48,7 +51,7 @@ pub(super) fn next_state(
     let LeaderEpoch(epoch) = partition.leader_epoch;
     let epoch = if next.leader == partition.leader { epoch } else { epoch + 1 };
     let leader = next.leader.unwrap_or(BrokerId(-1));
-    let mut state = StateNode::new(leader, epoch, ground.controller_epoch, &next.isr);
+    let mut state = StateNode::of(partition, leader, epoch, ground.controller_epoch, &next.isr);
     state.elr = next.elr.iter().map(|id| id.0).collect();
     state.last_known_elr = next.last_known.iter().map(|id| id.0).collect();
     state.leader_recovery_state = i8::from(next.recovering);
@@ -60,9 +63,10 @@ pub(super) fn write(topic: &str, partition: &PartitionImage, state: &StateNode) 
     Op::set(paths::partition_state(topic, partition.index.0), to_json(state), partition.partition_epoch)
 }
 
-/// Whether the broker is registered and not fenced.
-pub(super) fn is_live(image: &MetadataImage, id: BrokerId) -> bool {
-    image.broker(id).map_or(plant::is_planted(Bug::IgnoresBrokerEpochs), |broker| !broker.fenced)
+/// Whether a replica's broker is registered and not fenced, and its log directory has not failed.
+pub(super) fn is_live(image: &MetadataImage, partition: &PartitionImage, id: BrokerId) -> bool {
+    let is_planted = || plant::is_planted(Bug::IgnoresBrokerEpochs) && image.broker(id).is_none();
+    image.is_usable(partition, id) || is_planted()
 }
 
 struct Next {
@@ -101,7 +105,7 @@ impl Next {
 
     /// `PartitionChangeBuilder.electLeader` for an election of whoever is available.
     fn elect(&mut self, ground: &Ground<'_>, partition: &PartitionImage) {
-        let live = |id: &BrokerId| (ground.live)(*id);
+        let live = |id: &BrokerId| (ground.live)(partition, *id);
         let first =
             |from: &[BrokerId]| partition.replicas.iter().copied().find(|id| from.contains(id) && live(id));
         if self.leader.is_some_and(|leader| self.isr.contains(&leader) && live(&leader)) {

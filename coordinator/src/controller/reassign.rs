@@ -139,7 +139,7 @@ fn of_topic(
         return answer.with_partitions(partitions);
     };
     let rules = ctx.rules.replication(image, name);
-    let live = |id| is_live(image, id);
+    let live = |partition: &PartitionImage, id| is_live(image, partition, id);
     let ground = Ground {
         controller_epoch: image.controller_epoch,
         eligible: keeps_eligible_replicas(image),
@@ -256,7 +256,7 @@ fn state_op(
         None if left => {
             let leader = partition.leader.unwrap_or(BrokerId(-1));
             let epoch = partition.leader_epoch.0 + 1;
-            let state = StateNode::new(leader, epoch, image.controller_epoch, &partition.isr);
+            let state = StateNode::of(&there, leader, epoch, image.controller_epoch, &partition.isr);
             Some(write(&topic.name, partition, &state))
         }
         None => None,

@@ -30,6 +30,7 @@ pub(super) fn brokers(list: &[(i32, Option<&str>, bool)]) -> MetadataImage {
                 fenced: *fenced,
                 suspect: false,
                 directory: None,
+                log_dirs: Vec::new(),
             }
             .into(),
         );
@@ -190,8 +191,13 @@ impl Stage {
             port: 9092,
             protocol: SecurityProtocol::Plaintext,
         };
-        let registration =
-            Registration { broker: BrokerId(id), endpoints: vec![endpoint], rack: None, directory: None };
+        let registration = Registration {
+            broker: BrokerId(id),
+            endpoints: vec![endpoint],
+            rack: None,
+            directory: None,
+            log_dirs: Vec::new(),
+        };
         if controls {
             let ops = take_over(&self.image, BrokerId(id), Timestamp(1));
             self.commit(ops);

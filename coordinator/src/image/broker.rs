@@ -1,6 +1,6 @@
 //! A registered broker as the image holds it.
 //!
-//! Must never hold what only that broker knows: its log directories and settings are asked from it.
+//! Must never hold what only that broker knows: the paths of its log directories and its settings are asked from it.
 
 use milena_storage::ids::BrokerId;
 use uuid::Uuid;
@@ -19,6 +19,8 @@ pub struct BrokerImage {
     pub suspect: bool,
     /// The id of its metadata log directory, which only one process at a time can have open.
     pub directory: Option<Uuid>,
+    /// The ids of its log directories that serve (KIP-858); none when it has only one, with which it would end.
+    pub log_dirs: Vec<Uuid>,
 }
 
 /// Where clients of one listener reach a broker.
@@ -40,6 +42,12 @@ pub enum SecurityProtocol {
 }
 
 impl BrokerImage {
+    /// Whether what lies in a log directory is served; where nothing is known of directories, it is
+    /// (`BrokerRegistration.hasOnlineDir`).
+    pub fn has_online_dir(&self, directory: Option<Uuid>) -> bool {
+        self.log_dirs.is_empty() || directory.is_none_or(|directory| self.log_dirs.contains(&directory))
+    }
+
     /// The endpoint of a listener, by name without regard to case.
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
         self.endpoints.iter().find(|e| e.listener.eq_ignore_ascii_case(listener))

@@ -294,6 +294,7 @@ fn read_partition(tree: &Tree, topic: &str, index: i32, node: &TopicNode) -> Par
         elr: Vec::new(),
         last_known_elr: Vec::new(),
         recovering: false,
+        directories: Vec::new(),
     };
     set_state(&mut partition, tree, topic);
     partition
@@ -312,6 +313,7 @@ fn set_state(partition: &mut PartitionImage, tree: &Tree, topic: &str) {
     partition.elr = brokers(&state.elr);
     partition.last_known_elr = brokers(&state.last_known_elr);
     partition.recovering = state.leader_recovery_state != 0;
+    partition.directories = state.directories();
 }
 
 fn brokers(ids: &[i32]) -> Vec<BrokerId> {

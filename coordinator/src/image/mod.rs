@@ -103,6 +103,13 @@ impl MetadataImage {
         self.brokers.get(&id)
     }
 
+    /// Whether a replica may lead and be in sync: its broker is there and not fenced, and the log directory in which it lies has not
+    /// failed (`ReplicationControlManager.LeaderAcceptor`).
+    pub fn is_usable(&self, partition: &PartitionImage, replica: BrokerId) -> bool {
+        let broker = self.broker(replica).filter(|broker| !broker.fenced);
+        broker.is_some_and(|broker| broker.has_online_dir(partition.directory(replica)))
+    }
+
     /// The dynamic configs of one resource; `None` when it has none.
     pub fn config(&self, kind: ConfigKind, name: &str) -> Option<&Configs> {
         self.configs[kind as usize].get(name).map(|node| &node.entries)

@@ -10,7 +10,7 @@ use milena_storage::ids::BrokerId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BrokerImage, Configs, Endpoint, SecurityProtocol};
+use super::{BrokerImage, Configs, Endpoint, PartitionImage, SecurityProtocol};
 
 /// `/cluster/id`
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct BrokerNode {
     /// Ours: see `BrokerImage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     directory: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    log_dirs: Vec<String>,
 }
 
 /// `/brokers/topics/<name>`
@@ -84,6 +86,9 @@ pub struct StateNode {
     pub elr: Vec<i32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_known_elr: Vec<i32>,
+    /// Ours (KIP-858 came after it, too): the ids of log directories by broker.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    directories: BTreeMap<i32, String>,
 }
 
 /// `/config/<kind>/<name>`
@@ -131,7 +136,7 @@ impl ControllerNode {
 impl BrokerNode {
     /// The classic host and port are those of the first plaintext listener, or none.
     pub fn new(broker: &BrokerImage, now: i64) -> Self {
-        let BrokerImage { endpoints, rack, fenced, suspect, directory, .. } = broker;
+        let BrokerImage { endpoints, rack, fenced, suspect, directory, log_dirs, .. } = broker;
         let plain = endpoints.iter().find(|e| e.protocol == SecurityProtocol::Plaintext);
         Self {
             version: 5,
@@ -149,6 +154,7 @@ impl BrokerNode {
             fenced: *fenced,
             suspect: *suspect,
             directory: directory.map(topic_id_text),
+            log_dirs: log_dirs.iter().copied().map(topic_id_text).collect(),
         }
     }
 
@@ -158,8 +164,9 @@ impl BrokerNode {
         let endpoints =
             self.endpoints.iter().map(|uri| parse_endpoint(uri, protocols)).collect::<Option<Vec<_>>>()?;
         let directory = self.directory.as_deref().and_then(parse_topic_id);
+        let log_dirs = self.log_dirs.iter().filter_map(|text| parse_topic_id(text)).collect();
         let Self { rack, fenced, suspect, .. } = self;
-        Some(BrokerImage { id, epoch, endpoints, rack, fenced, suspect, directory })
+        Some(BrokerImage { id, epoch, endpoints, rack, fenced, suspect, directory, log_dirs })
     }
 }
 
@@ -175,7 +182,44 @@ impl StateNode {
             leader_recovery_state: 0,
             elr: Vec::new(),
             last_known_elr: Vec::new(),
+            directories: BTreeMap::new(),
         }
+    }
+
+    /// The next state of a partition, whose replicas stay where they lie.
+    pub fn of(
+        partition: &PartitionImage,
+        leader: BrokerId,
+        leader_epoch: i32,
+        controller_epoch: i32,
+        isr: &[BrokerId],
+    ) -> Self {
+        let mut state = Self::new(leader, leader_epoch, controller_epoch, isr);
+        state.set_directories(partition);
+        state
+    }
+
+    /// The state that a partition has, where only its directories change.
+    pub fn unchanged(partition: &PartitionImage, controller_epoch: i32) -> Self {
+        let leader = partition.leader.unwrap_or(BrokerId(-1));
+        let epoch = partition.leader_epoch.0;
+        let mut state = Self::of(partition, leader, epoch, controller_epoch, &partition.isr);
+        state.elr = partition.elr.iter().map(|id| id.0).collect();
+        state.last_known_elr = partition.last_known_elr.iter().map(|id| id.0).collect();
+        state.leader_recovery_state = i8::from(partition.recovering);
+        state
+    }
+
+    /// Of replicas that it does not have any more nothing is kept.
+    fn set_directories(&mut self, partition: &PartitionImage) {
+        let kept = partition.directories.iter().filter(|(id, _)| partition.replicas.contains(id));
+        self.directories = kept.map(|(id, directory)| (id.0, topic_id_text(*directory))).collect();
+    }
+
+    /// Those that can be read.
+    pub fn directories(&self) -> Vec<(BrokerId, Uuid)> {
+        let read = |(id, text): (&i32, &String)| Some((BrokerId(*id), parse_topic_id(text)?));
+        self.directories.iter().filter_map(read).collect()
     }
 
     /// Stands for a state node that is not there: no leader, no epoch.
@@ -288,6 +332,7 @@ mod tests {
             fenced: false,
             suspect: false,
             directory: None,
+            log_dirs: vec![Uuid::from_u128(1 << 100)],
         };
         let json = to_json(&BrokerNode::new(&broker, 1_700_000_000_000));
         let text = String::from_utf8(json.clone()).unwrap();

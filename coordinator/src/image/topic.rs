@@ -37,6 +37,15 @@ pub struct PartitionImage {
     pub last_known_elr: Vec<BrokerId>,
     /// The leader came from an unclean election and has not finished recovering.
     pub recovering: bool,
+    /// In which log directories replicas lie, for brokers with several that have said so (KIP-858).
+    pub directories: Vec<(BrokerId, Uuid)>,
+}
+
+impl PartitionImage {
+    /// The log directory of a replica, if its broker has named one.
+    pub fn directory(&self, replica: BrokerId) -> Option<Uuid> {
+        self.directories.iter().find(|(id, _)| *id == replica).map(|(_, directory)| *directory)
+    }
 }
 
 impl TopicImage {

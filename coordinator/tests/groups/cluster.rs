@@ -66,6 +66,7 @@ impl Cluster {
             fenced: false,
             suspect: false,
             directory: None,
+            log_dirs: Vec::new(),
         };
         self.put(&paths::broker(broker.id), to_json(&BrokerNode::new(&broker, 0)));
     }

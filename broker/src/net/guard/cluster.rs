@@ -3,7 +3,7 @@
 //! Facts of Kafka 4.3.1 only; must never say what a field means.
 
 use super::shape::{
-    INT8, INT32, Shape, array, boolean, bytes, int8, int16, int32, list, string, structure, uuid,
+    INT8, INT32, Shape, array, boolean, bytes, int8, int16, int32, int64, list, string, structure, uuid,
 };
 
 /// ApiVersions.
@@ -158,6 +158,23 @@ pub(super) const PUSH_TELEMETRY: Shape = Shape::new(
         boolean("terminating"),
         int8("compression_type"),
         bytes("metrics"),
+    ],
+);
+
+/// AssignReplicasToDirs.
+pub(super) const ASSIGN_REPLICAS_TO_DIRS: Shape = Shape::new(
+    73,
+    0,
+    &[
+        int32("broker_id"),
+        int64("broker_epoch"),
+        array(
+            "directories",
+            &[
+                uuid("id"),
+                array("topics", &[uuid("topic_id"), array("partitions", &[int32("partition_index")])]),
+            ],
+        ),
     ],
 );
 

@@ -73,6 +73,7 @@ static SHAPES: &[&Shape] = &[
     &groups::CONSUMER_GROUP_DESCRIBE,
     &cluster::GET_TELEMETRY_SUBSCRIPTIONS,
     &cluster::PUSH_TELEMETRY,
+    &cluster::ASSIGN_REPLICAS_TO_DIRS,
     &cluster::LIST_CONFIG_RESOURCES,
     &topics::DESCRIBE_TOPIC_PARTITIONS,
     &cluster::ADD_RAFT_VOTER,

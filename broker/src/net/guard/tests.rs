@@ -74,6 +74,7 @@ fn codecs() -> Vec<Codec> {
         DeleteGroupsRequest,
         ElectLeadersRequest,
         UnregisterBrokerRequest,
+        AssignReplicasToDirsRequest,
         AlterPartitionReassignmentsRequest,
         AlterPartitionRequest,
         IncrementalAlterConfigsRequest,

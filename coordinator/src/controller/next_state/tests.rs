@@ -20,6 +20,7 @@ fn partition(leader: i32, isr: &[i32], elr: &[i32], last_known: &[i32]) -> Parti
         elr: ids(elr),
         last_known_elr: ids(last_known),
         recovering: false,
+        directories: Vec::new(),
     }
 }
 
@@ -27,9 +28,9 @@ fn partition(leader: i32, isr: &[i32], elr: &[i32], last_known: &[i32]) -> Parti
 type Shown = (i32, i32, Vec<i32>, Vec<i32>, Vec<i32>, bool);
 
 fn after(before: &PartitionImage, live: &[i32], unclean: bool, distrusted: Option<i32>) -> Option<Shown> {
-    let alive = |id: BrokerId| live.contains(&id.0);
+    let alive = |_: &PartitionImage, id: BrokerId| live.contains(&id.0);
     let ground = Ground { controller_epoch: 1, eligible: true, live: &alive, min_in_sync: 2, unclean };
-    let isr = before.isr.iter().copied().filter(|id| alive(*id)).collect();
+    let isr = before.isr.iter().copied().filter(|id| alive(before, *id)).collect();
     let state = next_state(&ground, before, isr, distrusted.map(BrokerId))?;
     let recovering = state.leader_recovery_state != 0;
     Some((state.leader, state.leader_epoch, state.isr, state.elr, state.last_known_elr, recovering))
@@ -86,7 +87,7 @@ fn unclean_elections_only_where_the_topic_asks_for_them() {
 
 #[test]
 fn eligible_replicas_are_forgotten_once_enough_are_in_sync() {
-    let alive = |_| true;
+    let alive = |_: &PartitionImage, _| true;
     let ground = Ground { controller_epoch: 1, eligible: true, live: &alive, min_in_sync: 2, unclean: false };
     let state = next_state(&ground, &partition(1, &[1], &[2], &[]), ids(&[1, 3]), None).unwrap();
     assert_eq!((state.isr, state.elr), (vec![1, 3], vec![]), "rule 8");
@@ -96,9 +97,9 @@ fn eligible_replicas_are_forgotten_once_enough_are_in_sync() {
 fn without_eligible_replicas_the_last_one_stays_in_sync() {
     let before = partition(1, &[1], &[], &[]);
     let decide = |before: &PartitionImage, live: &'static [i32], unclean: bool| {
-        let alive = |id: BrokerId| live.contains(&id.0);
+        let alive = |_: &PartitionImage, id: BrokerId| live.contains(&id.0);
         let ground = Ground { controller_epoch: 1, eligible: false, live: &alive, min_in_sync: 2, unclean };
-        let isr = before.isr.iter().copied().filter(|id| alive(*id)).collect();
+        let isr = before.isr.iter().copied().filter(|id| alive(before, *id)).collect();
         let state = next_state(&ground, before, isr, None)?;
         Some((state.leader, state.isr, state.elr, state.last_known_elr, state.leader_recovery_state))
     };

@@ -132,6 +132,7 @@ mod tests {
             elr: Vec::new(),
             last_known_elr: Vec::new(),
             recovering: false,
+            directories: Vec::new(),
         })
     }
 

@@ -20,6 +20,7 @@ fn state(isr: &[i32], partition_epoch: i32) -> PartitionImage {
         elr: Vec::new(),
         last_known_elr: Vec::new(),
         recovering: false,
+        directories: Vec::new(),
     }
 }
 
