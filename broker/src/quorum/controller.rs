@@ -1,6 +1,6 @@
 //! What the controller is asked: by this broker's handlers, which need not know where it is, and by other brokers.
 //!
-//! Must never decide; and must never answer before this broker has published what was decided.
+//! Must never decide; and must never answer before the broker that was asked has published what was decided.
 
 use bytes::Buf;
 use kafka_protocol::error::ResponseError;
@@ -358,7 +358,10 @@ impl Quorum {
             }
             match answered.await {
                 Ok(Ok((results, zxid))) => {
-                    quorum.wait_published(zxid).await;
+                    // Whoever asks for another broker waits there, where the client will look; many logs take their time.
+                    if quorum.caller == quorum.shared.node {
+                        quorum.wait_published(zxid).await;
+                    }
                     Turn::Came(Ok(results))
                 }
                 Ok(Err(refusal)) => Turn::Came(Err(refusal)),
