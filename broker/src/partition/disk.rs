@@ -45,6 +45,13 @@ pub enum DiskError {
 /// Wishes kept; an operator who has more of them asks again.
 const WISHES_MAX: usize = 10_000;
 
+/// When the file with its topic's id is written for a new log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    AtOnce,
+    Later,
+}
+
 /// Who this node is, for the identity of its directories.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -178,6 +185,18 @@ impl Disk {
         config: impl Into<Arc<LogConfig>> + Clone,
         now: Timestamp,
     ) -> Result<Opened, StorageError> {
+        self.open_or_make(name, topic_id, config, Naming::AtOnce, now)
+    }
+
+    /// As [`Disk::open_log`]; whoever has new logs named later does so with [`Disk::name_logs`] before anything is written to them.
+    pub(super) fn open_or_make(
+        &self,
+        name: &TopicPartition,
+        topic_id: Uuid,
+        config: impl Into<Arc<LogConfig>> + Clone,
+        naming: Naming,
+        now: Timestamp,
+    ) -> Result<Opened, StorageError> {
         let (index, existed) = self.place(name);
         let dir = &self.dirs[index];
         let path = dir.path.join(name.to_string());
@@ -187,7 +206,7 @@ impl Disk {
         if existed && dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_some_and(|id| id != topic_id)
         {
             self.set_aside(name, "another incarnation of the topic")?;
-            return self.open_log(name, topic_id, config, now);
+            return self.open_or_make(name, topic_id, config, naming, now);
         }
         let (how, high_watermark) = if existed {
             dir.how_to_open(name)
@@ -195,13 +214,35 @@ impl Disk {
             (OpenHow { clean: true, ..OpenHow::default() }, Offset(0))
         };
         let (log, report) = Log::open(self.fs.clone(), &path, config, how, now)?;
-        if !existed || dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_none() {
+        let is_named = if existed {
+            dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_some()
+        } else {
+            naming == Naming::Later
+        };
+        if !is_named {
             dirs::write_partition_metadata(self.fs.as_ref(), &path, topic_id)?;
         }
         self.places.lock().insert(name.clone(), index);
         self.wishes.lock().remove(name);
         dir.points.lock().forget(name);
         Ok(Opened { dir: index, log, report, high_watermark })
+    }
+
+    /// Writes the topic's ids into the directories of new logs, durably and for all at once; false if that fails in a directory.
+    pub(super) fn name_logs(&self, made: &[(usize, TopicPartition, Uuid)]) -> bool {
+        let is_unnamed = |index: &usize| {
+            let index = *index;
+            let dir = &self.dirs[index];
+            let here = made.iter().filter(|(place, ..)| *place == index);
+            let named: Vec<_> = here.map(|(_, name, id)| (dir.path.join(name.to_string()), *id)).collect();
+            if named.is_empty() {
+                return false;
+            }
+            let written = dirs::write_all_partition_metadata(self.fs.as_ref(), &dir.path, &named);
+            // A full disk leaves them without names, which the next start gives them.
+            written.inspect_err(|error| dir.health.note(error)).is_err()
+        };
+        (0..self.dirs.len()).filter(is_unnamed).count() == 0
     }
 
     /// Says that every partition of an earlier run has been asked for: what comes from now on is new.

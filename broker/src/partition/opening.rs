@@ -13,6 +13,7 @@ use milena_storage::log::LogConfig;
 use parking_lot::Mutex;
 
 use super::config::{log_config, topic_rules};
+use super::disk::Naming;
 use super::set::Partitions;
 use super::throttle::{Side, ThrottledReplicas};
 use super::{Partition, Place, TopicRules};
@@ -58,6 +59,9 @@ impl<'a> Plan<'a> {
         partition.set_throttled(Side::Follower, self.follower_throttled.contains(index, broker));
     }
 }
+
+/// From so many new logs on two syncs of the whole disk cost less than two of each, even if it has a second's worth of other things to write.
+const NAMED_TOGETHER: usize = 500;
 
 /// A log to be opened.
 struct Job<'a> {
@@ -106,10 +110,23 @@ impl Partitions {
                 }
             }
         });
-        // One after the other, since each goes where the fewest are.
         let mut opened = opened.into_inner();
-        opened.extend(new.iter().map(|job| (job.name.clone(), self.open(job, None))));
+        self.make(&new, &mut opened);
         opened
+    }
+
+    /// Makes new logs, one after the other, since each goes where the fewest are; many are made durable together.
+    fn make(&self, new: &[Job<'_>], opened: &mut OpenedLogs) {
+        let naming = if new.len() < NAMED_TOGETHER { Naming::AtOnce } else { Naming::Later };
+        let mut made = Vec::new();
+        for job in new {
+            let log = self.open_named(job, None, naming);
+            made.extend(log.as_ref().map(|log| (log.dir(), job.name.clone(), job.plan.topic.id)));
+            opened.insert(job.name.clone(), log);
+        }
+        if naming == Naming::Later && !self.disk.name_logs(&made) {
+            tracing::error!(logs = made.len(), "the topic ids of new logs could not be written");
+        }
     }
 
     fn begin_progress(&self, dir: usize, logs: usize) -> Progress {
@@ -126,8 +143,17 @@ impl Partitions {
     }
 
     fn open(&self, job: &Job<'_>, progress: Option<&Progress>) -> Option<Arc<Partition>> {
+        self.open_named(job, progress, Naming::AtOnce)
+    }
+
+    fn open_named(
+        &self,
+        job: &Job<'_>,
+        progress: Option<&Progress>,
+        naming: Naming,
+    ) -> Option<Arc<Partition>> {
         let Job { plan, name } = job;
-        match self.disk.open_log(name, plan.topic.id, plan.config.clone(), plan.now) {
+        match self.disk.open_or_make(name, plan.topic.id, plan.config.clone(), naming, plan.now) {
             Ok(opened) => {
                 let report = &opened.report;
                 if let Some(progress) = progress.filter(|progress| progress.recovers) {

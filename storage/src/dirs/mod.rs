@@ -22,7 +22,9 @@ pub use names::{
     DirKind, KAFKA_METADATA_DIR, PartitionDir, delete_dir_name, future_dir_name, has_future_name,
     hidden_future_dir_name, partition_dirs, stray_dir_name,
 };
-pub use partition_metadata::{PARTITION_METADATA_FILE, read_partition_metadata, write_partition_metadata};
+pub use partition_metadata::{
+    PARTITION_METADATA_FILE, read_partition_metadata, write_all_partition_metadata, write_partition_metadata,
+};
 pub use replaced::{is_marked_replaced, mark_replaced, unmark_replaced};
 
 /// Checkpoints and identity files are small; one that is larger than this is not ours.

@@ -2,7 +2,7 @@
 //!
 //! Must never be replaced by another id; the caller compares.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -32,9 +32,23 @@ pub fn read_partition_metadata(fs: &dyn Fs, dir: &Path) -> Result<Option<Uuid>, 
 
 /// Writes the topic id, durably, as it must be before the first data.
 pub fn write_partition_metadata(fs: &dyn Fs, dir: &Path, topic_id: Uuid) -> Result<(), StorageError> {
-    let path = dir.join(PARTITION_METADATA_FILE);
-    let text = format!("version: 0\ntopic_id: {}", format_uuid(topic_id));
+    let (path, text) = content(dir, topic_id);
     fs.replace(&path, text.as_bytes()).at("write", &path)
+}
+
+/// As [`write_partition_metadata`] for many directories below `root`.
+pub fn write_all_partition_metadata(
+    fs: &dyn Fs,
+    root: &Path,
+    partitions: &[(PathBuf, Uuid)],
+) -> Result<(), StorageError> {
+    let files: Vec<_> = partitions.iter().map(|(dir, topic_id)| content(dir, *topic_id)).collect();
+    fs.replace_all(root, &files).at("write below", root)
+}
+
+fn content(dir: &Path, topic_id: Uuid) -> (PathBuf, String) {
+    let text = format!("version: 0\ntopic_id: {}", format_uuid(topic_id));
+    (dir.join(PARTITION_METADATA_FILE), text)
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -67,7 +81,7 @@ fn parse_uuid(text: &str) -> Option<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::SimFs;
+    use crate::fs::{SimFault, SimFs};
 
     #[test]
     fn the_topic_id_has_javas_text_form() {
@@ -78,6 +92,29 @@ mod tests {
         // URL-safe base64 of the sixteen bytes.
         assert_eq!(text, b"version: 0\ntopic_id: ASNFZ4mrze_-3LqYdlQyEA");
         assert_eq!(read_partition_metadata(&fs, dir).unwrap(), Some(id));
+    }
+
+    #[test]
+    fn many_are_there_after_a_loss_of_power_or_not_at_all() {
+        let partitions: Vec<_> =
+            (1..4).map(|n| (PathBuf::from(format!("/d/t-{n}")), Uuid::from_u128(n))).collect();
+        let mut completed = false;
+        for mutations in 0..100 {
+            let fs = SimFs::new();
+            partitions.iter().for_each(|(dir, _)| fs.create_dir_all(dir).unwrap());
+            fs.sync_below(Path::new("/")).unwrap();
+            fs.fault_after(mutations, SimFault::Death);
+            completed = write_all_partition_metadata(&fs, Path::new("/d"), &partitions).is_ok();
+            fs.power_loss(mutations);
+            for (dir, id) in &partitions {
+                let found = read_partition_metadata(&fs, dir).unwrap();
+                assert!(found == Some(*id) || (found.is_none() && !completed), "{mutations}: {found:?}");
+            }
+            if completed {
+                break;
+            }
+        }
+        assert!(completed);
     }
 
     #[test]

@@ -91,6 +91,31 @@ pub trait Fs: Send + Sync + Debug {
         }
     }
 
+    /// As [`replace`](Self::replace) for many files below `root`, with two syncs for all of them.
+    fn replace_all(&self, root: &Path, files: &[(PathBuf, String)]) -> io::Result<()> {
+        for (path, content) in files {
+            self.open(&temporary_name(path), Open::Truncate)?.write_at(content.as_bytes(), 0)?;
+        }
+        self.sync_below(root)?;
+        for (path, _) in files {
+            self.rename(&temporary_name(path), path)?;
+        }
+        self.sync_below(root)
+    }
+
+    /// Makes all that lies below a directory durable, and perhaps more.
+    fn sync_below(&self, root: &Path) -> io::Result<()> {
+        for entry in self.list(root)? {
+            let path = root.join(&entry.name);
+            if entry.is_dir {
+                self.sync_below(&path)?;
+            } else {
+                self.open(&path, Open::Write)?.sync_data()?;
+            }
+        }
+        self.sync_dir(root)
+    }
+
     /// Like [`replace`](Self::replace) without the syncs: whole after `kill -9`, anything after a loss of power
     /// unless the caller syncs the file that is returned, and the directory.
     fn replace_unsynced(&self, path: &Path, content: &[u8]) -> io::Result<Arc<dyn File>> {

@@ -92,6 +92,11 @@ impl Fs for RealFs {
         fs::File::open(dir)?.sync_all()
     }
 
+    /// One call for the whole file system: each sync of a file costs a turn of the journal.
+    fn sync_below(&self, root: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(root)?)?)
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         // Two locks: `flock` keeps out a second broker in this process too, the POSIX one a running Kafka
