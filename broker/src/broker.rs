@@ -259,6 +259,7 @@ async fn enter(
         rack: node.rack,
         directory: Some(directory),
         log_dirs: state.partitions.disk.told_dirs(),
+        cordoned: state.partitions.disk.is_cordoned(),
     };
     quorum.register(told.clone(), clean).await?;
     let quorum = quorum.clone();

@@ -67,6 +67,7 @@ impl Follower for LiveSettings {
         }
         self.connections.set(&settings.connections());
         self.partitions.disk.cordon(&settings.storage().cordoned_dirs);
+        self.partitions.moved_wake.notify_one();
         let replication = settings.replication();
         let throttles = &self.partitions.peers.throttles;
         throttles.set(Side::Leader, replication.leader_throttled_rate, replication.throttle_window);

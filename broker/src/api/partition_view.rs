@@ -116,6 +116,7 @@ mod tests {
                 suspect: false,
                 directory: None,
                 log_dirs: Vec::new(),
+                cordoned: false,
             };
             image.brokers.insert(BrokerId(id), Arc::new(broker));
         }

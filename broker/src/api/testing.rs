@@ -84,7 +84,13 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
     let endpoint = Endpoint { listener: "PLAINTEXT".into(), host: "127.0.0.1".into(), port: 9092, protocol };
     quorum
         .register(
-            Listeners { endpoints: vec![endpoint], rack: None, directory: None, log_dirs: Vec::new() },
+            Listeners {
+                endpoints: vec![endpoint],
+                rack: None,
+                directory: None,
+                log_dirs: Vec::new(),
+                cordoned: false,
+            },
             true,
         )
         .await

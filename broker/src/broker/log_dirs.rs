@@ -39,7 +39,7 @@ pub(super) async fn watch(state: Arc<BrokerState>, quorum: Quorum, dying: watch:
                     dying.send_replace(true);
                 }
             }
-            () = tell(&state, &quorum), if partitions.disk.has_several_dirs() => return,
+            () = tell(&state, &quorum) => return,
         }
     }
 }
@@ -72,9 +72,13 @@ async fn tell(state: &BrokerState, quorum: &Quorum) {
 }
 
 async fn say(quorum: &Quorum, state: &BrokerState, untold: &Untold) -> Result<(), Refusal> {
-    if let Some(online) = &untold.online {
-        quorum.keep_log_dirs(online).await?;
-        tracing::info!(serving = online.len(), "the controller knows which log directories serve");
+    if let Some((online, cordoned)) = &untold.directories {
+        quorum.keep_log_dirs(online, *cordoned).await?;
+        tracing::info!(
+            serving = online.len(),
+            cordoned,
+            "the controller knows the state of the log directories"
+        );
     }
     let Some((first, _)) = untold.places.split_at_checked(TOGETHER.min(untold.places.len())) else {
         return Ok(());

@@ -1,13 +1,13 @@
 //! What the cluster should know of this broker's log directories: which serve, and what lies where (KIP-858).
 //!
-//! A broker with one directory says nothing: what it has lies there, and without it the broker ends. Must never tell of another's
+//! A broker with one directory does not say what lies there: all of it does, and without it the broker ends. Must never tell of another's
 //! registration, as that of a process that took this one's id.
 
 use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::PartitionIndex;
 use uuid::Uuid;
 
-use super::disk::Disk;
+use super::disk::{Disk, LogDir};
 use super::set::Partitions;
 
 /// The upper half of ids for directories that have none: a file of Kafka's older version stays as it is. The lower half is the broker and the
@@ -27,8 +27,8 @@ pub struct Place {
 pub struct Untold {
     /// The epoch of the registration that the image has.
     pub broker_epoch: i64,
-    /// The directories that serve.
-    pub online: Option<Vec<Uuid>>,
+    /// The directories that serve, if there are several, and whether all of them are cordoned.
+    pub directories: Option<(Vec<Uuid>, bool)>,
     /// In order.
     pub places: Vec<Place>,
 }
@@ -36,7 +36,7 @@ pub struct Untold {
 impl Untold {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.online.is_none() && self.places.is_empty()
+        self.directories.is_none() && self.places.is_empty()
     }
 }
 
@@ -54,6 +54,12 @@ impl Disk {
         if self.has_several_dirs() { serving.map(|index| self.told_dir(index)).collect() } else { Vec::new() }
     }
 
+    /// Whether no directory takes new partitions, by the operator's word.
+    #[must_use]
+    pub fn is_cordoned(&self) -> bool {
+        self.dirs.iter().filter(|dir| !dir.health.has_failed()).all(LogDir::is_cordoned)
+    }
+
     fn told_dir(&self, index: usize) -> Uuid {
         let id = self.directory_id(&self.dirs[index].path);
         let index = u64::try_from(index).expect("few directories");
@@ -67,12 +73,13 @@ impl Partitions {
     #[must_use]
     pub fn untold(&self, image: &MetadataImage) -> Untold {
         let registered = image.broker(self.broker).filter(|_| !self.peers.is_usurped());
-        let Some(broker) = registered.filter(|_| self.disk.has_several_dirs()) else {
-            return Untold::default();
-        };
-        let serving = self.disk.told_dirs();
-        let is_known = serving.is_empty() || serving == broker.log_dirs;
-        let places = self.all().into_iter().filter_map(|partition| {
+        let Some(broker) = registered else { return Untold::default() };
+        let (serving, cordoned) = (self.disk.told_dirs(), self.disk.is_cordoned());
+        // With the last directory the broker ends.
+        let has_ended = serving.is_empty() && self.disk.has_several_dirs();
+        let is_known = has_ended || (&serving, cordoned) == (&broker.log_dirs, broker.cordoned);
+        let told = if self.disk.has_several_dirs() { self.all() } else { Vec::new() };
+        let places = told.into_iter().filter_map(|partition| {
             let known = image.topic_by_id(partition.topic_id)?.partition(partition.name.partition)?;
             let directory = self.disk.told_dir(partition.dir());
             let is_told = known.directory(self.broker) == Some(directory);
@@ -81,6 +88,6 @@ impl Partitions {
         });
         let mut places: Vec<Place> = places.collect();
         places.sort_unstable();
-        Untold { broker_epoch: broker.epoch, online: (!is_known).then_some(serving), places }
+        Untold { broker_epoch: broker.epoch, directories: (!is_known).then_some((serving, cordoned)), places }
     }
 }

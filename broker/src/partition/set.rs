@@ -36,7 +36,7 @@ pub struct Partitions {
     pub(super) futures: Mutex<Vec<Arc<Future>>>,
     /// Wakes who moves logs: there is one more.
     pub move_wake: Arc<Notify>,
-    /// Wakes who tells the controller where logs lie: one was moved.
+    /// Wakes who tells the controller of log directories: one was cordoned, or a log was moved.
     pub moved_wake: Notify,
     /// Held while logs change their directories, or moves begin and end.
     pub(super) exchanging: Mutex<()>,

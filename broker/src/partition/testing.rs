@@ -67,6 +67,7 @@ pub(crate) fn peers(local: i32) -> Arc<Peers> {
             suspect: false,
             directory: None,
             log_dirs: Vec::new(),
+            cordoned: false,
         };
         image.brokers.insert(BrokerId(id), broker.into());
     }

@@ -152,8 +152,8 @@ impl Quorum {
             }
             own::SHUT_DOWN => on_behalf.hand_over_partitions().await.map(|()| Bytes::new()),
             own::LOG_DIRS => {
-                let online = super::directories::decode(&question).ok_or_else(malformed)?;
-                on_behalf.keep_log_dirs(&online).await.map(|()| Bytes::new())
+                let (online, cordoned) = super::directories::decode(&question).ok_or_else(malformed)?;
+                on_behalf.keep_log_dirs(&online, cordoned).await.map(|()| Bytes::new())
             }
             own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
             own::MEMBERS => {

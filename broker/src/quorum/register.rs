@@ -30,6 +30,8 @@ pub struct Listeners {
     pub directory: Option<Uuid>,
     /// The ids of its log directories that serve, if it has several.
     pub log_dirs: Vec<Uuid>,
+    /// All of its log directories are cordoned.
+    pub cordoned: bool,
 }
 
 /// A registration on its way to the controller.
@@ -88,8 +90,9 @@ impl Quorum {
     pub async fn register(&self, listeners: Listeners, clean: bool) -> Result<(), QuorumError> {
         let clock = &self.shared.clock;
         let deadline = clock.steady_ms() + self.shared.registration_timeout_ms;
-        let Listeners { endpoints, rack, directory, log_dirs } = listeners;
-        let registration = Registration { broker: self.shared.node, endpoints, rack, directory, log_dirs };
+        let Listeners { endpoints, rack, directory, log_dirs, cordoned } = listeners;
+        let broker = self.shared.node;
+        let registration = Registration { broker, endpoints, rack, directory, log_dirs, cordoned };
         let mut is_told = false;
         loop {
             let done = match self.shared.session.open(&self.shared.ensemble).await {

@@ -123,7 +123,13 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
     };
     quorum
         .register(
-            Listeners { endpoints: vec![endpoint], rack: None, directory: None, log_dirs: Vec::new() },
+            Listeners {
+                endpoints: vec![endpoint],
+                rack: None,
+                directory: None,
+                log_dirs: Vec::new(),
+                cordoned: false,
+            },
             clean,
         )
         .await

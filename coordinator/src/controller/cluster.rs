@@ -27,6 +27,8 @@ pub struct Registration {
     pub directory: Option<Uuid>,
     /// The ids of its log directories that serve, if it has several.
     pub log_dirs: Vec<Uuid>,
+    /// All of its log directories are cordoned.
+    pub cordoned: bool,
 }
 
 impl Registration {
@@ -40,13 +42,14 @@ impl Registration {
     #[must_use]
     pub fn from_bytes(broker: BrokerId, bytes: &[u8]) -> Option<Self> {
         let node: BrokerNode = serde_json::from_slice(bytes).ok()?;
-        let BrokerImage { endpoints, rack, directory, log_dirs, .. } = node.image(broker, 0)?;
-        Some(Self { broker, endpoints, rack, directory, log_dirs })
+        let BrokerImage { endpoints, rack, directory, log_dirs, cordoned, .. } = node.image(broker, 0)?;
+        Some(Self { broker, endpoints, rack, directory, log_dirs, cordoned })
     }
 
     fn image(&self) -> BrokerImage {
-        let Self { broker: id, endpoints, rack, directory, log_dirs } = self.clone();
-        BrokerImage { id, epoch: 0, endpoints, rack, fenced: false, suspect: false, directory, log_dirs }
+        let Self { broker: id, endpoints, rack, directory, log_dirs, cordoned } = self.clone();
+        let (fenced, suspect) = (false, false);
+        BrokerImage { id, epoch: 0, endpoints, rack, fenced, suspect, directory, log_dirs, cordoned }
     }
 }
 
@@ -192,6 +195,7 @@ mod tests {
             rack: None,
             directory,
             log_dirs: vec![Uuid::from_u128(1 << 100)],
+            cordoned: false,
         };
         let first = of(directory(1));
         assert_eq!(Registration::from_bytes(BrokerId(5), &first.to_bytes()), Some(first.clone()));
@@ -209,7 +213,7 @@ mod tests {
         );
         let copy = Registration { broker: BrokerId(6), ..of(directory(3)) };
         assert_eq!(refused(&copy, true), Some(ResponseError::InvalidRegistration));
-        let copy = Registration { log_dirs: Vec::new(), ..copy };
+        let copy = Registration { log_dirs: Vec::new(), cordoned: false, ..copy };
         assert_eq!(refused(&copy, false), None);
         assert_eq!(
             refused(&Registration { directory: directory(1), ..copy }, false),

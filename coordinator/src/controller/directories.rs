@@ -30,14 +30,19 @@ pub struct Assigned {
     pub error: i16,
 }
 
-/// What has to be committed when only these log directories of a broker serve: that, and then that others lead and are in sync where its
-/// replicas lie in others. A partition that is nowhere else stays without leader.
+/// What has to be committed when only these log directories of a broker serve, or it is cordoned or not any more: that, and then that
+/// others lead and are in sync where its replicas lie in other directories. A partition that is nowhere else stays without leader.
 ///
 /// # Errors
 /// BROKER_ID_NOT_REGISTERED if it is not there.
-pub fn keep_log_dirs(ctx: &Ctx<'_>, broker: BrokerId, online: &[Uuid]) -> Result<Plan<()>, Refusal> {
+pub fn keep_log_dirs(
+    ctx: &Ctx<'_>,
+    broker: BrokerId,
+    online: &[Uuid],
+    cordoned: bool,
+) -> Result<Plan<()>, Refusal> {
     let present = ctx.image.broker(broker).ok_or(Refusal::bare(ResponseError::BrokerIdNotRegistered))?;
-    let remaining = BrokerImage { log_dirs: online.to_vec(), ..(**present).clone() };
+    let remaining = BrokerImage { log_dirs: online.to_vec(), cordoned, ..(**present).clone() };
     let is_online = |partition: &PartitionImage| remaining.has_online_dir(partition.directory(broker));
     let live = |partition: &PartitionImage, id| {
         is_live(ctx.image, partition, id) && (id != broker || is_online(partition))
@@ -47,7 +52,7 @@ pub fn keep_log_dirs(ctx: &Ctx<'_>, broker: BrokerId, online: &[Uuid]) -> Result
         changes(ctx, topic, &|partition| !is_online(partition), &live, Some(broker), &mut ops);
     }
     let mut plan = Plan::new();
-    if present.log_dirs != remaining.log_dirs {
+    if (&present.log_dirs, present.cordoned) != (&remaining.log_dirs, cordoned) {
         plan.push(Item { ops: vec![fence(ctx.image), put(ctx, remaining)], result: () });
     }
     plan.extend(together(ctx, &ops));

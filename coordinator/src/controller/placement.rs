@@ -81,11 +81,12 @@ impl Racks {
     /// Brokers that stopped are among them only where there are too few others, since nobody knows their racks any more.
     fn new(image: &MetadataImage, wanted: usize, dice: &mut Dice) -> Self {
         let mut by_rack: BTreeMap<Option<&str>, (Vec<BrokerId>, Vec<BrokerId>)> = BTreeMap::new();
-        for broker in image.brokers.values() {
+        let usable = || image.brokers.values().filter(|broker| !broker.cordoned);
+        for broker in usable() {
             let (live, fenced) = by_rack.entry(broker.rack.as_deref()).or_default();
             if broker.fenced { fenced.push(broker.id) } else { live.push(broker.id) }
         }
-        let mut total = image.brokers.len();
+        let mut total = usable().count();
         if wanted > total {
             let stopped = stopped(image);
             total += stopped.len();

@@ -31,6 +31,7 @@ pub(super) fn brokers(list: &[(i32, Option<&str>, bool)]) -> MetadataImage {
                 suspect: false,
                 directory: None,
                 log_dirs: Vec::new(),
+                cordoned: false,
             }
             .into(),
         );
@@ -197,6 +198,7 @@ impl Stage {
             rack: None,
             directory: None,
             log_dirs: Vec::new(),
+            cordoned: false,
         };
         if controls {
             let ops = take_over(&self.image, BrokerId(id), Timestamp(1));

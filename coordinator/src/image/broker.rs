@@ -21,6 +21,8 @@ pub struct BrokerImage {
     pub directory: Option<Uuid>,
     /// The ids of its log directories that serve (KIP-858); none when it has only one, with which it would end.
     pub log_dirs: Vec<Uuid>,
+    /// All of its log directories are cordoned, so that it gets no new partitions (KIP-1066).
+    pub cordoned: bool,
 }
 
 /// Where clients of one listener reach a broker.

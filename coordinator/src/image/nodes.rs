@@ -55,6 +55,8 @@ pub struct BrokerNode {
     directory: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     log_dirs: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    cordoned: bool,
 }
 
 /// `/brokers/topics/<name>`
@@ -136,7 +138,7 @@ impl ControllerNode {
 impl BrokerNode {
     /// The classic host and port are those of the first plaintext listener, or none.
     pub fn new(broker: &BrokerImage, now: i64) -> Self {
-        let BrokerImage { endpoints, rack, fenced, suspect, directory, log_dirs, .. } = broker;
+        let BrokerImage { endpoints, rack, fenced, suspect, directory, log_dirs, cordoned, .. } = broker;
         let plain = endpoints.iter().find(|e| e.protocol == SecurityProtocol::Plaintext);
         Self {
             version: 5,
@@ -155,6 +157,7 @@ impl BrokerNode {
             suspect: *suspect,
             directory: directory.map(topic_id_text),
             log_dirs: log_dirs.iter().copied().map(topic_id_text).collect(),
+            cordoned: *cordoned,
         }
     }
 
@@ -165,8 +168,8 @@ impl BrokerNode {
             self.endpoints.iter().map(|uri| parse_endpoint(uri, protocols)).collect::<Option<Vec<_>>>()?;
         let directory = self.directory.as_deref().and_then(parse_topic_id);
         let log_dirs = self.log_dirs.iter().filter_map(|text| parse_topic_id(text)).collect();
-        let Self { rack, fenced, suspect, .. } = self;
-        Some(BrokerImage { id, epoch, endpoints, rack, fenced, suspect, directory, log_dirs })
+        let Self { rack, fenced, suspect, cordoned, .. } = self;
+        Some(BrokerImage { id, epoch, endpoints, rack, fenced, suspect, directory, log_dirs, cordoned })
     }
 }
 
@@ -333,6 +336,7 @@ mod tests {
             suspect: false,
             directory: None,
             log_dirs: vec![Uuid::from_u128(1 << 100)],
+            cordoned: true,
         };
         let json = to_json(&BrokerNode::new(&broker, 1_700_000_000_000));
         let text = String::from_utf8(json.clone()).unwrap();

@@ -67,6 +67,7 @@ impl Cluster {
             suspect: false,
             directory: None,
             log_dirs: Vec::new(),
+            cordoned: false,
         };
         self.put(&paths::broker(broker.id), to_json(&BrokerNode::new(&broker, 0)));
     }

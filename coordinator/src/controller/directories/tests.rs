@@ -1,3 +1,5 @@
+//! Directories that fail, are told and are cordoned, on a controller's whole tree.
+
 use kafka_protocol::messages::assign_replicas_to_dirs_request as request;
 
 use super::*;
@@ -20,7 +22,7 @@ fn stage() -> Stage {
 }
 
 fn keep(stage: &mut Stage, broker: BrokerId, online: &[Uuid]) {
-    let plan = keep_log_dirs(&stage.ctx(), broker, online).unwrap();
+    let plan = keep_log_dirs(&stage.ctx(), broker, online, false).unwrap();
     stage.run(plan);
 }
 
@@ -79,7 +81,7 @@ fn a_failed_directory_is_led_by_others_and_its_broker_keeps_the_rest() {
     assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
     assert!(!stage.image.is_usable(partition(&stage), BOTH[0]));
     assert!(!stage.image.broker(BOTH[0]).unwrap().fenced);
-    let again = keep_log_dirs(&stage.ctx(), BOTH[0], &[GOOD]).unwrap();
+    let again = keep_log_dirs(&stage.ctx(), BOTH[0], &[GOOD], false).unwrap();
     assert!(again.is_empty(), "it is told again until it is answered");
     // What is not elsewhere is led by nobody, and not by whoever has lost it, even where unclean elections are asked for.
     stage.unclean("t");
@@ -106,6 +108,24 @@ fn what_is_found_in_a_failed_directory_is_given_up_at_once() {
     assert_eq!(state(&stage).0, Some(BOTH[0]), "nobody has said where it lies");
     assert_eq!(place(&mut stage, BOTH[0], BAD), 0);
     assert_eq!(state(&stage), (Some(BOTH[1]), vec![BOTH[1]], vec![]));
+}
+
+#[test]
+fn a_cordoned_broker_gets_no_new_partitions_and_keeps_what_it_has() {
+    let mut stage = stage();
+    let plan = keep_log_dirs(&stage.ctx(), BOTH[0], &[GOOD, BAD], true).unwrap();
+    stage.run(plan);
+    assert_eq!(state(&stage), (Some(BOTH[0]), BOTH.to_vec(), vec![]));
+    stage.create("new", 6);
+    let placed = |stage: &Stage| {
+        let topic = stage.image.topic("new").unwrap();
+        topic.partitions.iter().any(|partition| partition.replicas.contains(&BOTH[0]))
+    };
+    assert!(!placed(&stage));
+    keep(&mut stage, BOTH[0], &[GOOD, BAD]);
+    stage.create("again", 6);
+    let again = stage.image.topic("again").unwrap();
+    assert!(again.partitions.iter().any(|partition| partition.replicas.contains(&BOTH[0])));
 }
 
 #[test]
