@@ -41,10 +41,17 @@ impl StorageError {
 /// Adds the path and the deed to an `io::Result`.
 pub(crate) trait At<T> {
     fn at(self, doing: &'static str, path: &Path) -> Result<T, StorageError>;
+
+    /// The same with a path that is only made for the error: where every request comes by, it costs as much as the rest.
+    fn at_path(self, doing: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T, StorageError>;
 }
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, doing: &'static str, path: &Path) -> Result<T, StorageError> {
         self.map_err(|source| StorageError::io(doing, path, source))
+    }
+
+    fn at_path(self, doing: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T, StorageError> {
+        self.map_err(|source| StorageError::io(doing, &path(), source))
     }
 }

@@ -60,6 +60,8 @@ pub struct Caller {
     pub principal: Principal,
     /// The peer's address, as groups and logs report it.
     pub host: IpAddr,
+    /// The same as Java prints it, which is how groups know it.
+    pub java_host: Arc<str>,
     /// Name of the listener that accepted the connection.
     pub listener: Arc<str>,
     pub endpoint: EndpointKind,
@@ -103,5 +105,30 @@ impl Principal {
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind, self.name)
+    }
+}
+
+/// As Java prints an address without a host name: a slash, and IPv6 without abbreviation.
+#[must_use]
+pub fn java_address(host: IpAddr) -> String {
+    match host.to_canonical() {
+        IpAddr::V4(address) => format!("/{address}"),
+        IpAddr::V6(address) => {
+            let groups: Vec<String> = address.segments().iter().map(|group| format!("{group:x}")).collect();
+            format!("/{}", groups.join(":"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_printed_as_java_prints_them() {
+        assert_eq!(java_address("127.0.0.1".parse().unwrap()), "/127.0.0.1");
+        assert_eq!(java_address("::ffff:10.0.0.7".parse().unwrap()), "/10.0.0.7");
+        assert_eq!(java_address("::1".parse().unwrap()), "/0:0:0:0:0:0:0:1");
+        assert_eq!(java_address("fe80::abc".parse().unwrap()), "/fe80:0:0:0:0:0:0:abc");
     }
 }

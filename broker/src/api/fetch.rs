@@ -7,6 +7,7 @@
 //! follower's high watermark.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ const READ_COMMITTED: i8 = 1;
 
 pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
     let params = params(cx, &request);
-    let context = cx.broker.fetch_sessions.begin(asked(cx, request, &params), cx.now);
+    let mut context = cx.broker.fetch_sessions.begin(asked(cx, request, &params), cx.now);
     let reply = Reply {
         version: cx.version,
         broker: cx.broker.clone(),
@@ -45,12 +46,13 @@ pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
         now: cx.now,
         read_committed: params.read_committed,
     };
-    let wanted = match &context {
+    let wanted = match &mut context {
         Context::Refused(code) => {
             return FetchAnswer { error_code: *code, ..FetchAnswer::default() }.into();
         }
+        // Nothing looks at them there any more.
         Context::Sessionless(wanted) | Context::Full { wanted, .. } | Context::Incremental { wanted, .. } => {
-            wanted.clone()
+            mem::take(wanted)
         }
     };
     let (targets, missing) = poll::resolve(&cx.broker.partitions, &cx.image, wanted, params.by_topic_id);

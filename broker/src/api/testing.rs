@@ -24,6 +24,7 @@ pub(crate) fn caller() -> Caller {
         client_id: Some(StrBytes::from_static_str("test")),
         principal: Principal::anonymous(),
         host: Ipv4Addr::LOCALHOST.into(),
+        java_host: "/127.0.0.1".into(),
         listener: "PLAINTEXT".into(),
         endpoint: EndpointKind::Broker,
         connection: 1,

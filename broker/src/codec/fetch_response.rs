@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::write::{Node, put_count, put_nodes, put_string, put_varint, wire_len};
 use crate::api::{Answer, MessageError};
-use crate::net::frame::{FileSlice, FrameBuilder};
+use crate::net::frame::{FileSlice, FrameBuilder, SENDFILE_FROM};
 
 /// First version with compact encodings and tagged fields.
 const FLEXIBLE: i16 = 12;
@@ -72,8 +72,15 @@ impl From<&AbortedTransaction> for Aborted {
 
 impl Answer for FetchAnswer {
     fn size_hint(&self, _version: i16) -> usize {
-        let topics = self.topics.iter();
-        topics.map(|topic| 32 + topic.topic.len() + 96 * topic.partitions.len()).sum::<usize>() + 32
+        // Small slices are copied into the frame.
+        let copied = |partition: &PartitionAnswer| {
+            partition.records.as_ref().map(|slice| slice.len).filter(|len| *len < SENDFILE_FROM).unwrap_or(0)
+        };
+        let of = |topic: &TopicAnswer| {
+            let records: usize = topic.partitions.iter().map(copied).sum();
+            32 + topic.topic.len() + 96 * topic.partitions.len() + records
+        };
+        self.topics.iter().map(of).sum::<usize>() + 32
     }
 
     fn encode(self, version: i16, out: &mut FrameBuilder) -> Result<(), MessageError> {

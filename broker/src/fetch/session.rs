@@ -88,6 +88,8 @@ pub struct Session {
     order: BTreeMap<u64, Followed>,
     places: HashMap<Key, u64>,
     next_place: u64,
+    /// Stands for every name where topics have ids.
+    nameless: Arc<str>,
 }
 
 impl Session {
@@ -103,6 +105,7 @@ impl Session {
             order: BTreeMap::new(),
             places: HashMap::new(),
             next_place: 0,
+            nameless: Arc::from(""),
         }
     }
 
@@ -164,7 +167,7 @@ impl Session {
 
     /// With topic ids the name is no part of the identity: it may be unknown at first and known later.
     fn known_as(&self, key: &Key) -> Key {
-        let topic = if self.uses_topic_ids { Arc::from("") } else { key.topic.clone() };
+        let topic = if self.uses_topic_ids { self.nameless.clone() } else { key.topic.clone() };
         Key { topic_id: key.topic_id, topic, partition: key.partition }
     }
 

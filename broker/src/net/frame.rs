@@ -5,9 +5,10 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use milena_storage::fs::File;
 use milena_storage::log::LogSlice;
+use smallvec::SmallVec;
 
 /// Size prefix of every frame.
 pub const PREFIX: usize = 4;
@@ -17,7 +18,8 @@ pub const SENDFILE_FROM: usize = 64 << 10;
 /// A complete response, size prefix included.
 #[derive(Debug)]
 pub struct Frame {
-    pub chunks: Vec<Chunk>,
+    /// Mostly one: everything but large file data is one buffer.
+    pub chunks: SmallVec<[Chunk; 1]>,
     /// Bytes on the wire, prefix included.
     pub len: usize,
 }
@@ -25,7 +27,8 @@ pub struct Frame {
 /// A piece of a frame; never empty.
 #[derive(Debug)]
 pub enum Chunk {
-    Bytes(Bytes),
+    /// As it was built: to freeze it would cost an allocation more.
+    Bytes(BytesMut),
     File(FileSlice),
 }
 
@@ -102,8 +105,8 @@ impl FrameBuilder {
         let len = self.buf.len() + self.file_bytes;
         let size = i32::try_from(len - PREFIX).ok()?;
         self.buf[..PREFIX].copy_from_slice(&size.to_be_bytes());
-        let mut rest = self.buf.freeze();
-        let mut chunks = Vec::with_capacity(2 * self.files.len() + 1);
+        let mut rest = self.buf;
+        let mut chunks = SmallVec::new();
         let mut cut = 0;
         for (at, slice) in self.files {
             if at > cut {

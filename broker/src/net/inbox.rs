@@ -117,7 +117,7 @@ impl Inbox {
         }
         self.buffer.advance(PREFIX);
         let frame = if length < COPY_BELOW {
-            let copy = Bytes::copy_from_slice(&self.buffer[..length]);
+            let copy = copied(&self.buffer[..length]);
             self.buffer.advance(length);
             copy
         } else {
@@ -184,6 +184,37 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         self.buffer.clear();
         self.rest();
+    }
+}
+
+/// A copy of its own for a small request, in one allocation: `Bytes` made of a vector takes a second one when it is first cut.
+fn copied(frame: &[u8]) -> Bytes {
+    const SMALL: usize = 256;
+    const MIDDLE: usize = 1024;
+    match frame.len() {
+        len if len <= SMALL => Bytes::from_owner(Inline::<SMALL>::of(frame)),
+        len if len <= MIDDLE => Bytes::from_owner(Inline::<MIDDLE>::of(frame)),
+        _ => Bytes::from_owner(Inline::<COPY_BELOW>::of(frame)),
+    }
+}
+
+/// Bytes with their room beside them.
+struct Inline<const ROOM: usize> {
+    bytes: [u8; ROOM],
+    len: usize,
+}
+
+impl<const ROOM: usize> Inline<ROOM> {
+    fn of(frame: &[u8]) -> Self {
+        let mut bytes = [0; ROOM];
+        bytes[..frame.len()].copy_from_slice(frame);
+        Self { bytes, len: frame.len() }
+    }
+}
+
+impl<const ROOM: usize> AsRef<[u8]> for Inline<ROOM> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

@@ -21,7 +21,7 @@ use super::limits::FrameMemory;
 use super::quiet::Gate;
 use super::stream::{self, Parked, Reserved, TcpListener, TcpStream};
 use super::workers::{Core, Workers};
-use crate::api::context::{Caller, EndpointKind, Principal};
+use crate::api::context::{Caller, EndpointKind, Principal, java_address};
 use crate::settings::{ConnectionSettings, NetworkSettings};
 
 /// Memory for large requests when the settings do not limit it: five of the largest that Kafka allows.
@@ -316,6 +316,7 @@ impl Dealer {
             client_id: None,
             principal: Principal::anonymous(),
             host: ip,
+            java_host: java_address(ip).into(),
             listener: Arc::clone(&self.name),
             endpoint: self.endpoint,
             connection: self.shared.next_connection.fetch_add(1, Ordering::Relaxed),

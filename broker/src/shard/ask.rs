@@ -2,7 +2,6 @@
 //!
 //! Must never let an error of the runtime reach a handler raw: it becomes the answer that the request's version has.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -40,8 +39,8 @@ impl Question {
         };
         let fresh_id = if new { Uuid::new_v4() } else { Uuid::nil() };
         let caller = GroupCaller {
-            client_id: cx.caller.client_id.as_deref().unwrap_or_default().to_owned(),
-            client_host: java_address(cx.caller.host),
+            client_id: cx.caller.client_id.clone().unwrap_or_default(),
+            client_host: cx.caller.java_host.clone(),
             api_version: cx.version,
             fresh_id,
         };
@@ -56,17 +55,6 @@ impl Question {
 
     fn refuse(&self, error: ResponseError) -> Reply {
         refusal(self.caller.api_version, &self.request, error)
-    }
-}
-
-/// As Java prints an address without a host name: a slash, and IPv6 without abbreviation.
-fn java_address(host: IpAddr) -> String {
-    match host.to_canonical() {
-        IpAddr::V4(address) => format!("/{address}"),
-        IpAddr::V6(address) => {
-            let groups: Vec<String> = address.segments().iter().map(|group| format!("{group:x}")).collect();
-            format!("/{}", groups.join(":"))
-        }
     }
 }
 
@@ -227,18 +215,5 @@ impl Asked {
             let Ok(response) = R::try_from(reply) else { unreachable!("a reply is of its request's kind") };
             response
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_printed_as_java_prints_them() {
-        assert_eq!(java_address("127.0.0.1".parse().unwrap()), "/127.0.0.1");
-        assert_eq!(java_address("::ffff:10.0.0.7".parse().unwrap()), "/10.0.0.7");
-        assert_eq!(java_address("::1".parse().unwrap()), "/0:0:0:0:0:0:0:1");
-        assert_eq!(java_address("fe80::abc".parse().unwrap()), "/fe80:0:0:0:0:0:0:abc");
     }
 }

@@ -38,13 +38,9 @@ impl<M: Machine> Parking<M> {
         self.waiting.push_back((end, parked));
     }
 
-    /// What the high watermark sets free.
-    pub(super) fn release(&mut self, high_watermark: Offset) -> Vec<Parked<M>> {
-        let mut free = Vec::new();
-        while self.waiting.front().is_some_and(|(end, _)| *end <= high_watermark) {
-            free.extend(self.waiting.pop_front().map(|(_, parked)| parked));
-        }
-        free
+    /// The oldest that the high watermark sets free.
+    pub(super) fn release(&mut self, high_watermark: Offset) -> Option<Parked<M>> {
+        self.waiting.pop_front_if(|(end, _)| *end <= high_watermark).map(|(_, parked)| parked)
     }
 
     /// The high watermark that the oldest of them waits for.
@@ -82,13 +78,14 @@ mod tests {
         parking.park(Offset(3), reply(1));
         parking.park(Offset(5), reply(2));
         parking.park(Offset(5), reply(3));
-        let tickets = |free: Vec<Parked<GroupMachine>>| {
-            free.iter().flat_map(|parked| &parked.replies).map(|(ticket, _)| ticket.0).collect::<Vec<_>>()
+        let tickets = |parking: &mut Parking<GroupMachine>, mark: i64| {
+            let free = std::iter::from_fn(|| parking.release(Offset(mark)));
+            free.flat_map(|parked| parked.replies).map(|(ticket, _)| ticket.0).collect::<Vec<_>>()
         };
-        assert_eq!(tickets(parking.release(Offset(2))), Vec::<u64>::new());
-        assert_eq!(tickets(parking.release(Offset(3))), vec![1]);
+        assert_eq!(tickets(&mut parking, 2), Vec::<u64>::new());
+        assert_eq!(tickets(&mut parking, 3), vec![1]);
         assert_eq!(parking.next(), Some(Offset(5)));
-        assert_eq!(tickets(parking.release(Offset(9))), vec![2, 3]);
+        assert_eq!(tickets(&mut parking, 9), vec![2, 3]);
         assert!(parking.is_empty());
     }
 }

@@ -49,6 +49,8 @@ struct State<M: Machine> {
     last_ticket: u64,
     /// Who waits, by ticket. Bounded by the connections of the broker times their request window.
     tickets: HashMap<Ticket, oneshot::Sender<Answer<M>>>,
+    /// Who asks just now, and the answer once it is there: most never wait.
+    asking: Option<(Ticket, Option<Answer<M>>)>,
     deadlines: Deadlines<M::Timer>,
     /// What is applied and not written yet.
     pending: Pending<M>,
@@ -89,6 +91,7 @@ impl<M: Machine> Slot<M> {
             phase: Phase::Loading,
             last_ticket: 0,
             tickets: HashMap::new(),
+            asking: None,
             deadlines: Deadlines::default(),
             pending: Pending::default(),
             parking: Parking::default(),
@@ -139,19 +142,26 @@ impl<M: Machine> Slot<M> {
         }
         state.last_ticket += 1;
         let ticket = Ticket(state.last_ticket);
-        // In the map before the step, so that a failing step answers it like all others.
-        let (sender, mut receiver) = oneshot::channel();
-        state.tickets.insert(ticket, sender);
+        // Known before the step, so that a failing step answers it like all others.
+        state.asking = Some((ticket, None));
         let mut after = After::default();
         state.guard = guard;
         self.step(&mut state, request(ticket), &mut after);
         state.guard = None;
+        let answered = match state.asking.take() {
+            Some((_, Some(answer))) => Ok(answer),
+            _ => {
+                let (sender, receiver) = oneshot::channel();
+                state.tickets.insert(ticket, sender);
+                Err(receiver)
+            }
+        };
         let next = state.deadlines.next();
         self.release(state, after);
         if let Some(next) = next {
             self.env.alarm.at_latest(next);
         }
-        receiver.try_recv().map_err(|_| receiver)
+        answered
     }
 
     /// Fires what is due and tells the next deadline.
@@ -421,13 +431,18 @@ impl<M: Machine> Slot<M> {
 
 impl<M: Machine> State<M> {
     fn answer(&mut self, ticket: Ticket, answer: Answer<M>, after: &mut After<M>) {
-        if let Some(sender) = self.tickets.remove(&ticket) {
-            after.answers.push((sender, answer));
+        match &mut self.asking {
+            Some((asking, slot)) if *asking == ticket => *slot = Some(answer),
+            _ => {
+                if let Some(sender) = self.tickets.remove(&ticket) {
+                    after.answers.push((sender, answer));
+                }
+            }
         }
     }
 
     fn free(&mut self, high_watermark: Offset, after: &mut After<M>) {
-        for parked in self.parking.release(high_watermark) {
+        while let Some(parked) = self.parking.release(high_watermark) {
             for (ticket, reply) in parked.replies {
                 self.answer(ticket, Ok(reply), after);
             }
@@ -441,6 +456,9 @@ impl<M: Machine> State<M> {
         drop(self.pending.take());
         self.parking.clear();
         self.deadlines.clear();
+        if let Some((_, slot @ None)) = &mut self.asking {
+            *slot = Some(Err(error));
+        }
         after.answers.extend(self.tickets.drain().map(|(_, sender)| (sender, Err(error))));
     }
 }

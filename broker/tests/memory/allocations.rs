@@ -92,7 +92,7 @@ fn produce(client: &mut Client, topic: Uuid) -> Counted {
         let answer = client.call(13, &request);
         assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
     };
-    ("Produce of one record", 14.0, counted(call))
+    ("Produce of one record", 6.0, counted(call))
 }
 
 /// A consumer that follows behind: a session, one batch of one record each time.
@@ -102,7 +102,7 @@ fn fetch(client: &mut Client, topic: Uuid) -> Counted {
         reader.ask(client);
         assert_eq!(reader.hear(client), 1);
     };
-    ("Fetch of one batch", 25.0, counted(call))
+    ("Fetch of one batch", 13.0, counted(call))
 }
 
 /// A consumer that waits at the end until a producer's record is there: two requests.
@@ -117,7 +117,7 @@ fn tail(client: &mut Client, waiting: &mut Client, topic: Uuid) -> Counted {
         assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
         assert_eq!(reader.hear(waiting), 1);
     };
-    ("Produce to a Fetch that waits", 39.0, counted(call))
+    ("Produce to a Fetch that waits", 22.0, counted(call))
 }
 
 fn heartbeat(client: &mut Client) -> Counted {
@@ -145,7 +145,7 @@ fn heartbeat(client: &mut Client) -> Counted {
         .with_generation_id(joined.generation_id)
         .with_member_id(joined.member_id);
     let call = || assert_eq!(client.call(4, &request).error_code, 0);
-    ("Heartbeat", 16.0, counted(call))
+    ("Heartbeat", 5.0, counted(call))
 }
 
 fn consumer_heartbeat(client: &mut Client) -> Counted {
@@ -166,7 +166,7 @@ fn consumer_heartbeat(client: &mut Client) -> Counted {
     });
     let request = of(joined.member_epoch);
     let call = || assert_eq!(client.call(1, &request).error_code, 0);
-    ("ConsumerGroupHeartbeat", 32.0, counted(call))
+    ("ConsumerGroupHeartbeat", 21.0, counted(call))
 }
 
 fn commit(client: &mut Client) -> Counted {
@@ -181,14 +181,14 @@ fn commit(client: &mut Client) -> Counted {
         let answer = client.call(9, &request);
         assert_eq!(answer.topics[0].partitions[0].error_code, 0);
     };
-    ("OffsetCommit of one partition", 53.0, counted(call))
+    ("OffsetCommit of one partition", 39.0, counted(call))
 }
 
 fn metadata(client: &mut Client) -> Counted {
     let topic = MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_static_str(TOPIC))));
     let request = MetadataRequest::default().with_topics(Some(vec![topic]));
     let call = || assert_eq!(client.call(12, &request).topics[0].error_code, 0);
-    ("Metadata of one topic", 15.0, counted(call))
+    ("Metadata of one topic", 13.0, counted(call))
 }
 
 fn create(client: &mut Client) -> Uuid {

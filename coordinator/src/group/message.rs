@@ -2,6 +2,8 @@
 //!
 //! Plain values only: nothing here may refer to a connection, a task or a clock.
 
+use std::sync::Arc;
+
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumerGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup;
@@ -13,6 +15,7 @@ use kafka_protocol::messages::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupRequest,
     SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
+use kafka_protocol::protocol::StrBytes;
 use milena_storage::ids::{ProducerEpoch, ProducerId, Timestamp};
 use uuid::Uuid;
 
@@ -26,9 +29,9 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Empty if the request header carried none.
-    pub client_id: String,
+    pub client_id: StrBytes,
     /// As Kafka's tools print it: a slash and the address, `/127.0.0.1`.
-    pub client_host: String,
+    pub client_host: Arc<str>,
     pub api_version: i16,
     /// A random value for this request, used if the caller is given a member id.
     pub fresh_id: Uuid,

@@ -321,8 +321,8 @@ impl Groups {
 
     fn ask(&mut self, now: Timestamp, request: group::Request) -> (group::Reply, Vec<Record>) {
         let caller = Caller {
-            client_id: String::new(),
-            client_host: "/127.0.0.1".to_owned(),
+            client_id: StrBytes::default(),
+            client_host: "/127.0.0.1".into(),
             api_version: 5,
             fresh_id: Uuid::nil(),
         };

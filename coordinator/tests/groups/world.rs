@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::group::{
     Caller, ChangedTopics, GroupConfig, GroupShard, Input, Output, Record, Reply, Request,
 };
@@ -60,8 +61,8 @@ impl World {
         self.fresh += 1;
         let ticket = Ticket(self.tickets);
         let caller = Caller {
-            client_id: client.to_owned(),
-            client_host: "/127.0.0.1".to_owned(),
+            client_id: StrBytes::from_string(client.to_owned()),
+            client_host: "/127.0.0.1".into(),
             api_version: version,
             fresh_id: Uuid::from_u128(self.fresh),
         };

@@ -230,9 +230,8 @@ impl Log {
         let place = &self.place;
         let segment = self.segments.last_mut().expect("a log always has a segment");
         segment.reserve(place, size as u64, &self.config)?;
-        let path = segment.path(place);
         let file = segment.file(place)?.clone();
-        let written = write(segment, &*file).at("append to", &path);
+        let written = write(segment, &*file).at_path("append to", || segment.path(place));
         if written.is_err() {
             // Recovery would cut the half batch too; a failure here adds nothing to the first one.
             let _ = file.set_len(segment.size);

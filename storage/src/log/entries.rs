@@ -123,7 +123,7 @@ impl<E: Entry> Entries<E> {
         let mut bytes = [0; ENTRY_LEN_MAX];
         let bytes = &mut bytes[..E::LEN];
         let at = (index * E::LEN) as u64;
-        self.file(place)?.read_exact_at(bytes, at).at("read", &self.path(place))?;
+        self.file(place)?.read_exact_at(bytes, at).at_path("read", || self.path(place))?;
         Ok(E::decode(bytes))
     }
 
@@ -158,7 +158,9 @@ impl<E: Entry> Entries<E> {
             return Ok(Vec::new());
         }
         let mut bytes = vec![0; (to - from) * E::LEN];
-        self.file(place)?.read_exact_at(&mut bytes, (from * E::LEN) as u64).at("read", &self.path(place))?;
+        self.file(place)?
+            .read_exact_at(&mut bytes, (from * E::LEN) as u64)
+            .at_path("read", || self.path(place))?;
         Ok(bytes.chunks_exact(E::LEN).map(E::decode).collect())
     }
 
@@ -178,7 +180,7 @@ impl<E: Entry> Entries<E> {
         let Some(memory) = self.memory.as_ref().filter(|_| self.written < self.count) else { return Ok(()) };
         let mut bytes = Vec::with_capacity((self.count - self.written) * E::LEN);
         memory[self.written..].iter().for_each(|entry| entry.encode(&mut bytes));
-        file.write_at(&bytes, (self.written * E::LEN) as u64).at("write", &self.path(place))?;
+        file.write_at(&bytes, (self.written * E::LEN) as u64).at_path("write", || self.path(place))?;
         self.written = self.count;
         Ok(())
     }
@@ -191,7 +193,7 @@ impl<E: Entry> Entries<E> {
         self.count = count;
         self.written = self.written.min(count);
         let len = (self.written * E::LEN) as u64;
-        self.file(place)?.set_len(len).at("truncate", &self.path(place))
+        self.file(place)?.set_len(len).at_path("truncate", || self.path(place))
     }
 
     /// Forgets the copy in memory of a segment that is not appended to any more.

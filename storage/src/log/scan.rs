@@ -2,14 +2,16 @@
 //!
 //! Must never hold more than one batch, and never one that is larger than what is left of the file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::place::{FileKind, Place};
 use crate::StorageError;
 use crate::batch::{
     BatchError, BatchView, HEADER_LEN, Header, MAGIC_END, OVERHEAD_LEN, crc32, size_and_magic,
 };
 use crate::error::At;
 use crate::fs::File;
+use crate::ids::Offset;
 
 /// Enough to look up an offset: the index points at most about this far before it.
 pub(super) const LOOKUP_CHUNK: usize = 4 * 1024;
@@ -19,12 +21,40 @@ pub(super) const SWEEP_CHUNK: usize = 256 * 1024;
 /// A position in a file of batches.
 pub(super) struct Scanner<'a> {
     file: &'a dyn File,
-    path: &'a Path,
+    name: Name<'a>,
     position: u64,
     end: u64,
     chunk: usize,
     buffer: Vec<u8>,
     buffer_at: u64,
+}
+
+/// What the file is called, for errors: a path, or what one is made of when it is needed.
+#[derive(Clone, Copy)]
+pub(super) enum Name<'a> {
+    Path(&'a Path),
+    Segment(&'a Place, Offset),
+}
+
+impl Name<'_> {
+    fn path(self) -> PathBuf {
+        match self {
+            Self::Path(path) => path.to_owned(),
+            Self::Segment(place, base) => place.path(base, FileKind::Log),
+        }
+    }
+}
+
+impl<'a, P: AsRef<Path> + ?Sized> From<&'a P> for Name<'a> {
+    fn from(path: &'a P) -> Self {
+        Self::Path(path.as_ref())
+    }
+}
+
+impl<'a> From<(&'a Place, Offset)> for Name<'a> {
+    fn from((place, base): (&'a Place, Offset)) -> Self {
+        Self::Segment(place, base)
+    }
 }
 
 /// Why a scan could not go on.
@@ -59,9 +89,15 @@ impl ScanError {
 }
 
 impl<'a> Scanner<'a> {
-    /// Scans from `position` to `end`; `path` is for error messages.
-    pub(super) fn new(file: &'a dyn File, path: &'a Path, position: u64, end: u64, chunk: usize) -> Self {
-        Self { file, path, position, end, chunk, buffer: Vec::new(), buffer_at: 0 }
+    /// Scans from `position` to `end`; `name` is for error messages.
+    pub(super) fn new(
+        file: &'a dyn File,
+        name: impl Into<Name<'a>>,
+        position: u64,
+        end: u64,
+        chunk: usize,
+    ) -> Self {
+        Self { file, name: name.into(), position, end, chunk, buffer: Vec::new(), buffer_at: 0 }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -114,7 +150,9 @@ impl<'a> Scanner<'a> {
                 let want = left.min(self.chunk.max(len));
                 self.buffer.resize(want, 0);
                 self.buffer_at = self.position;
-                self.file.read_exact_at(&mut self.buffer, self.position).at("read", self.path)?;
+                self.file
+                    .read_exact_at(&mut self.buffer, self.position)
+                    .at_path("read", || self.name.path())?;
                 0
             }
         };

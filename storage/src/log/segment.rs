@@ -233,9 +233,8 @@ impl Segment {
     /// The largest timestamp of the first batch, read if needed.
     pub(super) fn first_timestamp(&mut self, place: &Place) -> Result<Option<Timestamp>, StorageError> {
         if self.first_timestamp.is_none() && self.size > 0 {
-            let path = self.path(place);
-            let mut scanner = Scanner::new(&**self.file(place)?, &path, 0, self.size, LOOKUP_CHUNK);
-            let header = scanner.header().map_err(|error| error.at(&path, 0))?;
+            let mut scanner = self.scanner(place, 0)?;
+            let header = scanner.header().map_err(|error| error.at(&self.path(place), 0))?;
             self.first_timestamp = header.map(|header| header.max_timestamp);
         }
         Ok(self.first_timestamp)
@@ -267,17 +266,21 @@ impl Segment {
         start: u64,
         wanted: impl Fn(&Header) -> bool,
     ) -> Result<Option<Found>, StorageError> {
-        let path = self.path(place);
-        let mut scanner = Scanner::new(&**self.file(place)?, &path, start, self.size, LOOKUP_CHUNK);
+        let mut scanner = self.scanner(place, start)?;
         loop {
             let position = scanner.position();
             match scanner.header() {
                 Ok(Some(header)) if wanted(&header) => return Ok(Some(Found { position, header })),
                 Ok(Some(header)) => scanner.skip(&header),
                 Ok(None) => return Ok(None),
-                Err(error) => return Err(error.at(&path, position)),
+                Err(error) => return Err(error.at(&self.path(place), position)),
             }
         }
+    }
+
+    /// Looks for batches from a position on.
+    fn scanner<'a>(&'a self, place: &'a Place, start: u64) -> Result<Scanner<'a>, StorageError> {
+        Ok(Scanner::new(&**self.file(place)?, (place, self.base), start, self.size, LOOKUP_CHUNK))
     }
 
     /// The aborted transactions whose markers are in this segment, in the order of the markers.
@@ -322,9 +325,8 @@ impl Segment {
 
     /// The offset behind the last batch, by scanning from the last index entry.
     pub(super) fn next_offset(&self, place: &Place) -> Result<Offset, ScanError> {
-        let path = self.path(place);
         let start = self.offsets.last(place)?.map_or(0, |entry| u64::from(entry.position)).min(self.size);
-        let mut scanner = Scanner::new(&**self.file(place)?, &path, start, self.size, LOOKUP_CHUNK);
+        let mut scanner = self.scanner(place, start)?;
         let mut next = self.base;
         while let Some(header) = scanner.header()? {
             next = header.next_offset();

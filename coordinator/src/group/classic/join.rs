@@ -144,8 +144,8 @@ impl ClassicGroup {
         self.add(Member {
             id: id.clone(),
             instance_id: joiner.instance_id().map(Name::from),
-            client_id: joiner.caller.client_id.clone(),
-            client_host: joiner.caller.client_host.clone(),
+            client_id: joiner.caller.client_id.to_string(),
+            client_host: joiner.caller.client_host.to_string(),
             rebalance_timeout_ms: request.rebalance_timeout_ms,
             session_timeout_ms: request.session_timeout_ms,
             protocol_type: request.protocol_type.to_string(),

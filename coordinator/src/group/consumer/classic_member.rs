@@ -142,8 +142,8 @@ fn update(member: &mut Member, caller: &Caller, request: &JoinGroupRequest, subs
     }
     about.topics = subscription.topics.into_iter().collect();
     about.regex = Some(String::new());
-    about.client_id.clone_from(&caller.client_id);
-    about.client_host.clone_from(&caller.client_host);
+    caller.client_id.as_str().clone_into(&mut about.client_id);
+    caller.client_host.as_ref().clone_into(&mut about.client_host);
     about.classic = Some(ClassicMember {
         session_timeout_ms: request.session_timeout_ms,
         protocols: owned_protocols(&request.protocols),

@@ -217,8 +217,8 @@ fn update(member: &mut Member, caller: &Caller, request: &ConsumerGroupHeartbeat
     if let Some(topics) = &request.subscribed_topic_names {
         about.topics = topics.iter().map(|topic| topic.to_string()).collect::<BTreeSet<_>>();
     }
-    about.client_id.clone_from(&caller.client_id);
-    about.client_host.clone_from(&caller.client_host);
+    caller.client_id.as_str().clone_into(&mut about.client_id);
+    caller.client_host.as_ref().clone_into(&mut about.client_host);
     about.classic = None;
 }
 
