@@ -1,8 +1,10 @@
 //! Transactions of Milena next to Apache Kafka 4.3.1, measured in one run on one machine, with the ratios.
 //!
-//! `cargo run --release -p milena-compat-tests --bin bench-transactions`. A producer of our own, which costs less than a broker: each
-//! transaction is one Produce 12 and one EndTxn 5 (KIP-890), and the next begins when it has ended. It must never print a
-//! number that it did not measure in this run, nor count a transaction that was not answered without an error.
+//! `cargo run --release -p milena-compat-tests --bin bench-transactions [PRODUCERS [RATE]]`. A producer of our own, which costs less than a
+//! broker: each transaction is one Produce 12 and one EndTxn 5 (KIP-890). With one number only so many producers are measured, each of
+//! which begins the next transaction when the last has ended; with a second one they begin so many transactions a second in all, at fixed moments,
+//! and a transaction's time counts from the moment at which it was due. It must never print a number that it did not measure in this
+//! run, nor count a transaction that was not answered without an error.
 
 mod table;
 
@@ -36,28 +38,53 @@ const VALUE: &str =
     "a hundred bytes or so: transactions are about small records which have to be there together, or not";
 
 fn main() -> io::Result<()> {
-    let ours = measure(Target::Milena)?;
-    let theirs = measure(Target::Kafka)?;
+    let part = Part::given();
+    let ours = measure(Target::Milena, &part)?;
+    let theirs = measure(Target::Kafka, &part)?;
     table::print(&ours, &theirs)
 }
 
-fn measure(target: Target) -> io::Result<Vec<Row>> {
+/// What of the bench is run.
+struct Part {
+    producers: Vec<usize>,
+    /// Transactions a second of all producers together; none: as many as there can be.
+    rate: Option<u32>,
+}
+
+impl Part {
+    fn given() -> Self {
+        let mut numbers = std::env::args().skip(1).map(|word| {
+            word.parse::<u32>()
+                .unwrap_or_else(|error| panic!("{word} is no number of producers or rate: {error}"))
+        });
+        let producers = numbers.next().map(|count| vec![count as usize]);
+        Self { producers: producers.unwrap_or(PRODUCERS.to_vec()), rate: numbers.next() }
+    }
+}
+
+fn measure(target: Target, part: &Part) -> io::Result<Vec<Row>> {
     let server = Setup::of(target).at_full_speed().start();
     let topic = "bench-transactions";
-    let partitions = PRODUCERS.iter().max().expect("a list of numbers").to_string();
+    let partitions = part.producers.iter().max().expect("a list of numbers").to_string();
     server.tool("kafka-topics").args(["--create", "--topic", topic, "--partitions", &partitions]).ok();
     let mut rows = Vec::new();
-    for producers in PRODUCERS {
+    for &producers in &part.producers {
         for messages in MESSAGES {
             writeln!(io::stderr(), "{target:?}: {producers} producers, {messages} messages")?;
-            let mut run = run(&server, topic, producers, messages);
-            let of = format!("{producers} x {messages} messages");
+            let load = Load { producers, messages, rate: part.rate };
+            let mut run = run(&server, topic, &load);
+            let at = part.rate.map_or(String::new(), |rate| format!(" at {rate}/s"));
+            let of = format!("{producers} x {messages} messages{at}");
             let mut note = |what: &str, larger_is_better, value| {
                 rows.push(Row { what: format!("{of}, {what}"), larger_is_better, value });
             };
             note("transactions/s", true, run.ends.len() as f64 / run.lasted.as_secs_f64());
             note("commit p50 (ms)", false, percentile(&mut run.ends, 0.5));
             note("commit p99 (ms)", false, percentile(&mut run.ends, 0.99));
+            if part.rate.is_some() {
+                note("whole transaction p50 (ms)", false, percentile(&mut run.wholes, 0.5));
+                note("whole transaction p99 (ms)", false, percentile(&mut run.wholes, 0.99));
+            }
             let micros = run.processor.as_secs_f64() * 1e6 / run.ends.len() as f64;
             note("broker's processor time each (us)", false, micros);
         }
@@ -65,36 +92,59 @@ fn measure(target: Target) -> io::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// What a measured time gave: the milliseconds of every EndTxn, and what the broker used.
+struct Load {
+    producers: usize,
+    messages: usize,
+    rate: Option<u32>,
+}
+
+/// What a measured time gave: the milliseconds of every EndTxn and of every transaction, and what the broker used.
 struct Run {
     ends: Vec<f64>,
+    wholes: Vec<f64>,
     lasted: Duration,
     processor: Duration,
 }
 
-fn run(server: &Server, topic: &str, producers: usize, messages: usize) -> Run {
-    let warmed = Barrier::new(producers + 1);
-    let begun = Barrier::new(producers + 1);
+fn run(server: &Server, topic: &str, load: &Load) -> Run {
+    let warmed = Barrier::new(load.producers + 1);
+    let begun = Barrier::new(load.producers + 1);
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..producers)
+        let threads: Vec<_> = (0..load.producers)
             .map(|partition| {
-                let mut producer = Producer::start(server, topic, partition, messages);
+                let mut producer = Producer::start(server, topic, partition, load.messages);
                 let (warmed, begun) = (&warmed, &begun);
+                let pace = load.rate.map(|rate| Pace::of(rate, load.producers, partition));
                 scope.spawn(move || {
-                    let _ = producer.transactions_for(MEASURED);
+                    let _ = producer.transactions_for(MEASURED, pace);
                     warmed.wait();
                     begun.wait();
-                    producer.transactions_for(MEASURED)
+                    producer.transactions_for(MEASURED, pace)
                 })
             })
             .collect();
         warmed.wait();
         let (processor, begin) = (server.processor_time(), Instant::now());
         begun.wait();
-        let ends = threads.into_iter().flat_map(|thread| thread.join().expect("a producer's thread"));
-        let ends = ends.collect();
-        Run { ends, lasted: begin.elapsed(), processor: server.processor_time() - processor }
+        let done = threads.into_iter().flat_map(|thread| thread.join().expect("a producer's thread"));
+        let (ends, wholes) = done.unzip();
+        Run { ends, wholes, lasted: begin.elapsed(), processor: server.processor_time() - processor }
     })
+}
+
+/// When a producer's transactions are due; those of all producers are spread evenly.
+#[derive(Clone, Copy)]
+struct Pace {
+    first: Duration,
+    each: Duration,
+}
+
+impl Pace {
+    fn of(rate: u32, producers: usize, which: usize) -> Self {
+        let apart = Duration::from_secs(1) / rate;
+        let count = |count: usize| u32::try_from(count).expect("a small number");
+        Self { first: apart * count(which), each: apart * count(producers) }
+    }
 }
 
 struct Producer {
@@ -132,17 +182,25 @@ impl Producer {
         }
     }
 
-    /// Commits transaction after transaction; gives the milliseconds of each commit.
-    fn transactions_for(&mut self, time: Duration) -> Vec<f64> {
+    /// Commits transaction after transaction; gives the milliseconds of each commit and of each transaction, this from the moment at which
+    /// it was due, so that what is late makes the next ones late.
+    fn transactions_for(&mut self, time: Duration, pace: Option<Pace>) -> Vec<(f64, f64)> {
+        let millis = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
         let begin = Instant::now();
-        let mut ends = Vec::new();
+        let mut due = begin + pace.map_or(Duration::ZERO, |pace| pace.first);
+        let mut took = Vec::new();
         while begin.elapsed() < time {
+            match pace {
+                Some(_) => wait::at(due),
+                None => due = Instant::now(),
+            }
             self.produce();
             let before = Instant::now();
             self.commit();
-            ends.push(before.elapsed().as_secs_f64() * 1e3);
+            took.push((millis(before), millis(due)));
+            due += pace.map_or(Duration::ZERO, |pace| pace.each);
         }
-        ends
+        took
     }
 
     fn produce(&mut self) {

@@ -25,6 +25,11 @@ pub fn until<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<
     }
 }
 
+/// Comes back at this moment, or at once when it is over: for a load at a fixed rate, where nothing is waited for but the time.
+pub fn at(moment: Instant) {
+    thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
+
 /// As `until`, for a caller that has more to say when the time is up.
 pub fn until_or<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
