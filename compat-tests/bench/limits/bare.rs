@@ -1,0 +1,234 @@
+//! The bare loops: what a broker has to do at the least, and nothing else. Their processor time is the machine's limit.
+//!
+//! Each runs as a process of its own, so that it is measured as a broker is. It must never look into a request further than its size.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::process::{Child, Command, Stdio};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::fs::{FallocateFlags, fallocate, sendfile};
+
+/// What a loop does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Receive, CRC-32C, one write at the file's end.
+    Append,
+    /// Send so many bytes of a file that is in the page cache.
+    Send(usize),
+    /// Answer.
+    Echo,
+}
+
+/// The first argument of a process that is one of these loops.
+pub(crate) const COMMAND: &str = "bare-loop";
+/// As long as the answer to a produce or a heartbeat.
+const ANSWER: usize = 60;
+/// Room for the largest request and the beginning of the next.
+const BUFFER: usize = 2 << 20;
+const PREALLOCATED: u64 = 64 << 20;
+
+/// A loop in a process of its own, which ends with this value.
+pub(crate) struct Bare {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Bare {
+    pub(crate) fn start(kind: Kind) -> io::Result<Self> {
+        let (name, size) = match kind {
+            Kind::Append => ("append", 0),
+            Kind::Send(size) => ("send", size),
+            Kind::Echo => ("echo", 0),
+        };
+        let mut command = Command::new(std::env::current_exe()?);
+        let command = command.args([COMMAND, name, &size.to_string()]).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line)?;
+        let address = line.trim().parse().map_err(io::Error::other)?;
+        Ok(Self { child, address })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Serves until it is killed.
+pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
+    let size = arguments.get(1).and_then(|size| size.parse().ok()).unwrap_or(0);
+    let kind = match arguments.first().map(String::as_str) {
+        Some("append") => Kind::Append,
+        Some("send") => Kind::Send(size),
+        _ => Kind::Echo,
+    };
+    let file = tempfile::tempfile()?;
+    if let Kind::Send(size) = kind {
+        file.write_all_at(&vec![7; size], 0)?;
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let flags = epoll::EventFlags::IN;
+    epoll::add(&poll, &listener, epoll::EventData::new_u64(u64::MAX), flags)?;
+    let mut connections: Vec<Option<Connection>> = Vec::new();
+    let mut disk = Disk { file, end: 0, allocated: 0 };
+    let mut events = Vec::with_capacity(1024);
+    loop {
+        events.clear();
+        epoll::wait(&poll, spare_capacity(&mut events), None)?;
+        for event in &events {
+            if event.data.u64() == u64::MAX {
+                let (stream, _) = listener.accept()?;
+                stream.set_nodelay(true)?;
+                stream.set_nonblocking(true)?;
+                let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+                epoll::add(&poll, &stream, epoll::EventData::new_u64(connections.len() as u64), flags)?;
+                connections.push(Some(Connection::of(stream)));
+                continue;
+            }
+            let slot = &mut connections[event.data.u64() as usize];
+            let Some(connection) = slot else { continue };
+            if connection.turn(kind, &mut disk).is_err() {
+                *slot = None;
+            }
+        }
+    }
+}
+
+struct Disk {
+    file: File,
+    end: u64,
+    allocated: u64,
+}
+
+impl Disk {
+    fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+        let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, frame);
+        assert!(crc != u64::MAX, "it is not left out");
+        if self.end + frame.len() as u64 > self.allocated {
+            fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.allocated, PREALLOCATED)?;
+            self.allocated += PREALLOCATED;
+        }
+        self.file.write_all_at(frame, self.end)?;
+        self.end += frame.len() as u64;
+        Ok(())
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+    /// Answers without a file, ready to go; and answers with one that are owed, and how much of the first file is sent.
+    out: Vec<u8>,
+    owed: usize,
+    header_sent: bool,
+    file_sent: usize,
+}
+
+impl Connection {
+    fn of(stream: TcpStream) -> Self {
+        let buffer = vec![0; BUFFER];
+        Self { stream, buffer, filled: 0, out: Vec::new(), owed: 0, header_sent: false, file_sent: 0 }
+    }
+
+    /// Everything that can be done now.
+    fn turn(&mut self, kind: Kind, disk: &mut Disk) -> io::Result<()> {
+        loop {
+            let drained = match self.stream.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    let room = self.buffer.len() - self.filled;
+                    self.filled += count;
+                    count < room
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+                Err(error) => return Err(error),
+            };
+            self.take(kind, disk)?;
+            self.send(kind, disk)?;
+            if drained {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, kind: Kind, disk: &mut Disk) -> io::Result<()> {
+        let mut at = 0;
+        while let Some(prefix) = self.buffer[at..self.filled].first_chunk::<4>() {
+            let whole = 4 + u32::from_be_bytes(*prefix) as usize;
+            let Some(frame) = self.buffer[at..self.filled].get(..whole) else { break };
+            match kind {
+                Kind::Append => disk.append(frame)?,
+                Kind::Send(_) => self.owed += 1,
+                Kind::Echo => {}
+            }
+            if !matches!(kind, Kind::Send(_)) {
+                self.out.extend_from_slice(&answer(0));
+            }
+            at += whole;
+        }
+        self.buffer.copy_within(at..self.filled, 0);
+        self.filled -= at;
+        Ok(())
+    }
+
+    fn send(&mut self, kind: Kind, disk: &Disk) -> io::Result<()> {
+        let sent = match kind {
+            Kind::Send(size) => self.send_files(size, disk),
+            Kind::Append | Kind::Echo => self.send_answers(),
+        };
+        match sent {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            other => other,
+        }
+    }
+
+    fn send_answers(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            let count = self.stream.write(&self.out)?;
+            self.out.drain(..count);
+        }
+        Ok(())
+    }
+
+    fn send_files(&mut self, size: usize, disk: &Disk) -> io::Result<()> {
+        while self.owed > 0 {
+            if !self.header_sent {
+                // As the broker does: the header waits for the data, in one packet.
+                let flags = rustix::net::SendFlags::MORE;
+                let count = rustix::net::send(&self.stream, &answer(size), flags)?;
+                assert_eq!(count, ANSWER, "a socket takes sixty bytes or none");
+                self.header_sent = true;
+            }
+            while self.file_sent < size {
+                let mut from = self.file_sent as u64;
+                let left = size - self.file_sent;
+                self.file_sent += sendfile(self.stream.as_fd(), disk.file.as_fd(), Some(&mut from), left)?;
+            }
+            (self.owed, self.header_sent, self.file_sent) = (self.owed - 1, false, 0);
+        }
+        Ok(())
+    }
+}
+
+/// An answer's first bytes, all zero behind its size.
+fn answer(rest: usize) -> [u8; ANSWER] {
+    let mut answer = [0; ANSWER];
+    let size = u32::try_from(ANSWER - 4 + rest).expect("a small answer");
+    answer[..4].copy_from_slice(&size.to_be_bytes());
+    answer
+}
