@@ -117,7 +117,8 @@ fn tail(client: &mut Client, waiting: &mut Client, topic: Uuid) -> Counted {
         assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
         assert_eq!(reader.hear(waiting), 1);
     };
-    ("Produce to a Fetch that waits", 22.0, counted(call))
+    // 18 where it does not, and about 24 where it does: that is up to the threads.
+    ("Produce to a Fetch that waits", 26.0, counted(call))
 }
 
 fn heartbeat(client: &mut Client) -> Counted {
