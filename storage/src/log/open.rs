@@ -172,7 +172,7 @@ impl Log {
                 // A roll makes this a segment that the next recovery trusts, before any checkpoint is written.
                 self.segments[index].sync_cut(&self.place)?;
             }
-            let cut = size_before - self.segments[index].size;
+            let cut = size_before - self.segments[index].len();
             if cut > 0 {
                 report.cut_bytes += cut;
                 self.remove_segments_from(index + 1, report)?;
@@ -194,7 +194,7 @@ impl Log {
                     first_scanned.get_or_insert(self.active().base);
                     let end = self.scan_segment(last)?;
                     report.scanned_segments += 1;
-                    report.cut_bytes += size_before - self.active().size;
+                    report.cut_bytes += size_before - self.active().len();
                     end
                 }
             },
@@ -219,6 +219,7 @@ impl Log {
     /// Checks each batch of a segment, builds its indexes again and cuts it at the first bad byte; returns its end.
     fn scan_segment(&mut self, index: usize) -> Result<Offset, StorageError> {
         let interval = self.config.index_interval_bytes;
+        let last = self.segments.len() - 1;
         let place = &self.place;
         let segment = &mut self.segments[index];
         if segment.size == 0 && segment.offsets.len() == 0 && segment.times.len() == 0 {
@@ -257,11 +258,12 @@ impl Log {
                     return Err(StorageError::corrupt(&path, position, reason));
                 }
                 Ok(Some(_)) | Err(_) => {
-                    if !scanner.is_unused()? {
+                    let unused = scanner.is_unused()?;
+                    if !unused {
                         tracing::warn!(path = %path.display(), position, "cutting the log at a damaged batch");
                     }
-                    segment.size = position;
-                    file.set_len(position).at("truncate", &path)?;
+                    let ahead = unused && index == last && self.config.length_step > 0;
+                    segment.end_at(place, position, ahead)?;
                     break;
                 }
             }

@@ -128,10 +128,18 @@ impl<'a> Scanner<'a> {
         Ok(BatchView::parse(self.bytes(header.size())?)?)
     }
 
-    /// True if nothing was ever written at the position: the file was made longer than its batches ahead of time.
+    /// True if nothing was ever written from the position on: the file was made longer than its batches ahead of time.
     pub(super) fn is_unused(&mut self) -> Result<bool, StorageError> {
-        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        Ok(self.bytes(HEADER_LEN.min(left))?.iter().all(|byte| *byte == 0))
+        let start = self.position;
+        let mut unused = true;
+        while unused && self.position < self.end {
+            let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+            let len = self.chunk.min(left);
+            unused = self.bytes(len)?.iter().all(|byte| *byte == 0);
+            self.position += len as u64;
+        }
+        self.position = start;
+        Ok(unused)
     }
 
     /// Moves behind the batch whose header was just read.

@@ -355,6 +355,24 @@ impl Segment {
         Ok(())
     }
 
+    /// Length of the file: what is in it, and what was made ready ahead of that.
+    pub(super) fn len(&self) -> u64 {
+        self.size.max(self.reserved)
+    }
+
+    /// Ends the segment at `position`, behind its last whole batch. What follows goes with it, unless it is `ahead`: nothing
+    /// but zeros that the next appends are to fill, as before the crash.
+    pub(super) fn end_at(&mut self, place: &Place, position: u64, ahead: bool) -> Result<(), StorageError> {
+        if ahead {
+            self.reserved = self.size;
+            self.lengthened = true;
+            self.size = position;
+            return Ok(());
+        }
+        self.size = position;
+        self.file(place)?.set_len(position).at("truncate", &self.path(place))
+    }
+
     /// Empties the indexes before a scan builds them again.
     pub(super) fn forget_indexes(&mut self, place: &Place) -> Result<(), StorageError> {
         self.offsets = Entries::empty(self.base);

@@ -1,5 +1,7 @@
 //! Tests of the log over the simulated disk: what is appended is read, kept, cut and recovered.
 
+mod ahead;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
