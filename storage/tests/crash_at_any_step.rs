@@ -74,18 +74,22 @@ impl Model {
 
 struct Run {
     fs: SimFs,
+    /// As the Raft log is: longer than what it holds, without a file of epochs, checked whole at each start.
+    raft: bool,
     log: Option<Log>,
     model: Model,
     /// What the log may be after the operation that is under way: between this and `model.tags`.
     before: Vec<i64>,
 }
 
-fn config() -> LogConfig {
+fn config(raft: bool) -> LogConfig {
     LogConfig {
         segment_bytes: 1500,
         index_interval_bytes: 200,
         contiguous: true,
         retention_ms: -1,
+        length_step: if raft { 600 } else { 0 },
+        epoch_file: !raft,
         ..LogConfig::default()
     }
 }
@@ -105,19 +109,20 @@ fn batch(tag: i64, count: u8) -> BatchBuilder {
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(raft: bool) -> Self {
         let fs = SimFs::new();
         // The log directory is the broker's to make; a partition's is the log's.
         fs.create_dir_all(Path::new("/data")).expect("no fault yet");
         fs.sync_dir(Path::new("/")).expect("no fault yet");
-        Self { fs, log: None, model: Model::default(), before: Vec::new() }
+        Self { fs, raft, log: None, model: Model::default(), before: Vec::new() }
     }
 
     fn open(&mut self, clean: bool) -> Result<(), StorageError> {
-        let recovery_point = Offset(self.model.checkpoint);
+        let clean = clean && !self.raft;
+        let recovery_point = Offset(if self.raft { 0 } else { self.model.checkpoint });
         let how = OpenHow { clean, recovery_point, log_start: Offset(0) };
         let fs = Arc::new(self.fs.clone());
-        let (log, report) = Log::open(fs, Path::new(DIR), config(), how, Timestamp(0))?;
+        let (log, report) = Log::open(fs, Path::new(DIR), config(self.raft), how, Timestamp(0))?;
         assert!(!clean || report.scanned_segments == 0, "{report:?} after a clean stop");
         self.log = Some(log);
         Ok(())
@@ -233,7 +238,7 @@ impl Run {
             }
         }
         let how = OpenHow::default();
-        let rebuilt = Log::open(Arc::new(bare), Path::new(DIR), config(), how, Timestamp(0));
+        let rebuilt = Log::open(Arc::new(bare), Path::new(DIR), config(self.raft), how, Timestamp(0));
         let (rebuilt, _) = rebuilt.expect("no fault");
         let log = self.log();
         let end = log.log_end_offset();
@@ -292,8 +297,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn without_faults_the_log_is_the_model(ops in ops()) {
-        let mut run = Run::new();
+    fn without_faults_the_log_is_the_model(raft: bool, ops in ops()) {
+        let mut run = Run::new(raft);
         run.open(false).unwrap();
         for op in &ops {
             run.apply(op).unwrap();
@@ -304,8 +309,8 @@ proptest! {
     }
 
     #[test]
-    fn a_death_loses_nothing_that_was_acknowledged(ops in ops(), step in 0u64..400, again in 0u64..60) {
-        let mut run = Run::new();
+    fn a_death_loses_nothing_that_was_acknowledged(raft: bool, ops in ops(), step in 0u64..400, again in 0u64..60) {
+        let mut run = Run::new(raft);
         run.fs.fault_after(step, SimFault::Death);
         let died = run_until_fault(&mut run, &ops);
         run.fs.heal();
@@ -325,8 +330,8 @@ proptest! {
     }
 
     #[test]
-    fn a_loss_of_power_keeps_what_was_flushed(ops in ops(), step in 0u64..400, seed: u64) {
-        let mut run = Run::new();
+    fn a_loss_of_power_keeps_what_was_flushed(raft: bool, ops in ops(), step in 0u64..400, seed: u64) {
+        let mut run = Run::new(raft);
         run.fs.fault_after(step, SimFault::Death);
         run_until_fault(&mut run, &ops);
         run.fs.power_loss(seed);
@@ -351,8 +356,8 @@ proptest! {
     }
 
     #[test]
-    fn a_full_or_failing_disk_refuses_and_keeps_the_rest(ops in ops(), step in 0u64..300, full: bool) {
-        let mut run = Run::new();
+    fn a_full_or_failing_disk_refuses_and_keeps_the_rest(raft: bool, ops in ops(), step in 0u64..300, full: bool) {
+        let mut run = Run::new(raft);
         run.fs.fault_after(step, if full { SimFault::Full } else { SimFault::Error });
         run_until_fault(&mut run, &ops);
         run.fs.heal();
@@ -380,7 +385,7 @@ fn is_noticed(bug: Option<SimLie>, check: impl Fn(&SimFs, u64) + std::panic::Ref
 fn run_on(fs: &SimFs) -> Run {
     fs.create_dir_all(Path::new("/data")).expect("no fault");
     fs.sync_dir(Path::new("/")).expect("no fault");
-    let mut run = Run { fs: fs.clone(), log: None, model: Model::default(), before: Vec::new() };
+    let mut run = Run { fs: fs.clone(), raft: false, log: None, model: Model::default(), before: Vec::new() };
     run.open(false).expect("no fault");
     run
 }

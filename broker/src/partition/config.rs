@@ -42,6 +42,7 @@ pub fn log_config(topic: &TopicSettings, producer_expiration_ms: i64) -> LogConf
         preallocate: topic.preallocate,
         length_step: 0,
         contiguous: false,
+        epoch_file: true,
         producer_expiration_ms,
     }
 }

@@ -154,6 +154,7 @@ fn log_config() -> LogConfig {
         file_delete_delay_ms: 0,
         contiguous: true,
         length_step: LENGTH_STEP,
+        epoch_file: false,
         ..LogConfig::default()
     }
 }

@@ -41,6 +41,9 @@ pub struct LogConfig {
     pub length_step: u32,
     /// Offsets have no gaps and epochs never go back, so that one found after a loss of power is damage (Raft log).
     pub contiguous: bool,
+    /// The epochs are kept in `leader-epoch-checkpoint`. A log whose batches are all read at each start can do without
+    /// (the Raft log): each write of the file costs a sync of it and one of the directory.
+    pub epoch_file: bool,
     /// Idle producers are forgotten after this time (`producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
 }
@@ -72,6 +75,7 @@ impl Default for LogConfig {
             preallocate: false,
             length_step: 0,
             contiguous: false,
+            epoch_file: true,
             producer_expiration_ms: 86_400_000,
         }
     }

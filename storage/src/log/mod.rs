@@ -194,6 +194,9 @@ impl Log {
     }
 
     fn save_epochs(&mut self) -> Result<(), StorageError> {
+        if !self.config.epoch_file {
+            return Ok(());
+        }
         self.epochs.save(&self.place)?;
         self.unsynced.touch();
         Ok(())
