@@ -27,7 +27,7 @@ const WRONG_SETTINGS: u8 = 2;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(tool) = arguments.first().and_then(tools::named) {
-        return (tool.run)(&arguments);
+        return tool.run(&arguments);
     }
     let daemon = arguments::take_daemon_flag(&mut arguments);
     let parsed = match Arguments::try_parse_from(arguments) {
