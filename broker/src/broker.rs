@@ -23,13 +23,14 @@ use uuid::Uuid;
 
 use crate::adopt;
 use crate::api::api_versions::EncodedVersions;
-use crate::api::{Dispatch, EndpointKind};
+use crate::api::{Dispatch, EndpointKind, RequestCounts};
 use crate::blocking;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::fetch::cache::SessionCache;
+use crate::http::Http;
 use crate::live_settings::{FollowSettings, LiveSettings};
-use crate::net::listener::{BindError, Net};
+use crate::net::listener::{BindError, Bound, Net};
 use crate::net::workers::Workers;
 use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
 use crate::partition::{housekeeping, peers::Peers, set::Partitions};
@@ -49,7 +50,10 @@ use crate::transactions::{Means, Transactions};
 use crate::zookeeper::{self, Hub, ZooKeeper};
 
 pub use listening::Listening;
-use listening::{ZOOKEEPER, bind_controllers, endpoint, listen, reserve, reserve_zookeeper, told, untold};
+use listening::{
+    HTTP, ZOOKEEPER, bind_controllers, endpoint, listen, reserve, reserve_http, reserve_zookeeper, told,
+    untold,
+};
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
 const STOP_GRACE: Duration = Duration::from_millis(500);
@@ -95,6 +99,7 @@ pub struct Broker {
     state: Arc<BrokerState>,
     net: Net,
     zookeeper: Option<ZooKeeper>,
+    http: Option<Http>,
     housekeeping: watch::Sender<bool>,
     dead: watch::Receiver<bool>,
     cleaner: JoinHandle<()>,
@@ -130,6 +135,7 @@ impl Broker {
 
         let zookeeper = reserve_zookeeper(&settings)?;
         let watched = zookeeper.is_some();
+        let http = reserve_http(&settings)?;
 
         let (state, quorum, hub) = compose(settings, disk, watched, &mut place).await?;
         // From here on others are told of this broker.
@@ -166,6 +172,7 @@ impl Broker {
         }
         let replication = Replication::start(&state, quorum.clone()).await;
         start_topics::make(&state).await?;
+        let http = serve_http(http, &state, &net, &workers, &mut listening)?;
         let zookeeper = match zookeeper {
             Some((config, bound)) => {
                 listening.push(untold(ZOOKEEPER, bound.address));
@@ -177,6 +184,7 @@ impl Broker {
             state,
             net,
             zookeeper,
+            http,
             housekeeping,
             dead,
             cleaner,
@@ -218,6 +226,7 @@ impl Broker {
 
     /// Stops in order: no new requests, answers out, registration gone, logs flushed and marked clean.
     pub async fn stop(self) {
+        drop(self.http);
         replication::hand_over(&self.state).await;
         // First, since members that wait for a rebalance would use up the grace.
         self.state.shards.stop();
@@ -241,6 +250,20 @@ impl Broker {
             tracing::error!("not every log could be closed cleanly; the next start will recover them");
         }
     }
+}
+
+/// Serves the HTTP port, if there is one, from the moment on when everything else is served.
+fn serve_http(
+    bound: Option<Bound>,
+    state: &Arc<BrokerState>,
+    net: &Net,
+    workers: &Workers,
+    listening: &mut Vec<Listening>,
+) -> Result<Option<Http>, StartError> {
+    let (Some(bound), Some(core)) = (bound, workers.handles().next()) else { return Ok(None) };
+    bound.listen(state.settings.load().network().listen_backlog)?;
+    listening.push(untold(HTTP, bound.address));
+    Ok(Some(Http::start(bound, state.clone(), net.limits(), core)?))
 }
 
 /// Registers a node that is a broker, and again whenever its registration is gone.
@@ -333,9 +356,7 @@ async fn compose(
         registration_timeout: settings.load().quorum().registration_timeout,
     })
     .await?;
-    if place.beginning == Beginning::Founder {
-        adopt_older(&settings.load(), &partitions.disk, &quorum).await?;
-    }
+    adopt_older(place, &settings.load(), &partitions.disk, &quorum).await?;
     transactions.connect(quorum.clone());
     find_cluster(&settings.load(), &partitions.disk, &quorum).await?;
     let state = BrokerState {
@@ -351,12 +372,21 @@ async fn compose(
         transactions,
         quorum: OnceLock::from(quorum.clone()),
         encoded_versions: EncodedVersions::default(),
+        requests: RequestCounts::default(),
     };
     Ok((Arc::new(state), quorum, hub))
 }
 
-/// Takes over what Apache Kafka left in the directories.
-async fn adopt_older(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Result<(), StartError> {
+/// Takes over what Apache Kafka left in the directories of a node that may begin a cluster.
+async fn adopt_older(
+    place: &Place,
+    settings: &Settings,
+    disk: &Disk,
+    quorum: &Quorum,
+) -> Result<(), StartError> {
+    if place.beginning != Beginning::Founder {
+        return Ok(());
+    }
     let (node, metadata_dir) = (settings.node().id, settings.storage().metadata_dir);
     let adopted = adopt::read(disk, &metadata_dir, node, quorum.adopted().as_ref());
     if let Some(adopted) = adopted.map_err(DiskError::from)? {

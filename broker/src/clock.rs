@@ -65,6 +65,12 @@ impl Clock {
         }
     }
 
+    /// By how much it was moved.
+    #[must_use]
+    pub fn ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed)
+    }
+
     /// Moves wall-clock time, for tests of retention, sessions and time-outs.
     pub fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod codec;
 pub mod error;
 pub mod fetch;
+pub mod http;
 pub mod live_settings;
 pub mod logging;
 pub mod net;

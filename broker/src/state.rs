@@ -10,6 +10,7 @@ use milena_coordinator::controller::Refusal;
 pub use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::BrokerId;
 
+use crate::api::RequestCounts;
 use crate::api::api_versions::EncodedVersions;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
@@ -42,6 +43,7 @@ pub struct BrokerState {
     pub transactions: Arc<Transactions>,
     /// Answers to ApiVersions, encoded once per version and feature epoch.
     pub encoded_versions: EncodedVersions,
+    pub requests: RequestCounts,
 }
 
 impl BrokerState {
@@ -90,6 +92,7 @@ impl BrokerState {
             fetch_sessions: SessionCache::new(1000, 0),
             producer_ids,
             encoded_versions: EncodedVersions::default(),
+            requests: RequestCounts::default(),
         })
     }
 }

@@ -43,6 +43,7 @@ impl Dispatch {
         // KIP-511: the answer to ApiVersions keeps header 0 for ever, for clients that do not know the version yet.
         let flexible = row.key != API_VERSIONS && row.shape.is_flexible(header.api_version);
         let head = Head { flexible, ..Head::of(row, &header) };
+        self.broker.requests.note(caller.connection, row.key);
         let caller = Caller { client_id: header.client_id, ..caller.clone() };
         let cx = Cx {
             version: head.version,

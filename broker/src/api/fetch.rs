@@ -58,6 +58,7 @@ pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
     let (targets, missing) = poll::resolve(&cx.broker.partitions, &cx.image, wanted, params.by_topic_id);
     let pass = poll::read(&targets, &params);
     if pass.suffices(&params) {
+        poll::note(&targets, &pass);
         return reply.finish(&context, pass, missing).into();
     }
     Outcome::later(async move {

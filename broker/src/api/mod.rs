@@ -14,6 +14,7 @@ pub mod assign_replicas_to_dirs;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
 pub mod context;
+mod counts;
 pub mod create_acls;
 pub mod create_partitions;
 pub mod create_topics;
@@ -74,6 +75,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::*;
 
 pub use context::{BoxFuture, Caller, Cx, EndpointKind, Outcome, Principal, Software};
+pub use counts::RequestCounts;
 pub use dispatch::{Dispatch, probe};
 pub use message::{Answer, Ask, Encoded, MessageError};
 

@@ -28,6 +28,7 @@ use super::{Cx, Outcome};
 use crate::codec::Node;
 use crate::codec::produce_request::{PartitionRecords, ProduceRequest, TopicData};
 use crate::codec::produce_response::{PartitionAnswer, ProduceAnswer, TopicAnswer};
+use crate::partition::traffic::Count;
 use crate::partition::waiters::Wakes;
 use crate::partition::{AppendAs, PartitionError};
 use crate::refused_records;
@@ -256,12 +257,16 @@ fn append(
     let origin = work.known.origin(cx.version, &partition.name)?;
     let how = AppendAs { origin, all_replicas: work.acks == ACKS_ALL, now: cx.now };
     let epoch = partition.leader_epoch();
+    partition.traffic.add(Count::Produces, 1);
     let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes);
     let (up_to, sync) = match &appended {
         Ok(appended) => (appended.last.plus(1), appended.flush_due),
         // Whoever hears of it takes it for written, so it has to be.
         Err(PartitionError::Refused(AppendError::Repeated { before, .. })) => (*before, false),
-        Err(_) => return appended.map(|appended| (appended, Offset(0))),
+        Err(_) => {
+            partition.traffic.add(Count::FailedProduces, 1);
+            return appended.map(|appended| (appended, Offset(0)));
+        }
     };
     let log_start = partition.log_start_offset();
     let planted = plant::is_planted(Bug::AcksBeforeFollowers);

@@ -14,6 +14,9 @@ use crate::settings::{Listener, Settings, ZooKeeperSettings};
 /// What the listener of ZooKeeper's protocol is called where listeners are told.
 pub(super) const ZOOKEEPER: &str = "ZOOKEEPER";
 
+/// What the HTTP port is called there.
+pub(super) const HTTP: &str = "HTTP";
+
 /// One listener that serves.
 #[derive(Clone, Debug)]
 pub struct Listening {
@@ -43,6 +46,12 @@ pub(super) fn reserve_zookeeper(
     let Some((host, port)) = zookeeper.listener.clone() else { return Ok(None) };
     let listener = ListenerConfig { name: ZOOKEEPER.into(), host, port };
     Ok(Some((zookeeper, listener::reserve(&listener)?)))
+}
+
+/// The HTTP port, if one is asked for.
+pub(super) fn reserve_http(settings: &Settings) -> Result<Option<Bound>, StartError> {
+    let Some((host, port)) = settings.http().listener else { return Ok(None) };
+    Ok(Some(listener::reserve(&ListenerConfig { name: HTTP.into(), host, port })?))
 }
 
 /// Takes the ports of brokers' listeners.

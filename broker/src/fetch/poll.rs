@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::partition::replicas::Replica;
 use crate::partition::set::Partitions;
 use crate::partition::throttle::Side;
+use crate::partition::traffic::Count;
 use crate::partition::waiters::{FetchWait, Wakes};
 use crate::partition::{Partition, PartitionError, ReadAt, ReadFrom};
 
@@ -157,6 +158,18 @@ pub fn read(targets: &[Target], params: &Params) -> Pass {
     pass
 }
 
+/// Counts what an answer holds.
+pub fn note(targets: &[Target], pass: &Pass) {
+    for (target, served) in targets.iter().zip(&pass.served) {
+        let Ok(partition) = &target.place else { continue };
+        partition.traffic.add(Count::Fetches, 1);
+        match &served.outcome {
+            Ok(read) => partition.traffic.add(Count::BytesOut, read.len() as u64),
+            Err(_) => partition.traffic.add(Count::FailedFetches, 1),
+        }
+    }
+}
+
 /// Waits until enough bytes have come, somebody disturbs the wait, or time is up; then reads again.
 pub async fn wait(targets: Vec<Target>, mut params: Params, mut pass: Pass, clock: &Clock) -> Pass {
     let time_out = sleep(params.max_wait);
@@ -171,6 +184,7 @@ pub async fn wait(targets: Vec<Target>, mut params: Params, mut pass: Pass, cloc
         params.now = clock.now();
         pass = read(&targets, &params);
         if pass.suffices(&params) || time_out.is_elapsed() {
+            note(&targets, &pass);
             return pass;
         }
     }

@@ -160,6 +160,12 @@ impl Connections {
         }
     }
 
+    /// Open connections of each listener.
+    pub(super) fn by_listener(&self) -> Vec<(Arc<str>, usize)> {
+        let state = self.state.lock();
+        state.listeners.iter().map(|(name, listener)| (Arc::clone(name), listener.open)).collect()
+    }
+
     pub(super) fn open(&self) -> usize {
         self.state.lock().open.len()
     }

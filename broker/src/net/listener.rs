@@ -247,6 +247,12 @@ impl LiveLimits {
     pub fn set(&self, settings: &ConnectionSettings) {
         self.0.set(settings);
     }
+
+    /// Open connections of each listener, for metrics.
+    #[must_use]
+    pub fn open(&self) -> Vec<(Arc<str>, usize)> {
+        self.0.by_listener()
+    }
 }
 
 struct Acceptor {

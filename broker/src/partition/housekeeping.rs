@@ -8,7 +8,6 @@ use std::time::Duration;
 use milena_storage::ids::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval_at};
 
 use super::checkpoints::Point;
 use super::set::Partitions;
@@ -72,14 +71,16 @@ struct Doer {
 
 impl Doer {
     async fn every(self, first: Duration, period: Duration, mut stop: watch::Receiver<bool>) {
-        let period = period.clamp(Duration::from_millis(1), INTERVAL_MAX);
-        let mut ticks = interval_at(tokio::time::Instant::now() + first.min(INTERVAL_MAX), period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let millis =
+            |wait: Duration| i64::try_from(wait.as_millis()).expect("a year of milliseconds is a number");
+        let mut next = self.clock.steady_ms() + millis(first.min(INTERVAL_MAX));
         loop {
             tokio::select! {
                 _ = stop.changed() => return,
-                _ = ticks.tick() => self.run().await,
+                // By the broker's clock, which tests move on.
+                () = self.clock.sleep_until(next) => self.run().await,
             }
+            next = self.clock.steady_ms() + millis(period.clamp(Duration::from_millis(1), INTERVAL_MAX));
         }
     }
 

@@ -23,6 +23,7 @@ mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod throttle;
+pub mod traffic;
 pub mod waiters;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use peers::Peers;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
 use throttle::Side;
+use traffic::Traffic;
 use waiters::{FetchWait, Waiters, Wakes};
 
 /// The highest offset that DeleteRecords can mean by −1.
@@ -117,6 +119,7 @@ pub struct Partition {
     cleaner_wake: Arc<Notify>,
     /// Told when a segment is closed.
     roll_wake: Arc<Notify>,
+    pub traffic: Traffic,
     /// Held while the log is synced, so that many appends share one sync.
     syncing: tokio::sync::Mutex<()>,
 }
@@ -157,6 +160,7 @@ impl Partition {
             offline: AtomicBool::new(false),
             shortage: Shortage::default(),
             waiters: Mutex::new(Waiters::default()),
+            traffic: Traffic::default(),
             syncing: tokio::sync::Mutex::default(),
         }
     }
@@ -246,6 +250,7 @@ impl Partition {
         drop(log);
         let appended = self.noted(self.shortage.judge(appended.map_err(PartitionError::from), how.now))?;
         if !appended.duplicate {
+            self.traffic.note(&appended);
             self.grown(end, appended.bytes, how.now, wakes);
         }
         if appended.rolled {

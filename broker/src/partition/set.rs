@@ -17,6 +17,7 @@ use super::disk::{Disk, LogDir};
 use super::futures::Future;
 use super::opening::{OpenedLogs, Plan, name_of};
 use super::peers::Peers;
+use super::traffic::Traffic;
 use super::{Partition, PartitionError};
 use crate::settings::Settings;
 
@@ -41,6 +42,8 @@ pub struct Partitions {
     /// Held while logs change their directories, or moves begin and end.
     pub(super) exchanging: Mutex<()>,
     pub peers: Arc<Peers>,
+    /// What partitions that are gone had counted.
+    pub past: Traffic,
     topics: RwLock<HashMap<Arc<str>, Hosted>>,
 }
 
@@ -70,6 +73,7 @@ impl Partitions {
             move_wake: Arc::default(),
             moved_wake: Notify::new(),
             exchanging: Mutex::default(),
+            past: Traffic::default(),
             topics: RwLock::default(),
         }
     }
@@ -305,6 +309,7 @@ impl Partitions {
     fn retire_all(&self, partitions: &[Arc<Partition>], now: Timestamp) -> Vec<Gone> {
         let exchanging = self.exchanging.lock();
         for partition in partitions {
+            self.past.take_over(&partition.traffic);
             if let Err(error) = partition.retire(&self.disk, now) {
                 tracing::error!(partition = %partition.name, %error, "cannot delete a partition");
             }

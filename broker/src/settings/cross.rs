@@ -72,6 +72,7 @@ pub(super) fn broken(settings: &Settings) -> Vec<Broken> {
     broken.extend(replication_rules(settings));
     broken.extend(connection_rules(settings));
     broken.extend(zookeeper_rules(settings));
+    broken.extend(http_rules(settings));
     broken.extend(selector_rules(settings));
     broken
 }
@@ -90,6 +91,13 @@ fn zookeeper_rules(settings: &Settings) -> Vec<Broken> {
     let is_bad = !text.trim().is_empty() && settings.zookeeper().listener.is_none();
     let what = format!("zookeeper.listener is {text:?}, which is not host:port");
     if is_bad { vec![Broken { key: "zookeeper.listener", what }] } else { Vec::new() }
+}
+
+fn http_rules(settings: &Settings) -> Vec<Broken> {
+    let text = settings.text("milena.http.listener").unwrap_or_default();
+    let is_bad = !text.trim().is_empty() && settings.http().listener.is_none();
+    let what = format!("milena.http.listener is {text:?}, which is not host:port");
+    if is_bad { vec![Broken { key: "milena.http.listener", what }] } else { Vec::new() }
 }
 
 fn ordered(settings: &Settings) -> Vec<Broken> {

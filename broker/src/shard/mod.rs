@@ -236,6 +236,12 @@ impl<M: Machine> Shards<M> {
         self.slots.read().get(&index).cloned()
     }
 
+    /// Those of them that answer nothing yet.
+    pub fn loading(&self) -> Vec<i32> {
+        let slots = self.slots.read();
+        slots.iter().filter(|(_, slot)| slot.is_loading()).map(|(index, _)| *index).collect()
+    }
+
     /// All shards that are here.
     pub fn all(&self) -> Vec<Arc<Slot<M>>> {
         self.slots.read().values().cloned().collect()

@@ -243,7 +243,6 @@ impl<M: Machine> Slot<M> {
         matches!(self.state.lock().phase, Phase::Gone)
     }
 
-    #[cfg(test)]
     pub(super) fn is_loading(&self) -> bool {
         matches!(self.state.lock().phase, Phase::Loading)
     }

@@ -1,16 +1,38 @@
 //! What test environments ask for.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::super::Settings;
 use super::super::start_topics::{self, StartTopic};
+use super::zookeeper::host_and_port;
 
 /// The keys whose values name topics to be made.
 pub(in crate::settings) const TOPICS: &str = "milena.create.topics";
 pub(in crate::settings) const TOPICS_FILE: &str = "milena.create.topics.file";
 
+/// What the HTTP port gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Host and port; `None`: there is no such port.
+    pub listener: Option<(String, u16)>,
+    pub connections: usize,
+}
+
 impl Settings {
+    /// See the rows of the same names. Without a host it is the loopback address, and not every interface.
+    pub fn http(&self) -> HttpSettings {
+        let listener = self.text("milena.http.listener").as_deref().and_then(host_and_port);
+        let on_loopback = |(host, port): (String, u16)| {
+            (if host.is_empty() { Ipv4Addr::LOCALHOST.to_string() } else { host }, port)
+        };
+        HttpSettings {
+            listener: listener.map(on_loopback),
+            connections: self.count("milena.http.max.connections"),
+        }
+    }
+
     /// Topics to be made at the start; what does not parse was refused when the settings were loaded.
     pub fn start_topics(&self) -> Vec<StartTopic> {
         let listed = self.text(TOPICS).map(|text| start_topics::parse(&text));

@@ -43,7 +43,7 @@ impl Settings {
 }
 
 /// `host:port`, `[::1]:port`, `:port` or a port alone.
-fn host_and_port(text: &str) -> Option<(String, u16)> {
+pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     let text = text.trim();
     let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
     Some((host.to_owned(), port.parse().ok()?))
