@@ -27,6 +27,8 @@ use crate::api::{Dispatch, EndpointKind, RequestCounts};
 use crate::blocking;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
+use crate::diagnosis::Diagnosis;
+use crate::faults::Faults;
 use crate::fetch::cache::SessionCache;
 use crate::http::Http;
 use crate::live_settings::{FollowSettings, LiveSettings};
@@ -105,7 +107,7 @@ pub struct Broker {
     cleaner: JoinHandle<()>,
     replication: Replication,
     listening: Vec<Listening>,
-    _workers: Workers,
+    _workers: Arc<Workers>,
     /// Everything that an ephemeral broker wrote; gone with it.
     directory: Option<TempDir>,
 }
@@ -119,6 +121,16 @@ impl Broker {
 
     /// The same on any disk.
     pub async fn start_on(fs: Arc<dyn Fs>, settings: Settings) -> Result<Self, StartError> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::start_among(Arc::new(Workers::start(count)?), fs, settings).await
+    }
+
+    /// The same on threads that others may use, too.
+    async fn start_among(
+        workers: Arc<Workers>,
+        fs: Arc<dyn Fs>,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
         let listeners = settings.checked_listeners()?;
         let backlog = settings.network().listen_backlog;
         let disk = open_disk(fs, &settings)?;
@@ -160,7 +172,6 @@ impl Broker {
         tokio::spawn(state.transactions.shards.clone().run_deadlines());
         let (dying, dead) = watch::channel(false);
         tokio::spawn(log_dirs::watch(state.clone(), quorum.clone(), dying));
-        let workers = Workers::start(std::thread::available_parallelism().map_or(1, usize::from))?;
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
         let live = LiveSettings::new(state.settings.clone(), net.limits(), state.partitions.clone());
         quorum.follow(Box::new(live)).await;
@@ -226,7 +237,9 @@ impl Broker {
 
     /// Stops in order: no new requests, answers out, registration gone, logs flushed and marked clean.
     pub async fn stop(self) {
-        drop(self.http);
+        if let Some(http) = self.http {
+            http.stop().await;
+        }
         replication::hand_over(&self.state).await;
         // First, since members that wait for a rebalance would use up the grace.
         self.state.shards.stop();
@@ -257,13 +270,13 @@ fn serve_http(
     bound: Option<Bound>,
     state: &Arc<BrokerState>,
     net: &Net,
-    workers: &Workers,
+    workers: &Arc<Workers>,
     listening: &mut Vec<Listening>,
 ) -> Result<Option<Http>, StartError> {
     let (Some(bound), Some(core)) = (bound, workers.handles().next()) else { return Ok(None) };
     bound.listen(state.settings.load().network().listen_backlog)?;
     listening.push(untold(HTTP, bound.address));
-    Ok(Some(Http::start(bound, state.clone(), net.limits(), core)?))
+    Ok(Some(Http::start(bound, state.clone(), net.limits(), workers.clone(), core)?))
 }
 
 /// Registers a node that is a broker, and again whenever its registration is gone.
@@ -310,15 +323,15 @@ async fn compose(
 ) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
     let (tuning, transaction_settings) = (Tuning::from_settings(&groups), settings.transactions());
-    let clock = Arc::new(Clock::new());
+    let clock: Arc<Clock> = Arc::default();
     let hub = Arc::new(Hub::new(clock.clone()));
     let (image, producer_ids): (Arc<ArcSwap<MetadataImage>>, Arc<ProducerIds>) = Default::default();
     let fetch_sessions = SessionCache::new(settings.fetch().session_slots, Uuid::new_v4().as_fields().0);
     let partitions = Arc::new(Partitions::new(Peers::new(node.id, image.clone()), disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), image.clone(), tuning);
-    let cleaner =
-        Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), Uuid::new_v4().as_u64_pair());
+    let salt = Uuid::new_v4().as_u64_pair();
+    let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), salt);
     let means = Means {
         broker: node.id,
         clock: clock.clone(),
@@ -356,9 +369,8 @@ async fn compose(
         registration_timeout: settings.load().quorum().registration_timeout,
     })
     .await?;
-    adopt_older(place, &settings.load(), &partitions.disk, &quorum).await?;
     transactions.connect(quorum.clone());
-    find_cluster(&settings.load(), &partitions.disk, &quorum).await?;
+    find_cluster(place, &settings.load(), &partitions.disk, &quorum).await?;
     let state = BrokerState {
         id: node.id,
         clock,
@@ -373,20 +385,14 @@ async fn compose(
         quorum: OnceLock::from(quorum.clone()),
         encoded_versions: EncodedVersions::default(),
         requests: RequestCounts::default(),
+        diagnosis: Diagnosis::default(),
+        faults: Faults::default(),
     };
     Ok((Arc::new(state), quorum, hub))
 }
 
-/// Takes over what Apache Kafka left in the directories of a node that may begin a cluster.
-async fn adopt_older(
-    place: &Place,
-    settings: &Settings,
-    disk: &Disk,
-    quorum: &Quorum,
-) -> Result<(), StartError> {
-    if place.beginning != Beginning::Founder {
-        return Ok(());
-    }
+/// Takes over what Apache Kafka left in the directories.
+async fn adopt_older(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Result<(), StartError> {
     let (node, metadata_dir) = (settings.node().id, settings.storage().metadata_dir);
     let adopted = adopt::read(disk, &metadata_dir, node, quorum.adopted().as_ref());
     if let Some(adopted) = adopted.map_err(DiskError::from)? {
@@ -396,7 +402,15 @@ async fn adopt_older(
 }
 
 /// Returns when there is a cluster, which this node may have made, and its directories belong to it.
-async fn find_cluster(settings: &Settings, disk: &Disk, quorum: &Quorum) -> Result<(), StartError> {
+async fn find_cluster(
+    place: &Place,
+    settings: &Settings,
+    disk: &Disk,
+    quorum: &Quorum,
+) -> Result<(), StartError> {
+    if place.beginning == Beginning::Founder {
+        adopt_older(settings, disk, quorum).await?;
+    }
     let expected = disk.cluster_id();
     let known = expected.map_or_else(|| uuid_text(Uuid::new_v4()), str::to_owned);
     quorum.bootstrap(first_content(settings, known)).await?;

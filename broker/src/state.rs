@@ -14,6 +14,8 @@ use crate::api::RequestCounts;
 use crate::api::api_versions::EncodedVersions;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
+use crate::diagnosis::Diagnosis;
+use crate::faults::Faults;
 use crate::fetch::cache::SessionCache;
 use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -44,6 +46,10 @@ pub struct BrokerState {
     /// Answers to ApiVersions, encoded once per version and feature epoch.
     pub encoded_versions: EncodedVersions,
     pub requests: RequestCounts,
+    /// Who was told where to go and has not come.
+    pub diagnosis: Diagnosis,
+    /// What tests have requests meet.
+    pub faults: Faults,
 }
 
 impl BrokerState {
@@ -93,6 +99,8 @@ impl BrokerState {
             producer_ids,
             encoded_versions: EncodedVersions::default(),
             requests: RequestCounts::default(),
+            diagnosis: Diagnosis::default(),
+            faults: Faults::default(),
         })
     }
 }

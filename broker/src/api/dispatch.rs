@@ -2,6 +2,9 @@
 //!
 //! The same for every API: must never hold behaviour of one, but for the rules about ApiVersions of KIP-511.
 
+mod faulty;
+mod refusals;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    API_VERSIONS, Answer, Ask, BoxFuture, Caller, Cx, MessageError, Outcome, Row, api_versions, row,
+    API_VERSIONS, Answer, Ask, BoxFuture, Caller, Cx, METADATA, MessageError, Outcome, Row, api_versions, row,
 };
 use crate::net::frame::{Frame, FrameBuilder};
 use crate::net::guard::{self, Header};
@@ -52,8 +55,52 @@ impl Dispatch {
             now: self.broker.clock.now(),
             broker: &self.broker,
         };
+        self.look_for_lost(row.key, &cx);
+        if self.broker.faults.is_armed()
+            && let Some(hit) = faulty::met(&cx, row, &body)
+        {
+            return faulty::carry_out(hit, &cx, row, head, body);
+        }
         row.start(&cx, head, body)
     }
+
+    /// Names a client that was told where to go and cannot get there.
+    fn look_for_lost(&self, key: i16, cx: &Cx<'_>) {
+        let diagnosis = &self.broker.diagnosis;
+        let caller = cx.caller;
+        let client = || (caller.host, caller.client_id.as_deref().unwrap_or_default().to_owned());
+        if key != METADATA {
+            if key != API_VERSIONS && diagnosis.is_waiting() {
+                diagnosis.asks_for_more(&client());
+            }
+            return;
+        }
+        let now = self.broker.clock.steady_ms();
+        let Some(seconds) = diagnosis.asks_for_metadata(client(), caller.connection, now) else { return };
+        let endpoint = cx.image.broker(self.broker.id).and_then(|broker| broker.endpoint(&caller.listener));
+        let Some(endpoint) = endpoint else { return };
+        let (listener, host, port) = (&caller.listener, &endpoint.host, endpoint.port);
+        tracing::warn!(
+            "client {:?} of {} has asked listener {listener} for metadata for {seconds} seconds, was told to go to {host}:{port}, and \
+             asks for nothing else: that address is likely not reachable from there. Set advertised.listeners to one that is, as \
+             {listener}://<host that {} can reach>:{port}",
+            caller.client_id.as_deref().unwrap_or_default(),
+            caller.host,
+            caller.host,
+        );
+    }
+}
+
+/// Whether there is an answer of this API that only tells an error, for rules of tests.
+#[must_use]
+pub fn can_refuse(key: i16) -> bool {
+    refusals::REFUSED.contains(&key)
+}
+
+/// Whether answers of this API tell a throttle time.
+#[must_use]
+pub fn can_throttle(key: i16) -> bool {
+    refusals::THROTTLED.iter().any(|(each, ..)| *each == key)
 }
 
 impl Service for Dispatch {

@@ -181,6 +181,15 @@ fn first_version(timestamp: i64) -> i16 {
     }
 }
 
+/// The answer to every partition when none is looked at.
+pub fn refuse(Asked(request): &Asked, error: ResponseError) -> Told {
+    let topics = request.topics.iter().map(|topic| {
+        let refused = topic.partitions.iter().map(|asked| refusal(asked, error.code()));
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(refused.collect())
+    });
+    Told(ListOffsetsResponse::default().with_topics(topics.collect()))
+}
+
 fn refusal(asked: &ListOffsetsPartition, code: i16) -> ListOffsetsPartitionResponse {
     ListOffsetsPartitionResponse::default()
         .with_partition_index(asked.partition_index)

@@ -76,7 +76,7 @@ use kafka_protocol::messages::*;
 
 pub use context::{BoxFuture, Caller, Cx, EndpointKind, Outcome, Principal, Software};
 pub use counts::RequestCounts;
-pub use dispatch::{Dispatch, probe};
+pub use dispatch::{Dispatch, can_refuse, can_throttle, probe};
 pub use message::{Answer, Ask, Encoded, MessageError};
 
 use crate::codec::fetch_request::FetchRequest;
@@ -124,6 +124,11 @@ macro_rules! row {
 
 /// Key of the API that tells a client what it may ask.
 const API_VERSIONS: i16 = 18;
+
+/// Key of the API that tells a client where brokers are.
+const METADATA: i16 = 3;
+/// Key of the API whose answers tell of what its session follows.
+pub const FETCH: i16 = 1;
 
 /// What Kafka serves on listeners of controllers too, as far as it is there ("listeners" in its schemas); its Fetch there is
 /// that of the quorum's log.

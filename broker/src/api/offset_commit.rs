@@ -90,6 +90,12 @@ fn existing(
     (!good.is_empty()).then(|| topic.with_partitions(good))
 }
 
+/// The answer to every partition when none is committed.
+pub fn refuse_all(Asked(request): &Asked, error: ResponseError) -> OffsetCommitResponse {
+    let topics = request.topics.iter().map(|topic| refuse(topic, &topic.partitions, error));
+    OffsetCommitResponse::default().with_topics(topics.collect())
+}
+
 fn refuse(
     topic: &OffsetCommitRequestTopic,
     partitions: &[OffsetCommitRequestPartition],

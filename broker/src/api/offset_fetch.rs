@@ -15,7 +15,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use milena_coordinator::group::{Reply, Request};
+use milena_coordinator::group::{Reply, Request, refusal};
 use milena_coordinator::image::MetadataImage;
 
 use super::{Ask, Cx, MessageError, Outcome};
@@ -96,6 +96,16 @@ fn take_unknown(
         }
     });
     unknown
+}
+
+/// The answer to every group when none is looked at.
+pub fn refuse_all(version: i16, Asked(request): Asked, error: ResponseError) -> OffsetFetchResponse {
+    let refused = groups(version, request).into_iter().filter_map(|group| {
+        let request = Request::FetchOffsets { group, require_stable: false };
+        let Reply::FetchOffsets(group) = refusal(version, &request, error) else { return None };
+        Some(group)
+    });
+    fit(version, refused.collect())
 }
 
 fn refuse(topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics {

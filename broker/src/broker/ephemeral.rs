@@ -2,7 +2,12 @@
 //!
 //! It must never share a directory or a port with another.
 
+use std::sync::Arc;
+
+use milena_storage::fs::UnsyncedFs;
+
 use super::{Broker, StartError};
+use crate::net::workers::Workers;
 use crate::settings::{Problem, Settings, SettingsError, Source};
 
 impl Broker {
@@ -25,13 +30,22 @@ impl Broker {
 
     /// The same with settings of Kafka's names, for example `("num.partitions", "3")`; listeners may be among them.
     pub async fn ephemeral_with(pairs: &[(&str, &str)]) -> Result<Self, StartError> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::ephemeral_among(Arc::new(Workers::start(count)?), pairs).await
+    }
+
+    /// The same on threads that others may use, too. Nothing is synced: the data goes with the broker.
+    pub(crate) async fn ephemeral_among(
+        workers: Arc<Workers>,
+        pairs: &[(&str, &str)],
+    ) -> Result<Self, StartError> {
         let directory = tempfile::Builder::new().prefix("milena-").tempdir()?;
         let data = directory.path().join("data").display().to_string();
         let mut all = vec![("listeners", "PLAINTEXT://127.0.0.1:0")];
         all.extend_from_slice(pairs);
         all.push(("log.dirs", &data));
         let settings = Settings::from_pairs(&all).map_err(wrong)?;
-        let mut broker = Self::start(settings).await?;
+        let mut broker = Self::start_among(workers, Arc::new(UnsyncedFs::default()), settings).await?;
         broker.directory = Some(directory);
         Ok(broker)
     }

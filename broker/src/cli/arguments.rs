@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// Where the HTTP port is by custom.
+const HTTP_PORT: &str = "127.0.0.1:9644";
+
 /// Milena, a Kafka broker.
 ///
 /// Without a command it starts one broker that is a whole cluster, with its data in ./milena-data.
@@ -33,6 +36,10 @@ pub(super) enum Command {
     Container(ContainerArguments),
     /// Ask a broker whether it serves: exit code 0 if so
     Healthcheck(HealthcheckArguments),
+    /// Set, show and take away faults of a running broker, through its HTTP port
+    Faults(FaultsArguments),
+    /// Empty a running cluster of topics, groups and transactions, through the HTTP port of a broker
+    Reset(ResetArguments),
 }
 
 #[derive(Args, Debug)]
@@ -70,6 +77,9 @@ pub(super) struct ClusterArguments {
     /// Keep everything in a temporary directory that is gone at the end
     #[arg(long)]
     pub ephemeral: bool,
+    /// An HTTP port on which brokers are stopped, killed and started (docs/HTTP.md); without a host on 127.0.0.1
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<String>,
     /// A setting of every broker; may be repeated
     #[arg(long = "override", value_name = "NAME=VALUE")]
     pub overrides: Vec<String>,
@@ -99,6 +109,39 @@ pub(super) struct HealthcheckArguments {
     /// How long it may take
     #[arg(long, value_name = "MS", default_value_t = 3000)]
     pub timeout_ms: u64,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct FaultsArguments {
+    /// The broker's HTTP port (milena.http.listener)
+    #[arg(long, value_name = "HOST:PORT", default_value = HTTP_PORT, global = true)]
+    pub http: String,
+    #[command(subcommand)]
+    pub command: FaultsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FaultsCommand {
+    /// The rules that stand, with what each has seen and struck
+    List,
+    /// Add a rule, as JSON: '{"api": ["Produce"], "times": 1, "action": {"kind": "error", "error": "NOT_LEADER_OR_FOLLOWER"}}'
+    Add { rule: String },
+    /// One rule
+    Show { id: u64 },
+    /// Take one rule away
+    Remove { id: u64 },
+    /// Take all rules away
+    Clear,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ResetArguments {
+    /// The broker's HTTP port (milena.http.listener)
+    #[arg(long, value_name = "HOST:PORT", default_value = HTTP_PORT)]
+    pub http: String,
+    /// Make the topics of the settings again
+    #[arg(long)]
+    pub start_topics: bool,
 }
 
 #[derive(Args, Debug)]

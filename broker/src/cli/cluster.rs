@@ -3,7 +3,7 @@
 //! Must never leave a child behind, nor do more for one than write its settings file: each is `milena start` with that file, which can be
 //! started again by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,10 +15,14 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::arguments::ClusterArguments;
 use super::{WRONG_SETTINGS, complain};
+use crate::http;
+use crate::http::local::{LocalCluster, NO_SUCH, Order, Shown, What};
+use crate::net::listener::{self, ListenerConfig};
+use crate::settings::http_address;
 
 /// Voters of a cluster that is large enough: more make it slower and no safer against the loss of one.
 const VOTERS: usize = 3;
@@ -26,6 +30,10 @@ const VOTERS: usize = 3;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Lines of the children's output that may wait to be written.
 const LINES: usize = 1024;
+/// Orders that may wait to be taken.
+const ORDERS: usize = 16;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 16;
 /// What a broker says when it serves.
 const READY: &str = "Kafka Server started";
 
@@ -65,7 +73,7 @@ pub(super) fn run(arguments: &ClusterArguments) -> ExitCode {
         }
     };
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(supervise(directory.path(), &nodes)),
+        Ok(runtime) => runtime.block_on(supervise(directory.path(), &nodes, arguments.http.as_deref())),
         Err(error) => {
             complain(&format!("cannot start a runtime: {error}"));
             ExitCode::FAILURE
@@ -196,56 +204,179 @@ fn settings(directory: &Path, nodes: &[Node], node: &Node, overrides: &[String])
 }
 
 /// Starts the brokers, passes on what they say, and stops them together.
-async fn supervise(directory: &Path, nodes: &[Node]) -> ExitCode {
+async fn supervise(directory: &Path, nodes: &[Node], http: Option<&str>) -> ExitCode {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         complain("cannot listen for signals");
         return ExitCode::FAILURE;
     };
     let (events, mut queue) = mpsc::channel(LINES);
-    let mut running = Vec::new();
+    let (sender, mut orders) = mpsc::channel(ORDERS);
+    let _port = match http.map(|address| serve(address, sender.clone())).transpose() {
+        Ok(port) => port,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(WRONG_SETTINGS);
+        }
+    };
+    let mut brokers = Brokers::new(directory, nodes, events);
     for node in nodes {
-        match start(directory, node.id, &events) {
-            Ok(pid) => running.push((node.id, pid)),
-            Err(error) => {
-                complain(&format!("broker {} does not start: {error}", node.id));
-                stop(&mut running, &mut queue).await;
-                return ExitCode::FAILURE;
-            }
+        if let Err(error) = brokers.start(node.id) {
+            complain(&format!("broker {} does not start: {error}", node.id));
+            stop(&mut brokers.running, &mut queue).await;
+            return ExitCode::FAILURE;
         }
     }
-    let mut starting: BTreeSet<i32> = nodes.iter().map(|node| node.id).collect();
     loop {
         let event = tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            event = queue.recv() => event.expect("this task holds a sender"),
+            order = orders.recv() => {
+                brokers.take(order.expect("this task holds a sender"));
+                continue;
+            }
+            event = queue.recv() => event.expect("the brokers hold a sender"),
         };
         match event {
-            Event::Line(id, line) => {
-                say(&format!("[{id}] {line}"));
-                let is_last = line.contains(READY) && starting.remove(&id) && starting.is_empty();
-                if is_last {
-                    tell(nodes, &running);
-                }
-            }
+            Event::Line(id, line) => brokers.hear(id, &line),
             Event::Ended(id, status) => {
-                running.retain(|(other, _)| *other != id);
-                let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                let again = settings_file(directory, id);
-                say(&format!(
-                    "broker {id} has ended ({how}); it starts again with: milena start --config {}",
-                    again.display()
-                ));
-                // A cluster that never was one is no use to anybody.
-                if starting.contains(&id) || running.is_empty() {
-                    stop(&mut running, &mut queue).await;
+                if !brokers.end(id, status) {
+                    stop(&mut brokers.running, &mut queue).await;
                     return ExitCode::FAILURE;
                 }
             }
         }
     }
-    if stop(&mut running, &mut queue).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if stop(&mut brokers.running, &mut queue).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Opens the HTTP port.
+fn serve(address: &str, orders: mpsc::Sender<Order>) -> Result<watch::Sender<()>, String> {
+    let (host, port) =
+        http_address(address).ok_or_else(|| format!("--http is {address:?}, which is not host:port"))?;
+    let bound = listener::bind(&ListenerConfig { name: "HTTP".into(), host, port }, BACKLOG);
+    let bound = bound.map_err(|error| error.to_string())?;
+    say(&format!("HTTP on {}", bound.address));
+    http::serve_local(bound, LocalCluster { orders }).map_err(|error| error.to_string())
+}
+
+/// The brokers, and what was asked of them.
+struct Brokers<'a> {
+    directory: &'a Path,
+    nodes: &'a [Node],
+    events: mpsc::Sender<Event>,
+    running: Vec<(i32, Pid)>,
+    /// Those that have not said yet that they serve.
+    starting: BTreeSet<i32>,
+    /// All have served at one time: it is a cluster.
+    complete: bool,
+    /// By broker, until it is done.
+    orders: BTreeMap<i32, Order>,
+}
+
+impl<'a> Brokers<'a> {
+    fn new(directory: &'a Path, nodes: &'a [Node], events: mpsc::Sender<Event>) -> Self {
+        Self {
+            directory,
+            nodes,
+            events,
+            running: Vec::new(),
+            starting: BTreeSet::new(),
+            complete: false,
+            orders: BTreeMap::new(),
+        }
+    }
+
+    fn start(&mut self, id: i32) -> io::Result<()> {
+        let pid = start(self.directory, id, &self.events)?;
+        self.running.push((id, pid));
+        self.starting.insert(id);
+        Ok(())
+    }
+
+    /// Passes on a line of a broker, and notes if it serves.
+    fn hear(&mut self, id: i32, line: &str) {
+        say(&format!("[{id}] {line}"));
+        if !line.contains(READY) || !self.starting.remove(&id) {
+            return;
+        }
+        if !self.complete && self.starting.is_empty() {
+            self.complete = true;
+            tell(self.nodes, &self.running);
+        }
+        self.settle(id, Ok(()));
+    }
+
+    /// Notes that a broker has ended; false if there is no cluster any more.
+    fn end(&mut self, id: i32, status: io::Result<ExitStatus>) -> bool {
+        self.running.retain(|(other, _)| *other != id);
+        let was_starting = self.starting.remove(&id);
+        let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let ordered = self.orders.contains_key(&id);
+        let failed = was_starting.then(|| format!("broker {id} has ended while it started ({how})"));
+        self.settle(id, failed.map_or(Ok(()), Err));
+        if ordered {
+            say(&format!("broker {id} has ended ({how}), as it was asked to"));
+            return true;
+        }
+        let again = settings_file(self.directory, id);
+        say(&format!(
+            "broker {id} has ended ({how}); it starts again with: milena start --config {}",
+            again.display()
+        ));
+        // A cluster that never was one is no use to anybody.
+        (self.complete || !was_starting) && !self.running.is_empty()
+    }
+
+    /// Begins what is asked, or says why not.
+    fn take(&mut self, order: Order) {
+        let (id, wanted) = match order.what {
+            What::Show => {
+                let _ = order.done.send(Ok(self.shown()));
+                return;
+            }
+            What::Stop(id) => (id, Some(Signal::TERM)),
+            What::Kill(id) => (id, Some(Signal::KILL)),
+            What::Start(id) => (id, None),
+        };
+        let pid = self.running.iter().find(|(other, _)| *other == id).map(|(_, pid)| *pid);
+        let begun = if self.nodes.iter().all(|node| node.id != id) {
+            Err(NO_SUCH.to_owned())
+        } else if self.orders.contains_key(&id) || self.starting.contains(&id) {
+            Err(format!("broker {id} is being stopped or started"))
+        } else {
+            match (wanted, pid) {
+                (Some(signal), Some(pid)) => kill_process(pid, signal).map_err(|error| error.to_string()),
+                (Some(_), None) => Err(format!("broker {id} does not run")),
+                (None, Some(_)) => Err(format!("broker {id} runs")),
+                (None, None) => self.start(id).map_err(|error| error.to_string()),
+            }
+        };
+        match begun {
+            Ok(()) => {
+                self.orders.insert(id, order);
+            }
+            // Whoever asked may have hung up.
+            Err(why) => drop(order.done.send(Err(why))),
+        }
+    }
+
+    /// Tells whoever asked for this what became of it.
+    fn settle(&mut self, id: i32, outcome: Result<(), String>) {
+        if let Some(order) = self.orders.remove(&id) {
+            let _ = order.done.send(outcome.map(|()| self.shown()));
+        }
+    }
+
+    fn shown(&self) -> Vec<Shown> {
+        let pid = |id| self.running.iter().find(|(other, _)| *other == id);
+        let shown = |node: &Node| Shown {
+            id: node.id,
+            bootstrap_servers: format!("{}:{}", Ipv4Addr::LOCALHOST, node.port),
+            pid: pid(node.id).map(|(_, pid)| pid.as_raw_nonzero().get()),
+        };
+        self.nodes.iter().map(shown).collect()
+    }
 }
 
 /// The lines that scripts wait for.
@@ -348,6 +479,7 @@ mod tests {
             port,
             directory: PathBuf::from("d"),
             ephemeral,
+            http: None,
             overrides: vec!["num.partitions=4".to_owned()],
         }
     }

@@ -7,6 +7,7 @@ mod check;
 mod cluster;
 mod container;
 mod healthcheck;
+mod port;
 mod show;
 mod start;
 
@@ -49,6 +50,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::CheckConfig(sources)) => check::run(&sources.sources()),
         Some(Command::Container(container)) => container::run(&container),
         Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&healthcheck),
+        Some(Command::Faults(faults)) => port::faults(&faults),
+        Some(Command::Reset(reset)) => port::reset(&reset),
         Some(Command::Start(start)) => start::run(&start),
         None => start::run(&parsed.start),
     }

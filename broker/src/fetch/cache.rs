@@ -125,6 +125,13 @@ impl SessionCache {
         }
     }
 
+    /// What a session follows; nothing if there is none.
+    pub fn partitions(&self, session_id: i32) -> Vec<(String, i32)> {
+        let session = self.shard(session_id).lock().sessions.get(&session_id).cloned();
+        let wanted = session.map(|session| session.lock().wanted()).unwrap_or_default();
+        wanted.into_iter().map(|each| (each.key.topic.to_string(), each.key.partition)).collect()
+    }
+
     /// Sessions held now.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().sessions.len()).sum()

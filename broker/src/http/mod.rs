@@ -4,14 +4,20 @@
 //! `route` is a request and an answer, `routes` the one table, from which `openapi` describes the API.
 
 mod clock;
+mod clusters;
+mod faults;
+mod groups;
 mod health;
+pub(crate) mod local;
 mod metrics;
 mod openapi;
+mod reset;
 mod route;
 mod routes;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,10 +30,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::{Caller, Cx, EndpointKind, Principal};
 use crate::net::listener::{Bound, LiveLimits};
 use crate::net::stream::{self, TcpListener, TcpStream};
+use crate::net::workers::Workers;
 use crate::state::BrokerState;
-use route::{Asked, Reply};
+use clusters::Clusters;
+use local::LocalCluster;
+use route::{Asked, Reply, Route};
 
 /// A request's head has to come within this, and so has the next request of a connection that is kept.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
@@ -39,6 +49,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(60);
 const BODY_MAX: usize = 1 << 20;
 /// Bytes of a request's head.
 const HEAD_MAX: usize = 16 << 10;
+/// Connections of a local cluster's port.
+const LOCAL_CONNECTIONS: usize = 64;
 /// Pause after a failed accept, which mostly means that the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,12 +58,44 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Port {
     state: Arc<BrokerState>,
     connections: LiveLimits,
+    clusters: Clusters,
+}
+
+impl Port {
+    /// Who asks is the broker itself.
+    fn caller(&self) -> Caller {
+        Caller {
+            client_id: None,
+            principal: Principal::anonymous(),
+            host: Ipv4Addr::LOCALHOST.into(),
+            listener: "".into(),
+            endpoint: EndpointKind::Broker,
+            connection: 0,
+            software: Arc::default(),
+        }
+    }
+
+    fn cx<'a>(&'a self, caller: &'a Caller, version: i16) -> Cx<'a> {
+        let (image, now) = (self.state.image.load_full(), self.state.clock.now());
+        Cx { version, image, caller, now, broker: &self.state }
+    }
+}
+
+/// What handlers of one kind of port reach, and what it serves.
+pub(crate) trait Desk: Send + Sync + Sized + 'static {
+    fn routes() -> &'static [Route<Self>];
+}
+
+impl Desk for Port {
+    fn routes() -> &'static [Route<Self>] {
+        routes::ROUTES
+    }
 }
 
 /// A running port; it ends when this is dropped.
-#[derive(Debug)]
 pub struct Http {
     _stop: watch::Sender<()>,
+    port: Arc<Port>,
 }
 
 impl Http {
@@ -60,32 +104,59 @@ impl Http {
         bound: Bound,
         state: Arc<BrokerState>,
         connections: LiveLimits,
+        workers: Arc<Workers>,
         core: &Handle,
     ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(());
         let room = Arc::new(Semaphore::new(state.settings.load().http().connections));
-        let port = Arc::new(Port { state, connections });
-        for socket in bound.into_sockets() {
-            let listener = {
-                let _inside = core.enter();
-                stream::listener(socket)?
-            };
-            let acceptor =
-                Acceptor { listener, room: room.clone(), port: port.clone(), stopped: stopped.clone() };
-            core.spawn(acceptor.run());
-        }
-        Ok(Self { _stop: stop })
+        let clusters = Clusters::new(workers, Handle::current());
+        let port = Arc::new(Port { state, connections, clusters });
+        accept(bound, &port, &room, &stopped, core)?;
+        Ok(Self { _stop: stop, port })
+    }
+
+    /// Ends it, and the clusters that were made through it.
+    pub(crate) async fn stop(self) {
+        let Self { _stop, port } = self;
+        drop(_stop);
+        port.clusters.stop().await;
     }
 }
 
-struct Acceptor {
+/// Serves a local cluster's port on this runtime, until what is returned is dropped.
+pub(crate) fn serve_local(bound: Bound, cluster: LocalCluster) -> io::Result<watch::Sender<()>> {
+    let (stop, stopped) = watch::channel(());
+    let room = Arc::new(Semaphore::new(LOCAL_CONNECTIONS));
+    accept(bound, &Arc::new(cluster), &room, &stopped, &Handle::current())?;
+    Ok(stop)
+}
+
+fn accept<D: Desk>(
+    bound: Bound,
+    port: &Arc<D>,
+    room: &Arc<Semaphore>,
+    stopped: &watch::Receiver<()>,
+    core: &Handle,
+) -> io::Result<()> {
+    for socket in bound.into_sockets() {
+        let listener = {
+            let _inside = core.enter();
+            stream::listener(socket)?
+        };
+        let (room, port) = (room.clone(), port.clone());
+        core.spawn(Acceptor { listener, room, port, stopped: stopped.clone() }.run());
+    }
+    Ok(())
+}
+
+struct Acceptor<D> {
     listener: TcpListener,
     room: Arc<Semaphore>,
-    port: Arc<Port>,
+    port: Arc<D>,
     stopped: watch::Receiver<()>,
 }
 
-impl Acceptor {
+impl<D: Desk> Acceptor<D> {
     async fn run(self) {
         let mut stopped = self.stopped.clone();
         loop {
@@ -116,7 +187,7 @@ impl Acceptor {
     }
 }
 
-async fn serve(stream: TcpStream, port: Arc<Port>) {
+async fn serve<D: Desk>(stream: TcpStream, port: Arc<D>) {
     let answer = service_fn(move |request| {
         let port = port.clone();
         async move { Ok::<_, Infallible>(respond(port, request).await) }
@@ -128,7 +199,7 @@ async fn serve(stream: TcpStream, port: Arc<Port>) {
     }
 }
 
-async fn respond(port: Arc<Port>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond<D: Desk>(port: Arc<D>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let is_head = request.method() == Method::HEAD;
     let reply = match read(request).await {
         Ok((route, asked)) => {
@@ -152,9 +223,9 @@ async fn respond(port: Arc<Port>, request: Request<Incoming>) -> Response<Full<B
 }
 
 /// The route of a request and what it asks; or the answer that refuses it.
-async fn read(request: Request<Incoming>) -> Result<(&'static route::Route, Asked), Reply> {
+async fn read<D: Desk>(request: Request<Incoming>) -> Result<(&'static Route<D>, Asked), Reply> {
     let (head, body) = request.into_parts();
-    let (route, path) = route::find(routes::ROUTES, &head.method, head.uri.path())?;
+    let (route, path) = route::find(D::routes(), &head.method, head.uri.path())?;
     // A page in somebody's browser may send requests to a loopback address; browsers say where such a page is from.
     if route.method != Method::GET && head.headers.contains_key(header::ORIGIN) {
         let why = "requests of web pages change nothing here";

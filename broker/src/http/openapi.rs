@@ -7,9 +7,9 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::Port;
 use super::route::{Answer, Asked, Reply, Route};
 use super::routes::ROUTES;
+use super::{Port, local};
 use crate::api::BoxFuture;
 
 /// The bodies, by name.
@@ -23,23 +23,26 @@ pub(super) fn page(_: Arc<Port>, _: Asked) -> BoxFuture<Reply> {
 fn document() -> Value {
     let schemas: Value = serde_json::from_str(SCHEMAS).expect("the file is JSON, as a test holds");
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES {
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_lowercase()] = operation(route);
-    }
+    ROUTES.iter().for_each(|route| add(&mut paths, route));
+    local::ROUTES.iter().for_each(|route| add(&mut paths, route));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Milena's HTTP port",
             "version": "1",
-            "description": "Health, metrics, and what tests may do to the broker. See docs/HTTP.md.",
+            "description": "Health, metrics, and what tests may do to the broker. /v1/brokers is what milena cluster serves. See docs/HTTP.md.",
         },
         "paths": paths,
         "components": { "schemas": schemas },
     })
 }
 
-fn operation(route: &Route) -> Value {
+fn add<D>(paths: &mut Map<String, Value>, route: &Route<D>) {
+    let path = paths.entry(route.path).or_insert_with(|| json!({}));
+    path[route.method.as_str().to_lowercase()] = operation(route);
+}
+
+fn operation<D>(route: &Route<D>) -> Value {
     let mut operation = json!({ "operationId": route.name, "summary": route.summary });
     let parameters: Vec<Value> = variables(route.path)
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
@@ -84,11 +87,13 @@ mod tests {
     #[test]
     fn routes_and_schemas_agree() {
         let schemas: Map<String, Value> = serde_json::from_str(SCHEMAS).expect("an object");
-        let mut named: BTreeSet<String> = ROUTES
-            .iter()
-            .flat_map(|route| route.body.into_iter().chain(route.answers.iter().filter_map(|a| a.schema)))
-            .map(str::to_owned)
-            .collect();
+        fn schemas_of<D>(routes: &[Route<D>]) -> impl Iterator<Item = &'static str> {
+            routes.iter().flat_map(|route| {
+                route.body.into_iter().chain(route.answers.iter().filter_map(|answer| answer.schema))
+            })
+        }
+        let mut named: BTreeSet<String> =
+            schemas_of(ROUTES).chain(schemas_of(local::ROUTES)).map(str::to_owned).collect();
         // Those that schemas name themselves.
         let text = serde_json::to_string(&schemas).expect("JSON");
         named.extend(
@@ -98,10 +103,10 @@ mod tests {
         );
         let known: BTreeSet<String> = schemas.keys().cloned().collect();
         assert_eq!(named, known);
-        let mut names: Vec<_> = ROUTES.iter().map(|route| route.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), ROUTES.len(), "each operation has its own name");
+        let names: Vec<_> = ROUTES.iter().map(|route| route.name).collect();
+        let names: Vec<_> = names.into_iter().chain(local::ROUTES.iter().map(|route| route.name)).collect();
+        let distinct: BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "each operation has its own name");
     }
 
     #[test]

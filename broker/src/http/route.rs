@@ -9,11 +9,10 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Port;
 use crate::api::BoxFuture;
 
 /// One thing that can be asked for. What describes it is what the OpenAPI page says.
-pub(super) struct Route {
+pub(crate) struct Route<D: 'static> {
     pub(super) method: Method,
     /// With `{name}` for a part that the handler gets.
     pub(super) path: &'static str,
@@ -23,11 +22,11 @@ pub(super) struct Route {
     /// The schema of the body, if one is read.
     pub(super) body: Option<&'static str>,
     pub(super) answers: &'static [Answer],
-    pub(super) handle: fn(Arc<Port>, Asked) -> BoxFuture<Reply>,
+    pub(super) handle: fn(Arc<D>, Asked) -> BoxFuture<Reply>,
 }
 
 /// A status that a route may answer with.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) status: u16,
     pub(super) what: &'static str,
     /// `None` for plain text.
@@ -36,16 +35,15 @@ pub(super) struct Answer {
 
 /// A request of a route.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// The parts of the path that stand for something, in their order.
-    #[expect(dead_code, reason = "no route has such a part yet")]
     pub(super) path: Vec<String>,
     pub(super) body: Bytes,
 }
 
 /// What is answered.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pub(super) status: StatusCode,
     pub(super) kind: &'static str,
     pub(super) body: Vec<u8>,
@@ -82,11 +80,11 @@ impl Reply {
 }
 
 /// The route of a path, with what its variable parts are.
-pub(super) fn find<'a>(
-    routes: &'a [Route],
+pub(super) fn find<'a, D>(
+    routes: &'a [Route<D>],
     method: &Method,
     path: &str,
-) -> Result<(&'a Route, Vec<String>), Reply> {
+) -> Result<(&'a Route<D>, Vec<String>), Reply> {
     // HEAD is GET without the body.
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let of_path: Vec<_> =

@@ -1,4 +1,4 @@
-//! ListGroups, DescribeGroups, DeleteGroups.
+//! ListGroups, DescribeGroups, DeleteGroups; and the rebalance that tests ask for, which moves soft state only.
 //!
 //! Must never change a group: deleting makes tombstones, and those do it.
 
@@ -120,4 +120,14 @@ fn group_id(id: &str) -> GroupId {
 
 fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
+}
+/// Has all members of a group join again, or be assigned anew.
+pub(super) fn rebalance(groups: &mut Groups, turn: &mut Turn<'_>, id: &str) -> Option<ResponseError> {
+    let begun = match groups.get_mut(id) {
+        None => return Some(ResponseError::GroupIdNotFound),
+        Some(Group::Classic(group)) => group.force_rebalance(turn),
+        Some(Group::Consumer(group)) => group.force_epoch(turn),
+    };
+    // Nobody is there to be told.
+    (!begun).then_some(ResponseError::UnknownMemberId)
 }

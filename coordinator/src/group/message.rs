@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumerGroup;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup;
@@ -67,6 +68,10 @@ pub enum Request {
     Delete {
         groups: Vec<String>,
     },
+    /// All members have to join again, or are assigned anew. No request of Kafka's: tests ask for it.
+    Rebalance {
+        group: String,
+    },
 }
 
 /// The answer to the request of the same name.
@@ -85,6 +90,8 @@ pub enum Reply {
     Describe(Vec<DescribedGroup>),
     DescribeConsumer(Vec<DescribedConsumerGroup>),
     Delete(Vec<DeletableGroupResult>),
+    /// Why there is none to be.
+    Rebalance(Option<ResponseError>),
 }
 
 /// A topic that is gone, with the id that it had.

@@ -58,7 +58,8 @@ pub fn precheck(config: &GroupConfig, caller: &Caller, request: &Request) -> Opt
         | Request::FetchOffsets { .. }
         | Request::List { .. }
         | Request::Describe { .. }
-        | Request::Delete { .. } => None,
+        | Request::Delete { .. }
+        | Request::Rebalance { .. } => None,
     };
     fault.map(|error| refusal(caller.api_version, request, error))
 }
@@ -129,6 +130,7 @@ pub fn refusal(version: i16, request: &Request, error: ResponseError) -> Reply {
         Request::Describe { groups } => {
             Reply::Describe(groups.iter().map(|group| describe_refusal(group, error)).collect())
         }
+        Request::Rebalance { .. } => Reply::Rebalance(Some(error)),
         Request::Delete { groups } => {
             Reply::Delete(groups.iter().map(|group| delete_refusal(group, error)).collect())
         }

@@ -233,6 +233,10 @@ impl GroupShard {
                 let described = ids.iter().map(|id| consumer::describe(groups, turn, id)).collect();
                 turn.reply(ticket, Reply::DescribeConsumer(described));
             }
+            Request::Rebalance { group } => {
+                let refused = admin::rebalance(groups, turn, &group);
+                turn.reply(ticket, Reply::Rebalance(refused));
+            }
             Request::Join(_)
             | Request::Sync(_)
             | Request::Heartbeat(_)

@@ -119,6 +119,7 @@ impl<'a> Command<'a> {
             "list" => Request::List { states: list("states"), types: list("types") },
             "describe" => Request::Describe { groups: words(0) },
             "delete" => Request::Delete { groups: words(0) },
+            "rebalance" => Request::Rebalance { group: words(0).concat() },
             _ => return None,
         })
     }

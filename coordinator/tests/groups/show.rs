@@ -157,6 +157,9 @@ fn admin_reply(answer: &Reply) -> String {
             });
             format!("delete-offsets {}{}", error(delete.error_code), partitions.collect::<String>())
         }
+        Reply::Rebalance(refused) => {
+            format!("rebalance {}", refused.map_or_else(|| "ok".to_owned(), |error| format!("{error:?}")))
+        }
         Reply::List(list) => {
             let groups = list.groups.iter().map(|group| {
                 let (id, state, kind) = (&group.group_id, &group.group_state, &group.group_type);

@@ -4,9 +4,11 @@
 
 mod real;
 mod sim;
+mod unsynced;
 
 pub use real::RealFs;
 pub use sim::{SimFault, SimFs, SimLie};
+pub use unsynced::UnsyncedFs;
 
 use std::fmt::Debug;
 use std::io;

@@ -3,7 +3,6 @@
 //! Must never wait for another broker for long: an offset that does not come is left out.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use milena_coordinator::group::{Reply, Request};
 use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::{BrokerId, PartitionIndex};
 
-use crate::api::{Caller, Cx, EndpointKind, Outcome, Principal};
+use super::super::Port;
+use crate::api::{Cx, Outcome};
 use crate::replication::pool::PeerPool;
 use crate::shard::Question;
 use crate::state::BrokerState;
@@ -45,15 +45,9 @@ pub(super) struct Commit {
 }
 
 /// Asks for all of them.
-pub(super) async fn gather(state: &Arc<BrokerState>) -> Vec<Group> {
-    let caller = caller();
-    let cx = |version| Cx {
-        version,
-        image: state.image.load_full(),
-        caller: &caller,
-        now: state.clock.now(),
-        broker: state,
-    };
+pub(super) async fn gather(port: &Port) -> Vec<Group> {
+    let (state, caller) = (&port.state, port.caller());
+    let cx = |version| port.cx(&caller, version);
     let listed = match state.shards.list(&cx(OFFSET_FETCH), &[], &[]) {
         Outcome::Now(list) => list,
         Outcome::Later(list) => list.await,
@@ -82,19 +76,6 @@ pub(super) async fn gather(state: &Arc<BrokerState>) -> Vec<Group> {
 async fn ask(state: &Arc<BrokerState>, cx: &Cx<'_>, group: &str, request: Request) -> Reply {
     let asked = state.shards.ask(cx, group, Question::new(cx, request));
     asked.wait().await
-}
-
-/// Who asks is the broker itself.
-fn caller() -> Caller {
-    Caller {
-        client_id: None,
-        principal: Principal::anonymous(),
-        host: Ipv4Addr::LOCALHOST.into(),
-        listener: "".into(),
-        endpoint: EndpointKind::Broker,
-        connection: 0,
-        software: Arc::default(),
-    }
 }
 
 fn count(reply: &Reply) -> usize {

@@ -22,7 +22,7 @@ const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) fn metrics(port: Arc<Port>, _: Asked) -> BoxFuture<Reply> {
     Box::pin(async move {
-        let groups = groups::gather(&port.state).await;
+        let groups = groups::gather(&port).await;
         let mut page = Page::default();
         broker::write(&port, &mut page);
         exporter::write(&port.state, &groups, &mut page);

@@ -16,7 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::Closing;
 pub use shape::Shape;
-pub use walk::{Flaw, Malformed};
+pub use walk::{Flaw, Malformed, Visit};
 
 /// Every shape that the guard knows, by key.
 static SHAPES: &[&Shape] = &[
@@ -138,7 +138,12 @@ pub fn header(shape: &Shape, frame: &Bytes) -> Result<(Header, usize), Closing> 
 
 /// Checks a body; returns how much of it the request takes.
 pub fn body(shape: &Shape, version: i16, body: &[u8]) -> Result<usize, Malformed> {
-    walk::body(shape, version, body)
+    walk::body(shape, version, body, &mut ())
+}
+
+/// Tells what is in a body, as far as it can be walked.
+pub fn visit(shape: &Shape, version: i16, body: &[u8], visit: &mut impl Visit) -> Result<usize, Malformed> {
+    walk::body(shape, version, body, visit)
 }
 
 #[cfg(test)]

@@ -50,9 +50,32 @@ pub enum Flaw {
     Memory,
 }
 
+/// Told of what a walk comes by, in its order.
+pub trait Visit {
+    /// Elements of an array begin.
+    fn open(&mut self, array: &'static str);
+    /// And end.
+    fn close(&mut self);
+    /// The content of a field: a string's or list's bytes without their length, a number's as they stand.
+    fn value(&mut self, field: &'static str, bytes: &[u8]);
+}
+
+/// For walks that only check; costs nothing.
+impl Visit for () {
+    fn open(&mut self, _: &'static str) {}
+    fn close(&mut self) {}
+    fn value(&mut self, _: &'static str, _: &[u8]) {}
+}
+
 /// Checks one body; bytes after it are left alone, as Kafka leaves them.
-pub(super) fn body(shape: &Shape, version: i16, body: &[u8]) -> Result<usize, Malformed> {
+pub(super) fn body<V: Visit>(
+    shape: &Shape,
+    version: i16,
+    body: &[u8],
+    visit: &mut V,
+) -> Result<usize, Malformed> {
     let mut walk = Walk {
+        visit,
         bytes: body,
         at: 0,
         version,
@@ -65,12 +88,14 @@ pub(super) fn body(shape: &Shape, version: i16, body: &[u8]) -> Result<usize, Ma
 
 /// Skips the tag section of a request header; returns what follows.
 pub(super) fn tags(bytes: &[u8], at: usize) -> Result<usize, Malformed> {
-    let mut walk = Walk { bytes, at, version: 0, flexible: true, memory_left: FREE_MEMORY };
+    let visit = &mut ();
+    let mut walk = Walk { visit, bytes, at, version: 0, flexible: true, memory_left: FREE_MEMORY };
     walk.tag_section("header", &[])?;
     Ok(walk.at)
 }
 
-struct Walk<'a> {
+struct Walk<'a, V> {
+    visit: &'a mut V,
     bytes: &'a [u8],
     at: usize,
     version: i16,
@@ -78,7 +103,7 @@ struct Walk<'a> {
     memory_left: usize,
 }
 
-impl Walk<'_> {
+impl<V: Visit> Walk<'_, V> {
     fn fields(&mut self, name: &'static str, fields: &'static [Field]) -> Result<(), Malformed> {
         for field in fields {
             if field.is_in(self.version) && field.tag.is_none() {
@@ -102,7 +127,7 @@ impl Walk<'_> {
 
     fn value(&mut self, name: &'static str, kind: Kind, nullable: bool) -> Result<(), Malformed> {
         match kind {
-            Kind::Fixed(size) => self.take(name, size).map(|_| ()),
+            Kind::Fixed(size) => self.shown(name, size),
             Kind::String => {
                 let length =
                     if self.flexible { self.compact_length(name)? } else { self.short_length(name)? };
@@ -131,15 +156,25 @@ impl Walk<'_> {
             None if nullable => Ok(()),
             None => Err(self.flaw(name, Flaw::Null)),
             Some(length) if length > self.left() => Err(self.flaw(name, Flaw::Length(length as u64))),
-            Some(length) => self.take(name, length).map(|_| ()),
+            Some(length) => self.shown(name, length),
         }
+    }
+
+    fn shown(&mut self, name: &'static str, size: usize) -> Result<(), Malformed> {
+        if size > self.left() {
+            return Err(self.flaw(name, Flaw::Short));
+        }
+        let from = self.at;
+        self.at += size;
+        self.visit.value(name, &self.bytes[from..self.at]);
+        Ok(())
     }
 
     fn list(&mut self, name: &'static str, of: Kind, nullable: bool) -> Result<(), Malformed> {
         let count = self.count(name, smallest_item(of), nullable)?;
         self.charge(name, count, memory_of(of))?;
         if let Kind::Fixed(size) = of {
-            return self.take(name, count * size).map(|_| ());
+            return self.shown(name, count * size);
         }
         (0..count).try_for_each(|_| self.value(name, of, false))
     }
@@ -147,7 +182,10 @@ impl Walk<'_> {
     fn array(&mut self, name: &'static str, of: &'static [Field], nullable: bool) -> Result<(), Malformed> {
         let count = self.count(name, 1, nullable)?;
         self.charge(name, count, memory_of_structure(of))?;
-        (0..count).try_for_each(|_| self.fields(name, of))
+        self.visit.open(name);
+        (0..count).try_for_each(|_| self.fields(name, of))?;
+        self.visit.close();
+        Ok(())
     }
 
     /// An element count that the rest of the frame can hold; null counts as none.

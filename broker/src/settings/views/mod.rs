@@ -17,7 +17,7 @@ pub use groups::{
 };
 pub use network::{ConnectionSettings, ListenerLimits, NetworkSettings};
 pub use node::{NodeSettings, ReplicationSettings, TransactionSettings};
-pub use own::HttpSettings;
+pub use own::{HttpSettings, http_address};
 pub(super) use own::{TOPICS, TOPICS_FILE};
 pub(super) use quorum::voter;
 pub use quorum::{Beginning, QuorumSettings};

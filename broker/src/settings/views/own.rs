@@ -20,17 +20,18 @@ pub struct HttpSettings {
     pub connections: usize,
 }
 
+/// Host and port of an HTTP port. Without a host it is the loopback address, and not every interface.
+#[must_use]
+pub fn http_address(text: &str) -> Option<(String, u16)> {
+    let (host, port) = host_and_port(text)?;
+    Some((if host.is_empty() { Ipv4Addr::LOCALHOST.to_string() } else { host }, port))
+}
+
 impl Settings {
-    /// See the rows of the same names. Without a host it is the loopback address, and not every interface.
+    /// See the rows of the same names.
     pub fn http(&self) -> HttpSettings {
-        let listener = self.text("milena.http.listener").as_deref().and_then(host_and_port);
-        let on_loopback = |(host, port): (String, u16)| {
-            (if host.is_empty() { Ipv4Addr::LOCALHOST.to_string() } else { host }, port)
-        };
-        HttpSettings {
-            listener: listener.map(on_loopback),
-            connections: self.count("milena.http.max.connections"),
-        }
+        let listener = self.text("milena.http.listener").as_deref().and_then(http_address);
+        HttpSettings { listener, connections: self.count("milena.http.max.connections") }
     }
 
     /// Topics to be made at the start; what does not parse was refused when the settings were loaded.

@@ -21,6 +21,16 @@ impl ClassicGroup {
         }
     }
 
+    /// Everybody has to join again, whatever has changed; false if there is nobody.
+    pub(in crate::group) fn force_rebalance(&mut self, turn: &mut Turn<'_>) -> bool {
+        match self.state {
+            State::Empty | State::Dead => return false,
+            State::PreparingRebalance => {}
+            State::CompletingRebalance | State::Stable => self.prepare_rebalance(turn),
+        }
+        true
+    }
+
     pub(super) fn prepare_rebalance(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::CompletingRebalance {
             self.withdraw_assignment(turn);

@@ -39,6 +39,16 @@ impl ConsumerGroup {
         self.reconcile(turn, updated, &target, changes.subscription, owned)
     }
 
+    /// The next epoch, though nothing has changed: the target is computed anew. False if there is nobody.
+    pub(in crate::group) fn force_epoch(&self, turn: &mut Turn<'_>) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let (epoch, metadata_hash) = (self.epoch.saturating_add(1), self.metadata_hash);
+        self.write(turn, &ConsumerChange::Epoch(Some(GroupEpoch { epoch, metadata_hash })));
+        true
+    }
+
     /// The epoch of the group: the next one if the subscriptions changed, or their topics did.
     pub(super) fn next_epoch(
         &mut self,
