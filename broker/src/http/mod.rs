@@ -70,6 +70,7 @@ impl Port {
             host: Ipv4Addr::LOCALHOST.into(),
             listener: "".into(),
             endpoint: EndpointKind::Broker,
+            java_host: "/127.0.0.1".into(),
             connection: 0,
             software: Arc::default(),
         }

@@ -243,9 +243,8 @@ impl Partition {
         let mut log = self.lock()?;
         // Leadership changes under the log's lock: from here on it stays what it is.
         self.check_leads()?;
-        let epoch = self.leader_epoch();
         log.settle_transactions(self.high_watermark());
-        let appended = log.append_as_leader(batch, epoch, how.now);
+        let appended = log.append_as_leader(batch, self.leader_epoch(), how.now);
         let end = log.log_end_offset();
         drop(log);
         let appended = self.noted(self.shortage.judge(appended.map_err(PartitionError::from), how.now))?;

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::{Head, answer, refusals};
@@ -88,7 +89,7 @@ fn settled(served: Served) -> BoxFuture<Result<Frame, Closing>> {
     match served {
         Served::Now(frame) => Box::pin(std::future::ready(Ok(frame))),
         Served::Later(answer) => answer,
-        Served::Nothing => Box::pin(std::future::ready(Ok(Frame { chunks: Vec::new(), len: 0 }))),
+        Served::Nothing => Box::pin(std::future::ready(Ok(Frame { chunks: SmallVec::new(), len: 0 }))),
         Served::Close(closing) => Box::pin(std::future::ready(Err(closing))),
     }
 }
@@ -150,16 +151,14 @@ fn throttled(mut frame: Frame, key: i16, head: Head, ms: i32) -> Frame {
         refusals::Place::Last => frame.chunks.last_mut(),
     };
     if let Some(Chunk::Bytes(bytes)) = chunk {
-        let mut changed = BytesMut::from(&bytes[..]);
         let at = match place {
             refusals::Place::First => Some(PREFIX + CORRELATION + usize::from(head.flexible)),
             // Before the tags, of which an answer without an error has none.
-            refusals::Place::Last => changed.len().checked_sub(4 + usize::from(head.flexible)),
+            refusals::Place::Last => bytes.len().checked_sub(4 + usize::from(head.flexible)),
         };
-        if let Some(field) = at.and_then(|at| changed.get_mut(at..at + 4)) {
+        if let Some(field) = at.and_then(|at| bytes.get_mut(at..at + 4)) {
             field.copy_from_slice(&ms.to_be_bytes());
         }
-        *bytes = changed.freeze();
     }
     frame
 }
