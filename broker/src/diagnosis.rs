@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kafka_protocol::protocol::StrBytes;
 use parking_lot::Mutex;
 
 /// Whoever could come would have come by then: connections are opened at once.
@@ -27,7 +28,12 @@ pub struct Diagnosis {
 }
 
 /// Whoever asks: an address and a client id.
-pub type Client = (IpAddr, String);
+pub type Client = (IpAddr, StrBytes);
+
+/// A copy that does not hold on to the request that the name came with.
+fn kept((host, id): &Client) -> Client {
+    (*host, StrBytes::from_string(id.as_str().to_owned()))
+}
 
 #[derive(Debug, Default)]
 struct Clients {
@@ -78,7 +84,7 @@ impl Clients {
         let new = || Waiting { connection, since_ms: now_ms, asked: 0 };
         let waiting = match self.waiting.get_mut(&client) {
             Some(waiting) => waiting,
-            None if room => self.waiting.entry(client.clone()).or_insert_with(new),
+            None if room => self.waiting.entry(kept(&client)).or_insert_with(new),
             None => return None,
         };
         if waiting.connection != connection {
@@ -91,7 +97,7 @@ impl Clients {
             return None;
         }
         self.waiting.remove(&client);
-        self.named.insert(client);
+        self.named.insert(kept(&client));
         Some(waited / 1000)
     }
 }
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
 
     fn client(id: &str) -> Client {
-        ("10.0.0.7".parse().expect("an address"), id.to_owned())
+        ("10.0.0.7".parse().expect("an address"), StrBytes::from_string(id.to_owned()))
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Dispatch {
     fn look_for_lost(&self, key: i16, cx: &Cx<'_>) {
         let diagnosis = &self.broker.diagnosis;
         let caller = cx.caller;
-        let client = || (caller.host, caller.client_id.as_deref().unwrap_or_default().to_owned());
+        let client = || (caller.host, caller.client_id.clone().unwrap_or_default());
         if key != METADATA {
             if key != API_VERSIONS && diagnosis.is_waiting() {
                 diagnosis.asks_for_more(&client());
