@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use milena_storage::fs::{Fs, RealFs, UnsyncedFs};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
@@ -109,7 +110,9 @@ async fn serve(loaded: Loaded, form: Form, ephemeral: bool) -> ExitCode {
     let Loaded { settings, notes } = loaded;
     tell(&notes);
     let summary = Summary::of(&settings, ephemeral);
-    let broker = match Broker::start(settings).await {
+    // Nothing of it outlives the process, so nothing waits for a disk.
+    let fs: Arc<dyn Fs> = if ephemeral { Arc::new(UnsyncedFs::default()) } else { Arc::new(RealFs) };
+    let broker = match Broker::start_on(fs, settings).await {
         Ok(broker) => broker,
         Err(StartError::Settings(error)) => return refuse(&error),
         Err(error) => {
