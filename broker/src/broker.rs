@@ -18,7 +18,7 @@ use milena_storage::fs::{Fs, RealFs};
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use uuid::Uuid;
 
 use crate::adopt;
@@ -105,6 +105,8 @@ pub struct Broker {
     housekeeping: watch::Sender<bool>,
     dead: watch::Receiver<bool>,
     cleaner: JoinHandle<()>,
+    /// Looks after the log directories; it holds on to everything else.
+    dirs: AbortHandle,
     replication: Replication,
     listening: Vec<Listening>,
     _workers: Arc<Workers>,
@@ -171,7 +173,7 @@ impl Broker {
         tokio::spawn(state.shards.clone().run_deadlines());
         tokio::spawn(state.transactions.shards.clone().run_deadlines());
         let (dying, dead) = watch::channel(false);
-        tokio::spawn(log_dirs::watch(state.clone(), quorum.clone(), dying));
+        let dirs = tokio::spawn(log_dirs::watch(state.clone(), quorum.clone(), dying)).abort_handle();
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
         let live = LiveSettings::new(state.settings.clone(), net.limits(), state.partitions.clone());
         quorum.follow(Box::new(live)).await;
@@ -199,6 +201,7 @@ impl Broker {
             housekeeping,
             dead,
             cleaner,
+            dirs,
             replication,
             listening,
             _workers: workers,
@@ -249,6 +252,7 @@ impl Broker {
         self.state.transactions.shards.stop();
         self.net.stop(STOP_GRACE).await;
         self.replication.stop();
+        self.dirs.abort();
         let _ = self.housekeeping.send(true);
         if let Err(error) = self.cleaner.await {
             tracing::error!(%error, "the log cleaner failed");

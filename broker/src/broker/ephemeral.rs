@@ -58,6 +58,10 @@ fn wrong(what: String) -> StartError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
@@ -75,6 +79,22 @@ mod tests {
         first.stop().await;
         drop(second);
         assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
+    }
+
+    /// Long enough for tasks that were told to end, on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn nothing_holds_on_to_a_broker_that_was_stopped() {
+        let broker = Broker::ephemeral_with(&[("milena.create.topics", "a:2:1")]).await.expect("a broker");
+        let state = Arc::downgrade(broker.state());
+        broker.stop().await;
+        let gone = async {
+            while state.strong_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(timeout(PATIENCE, gone).await.is_ok(), "{} hold it", state.strong_count());
     }
 
     #[tokio::test]

@@ -59,7 +59,7 @@ impl Work {
     }
 }
 
-/// The way to the writer thread; it ends when the last clone is gone. What can wait in it is bounded by the
+/// The way to the writer thread; it ends when the log is closed, or the last clone is gone. What can wait in it is bounded by the
 /// proposals under way, each of which has a waiting caller.
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -152,7 +152,10 @@ struct Writing {
 impl Writing {
     fn run(&mut self, queue: &mut UnboundedReceiver<Job>) {
         let mut held = None;
-        while let Some(job) = held.take().or_else(|| queue.blocking_recv()) {
+        // Not until the last handle is gone: whoever stops a node may keep one, and a thread costs more than that.
+        while self.log.is_some()
+            && let Some(job) = held.take().or_else(|| queue.blocking_recv())
+        {
             held = self.job(job, queue);
         }
     }
