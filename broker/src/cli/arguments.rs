@@ -40,6 +40,15 @@ pub(super) enum Command {
     Faults(FaultsArguments),
     /// Empty a running cluster of topics, groups and transactions, through the HTTP port of a broker
     Reset(ResetArguments),
+    /// Run one of Kafka's commands with its own options: milena tool kafka-topics --list ...
+    Tool(ToolArguments),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ToolArguments {
+    /// The command's name, and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "NAME")]
+    pub words: Vec<OsString>,
 }
 
 #[derive(Args, Debug)]

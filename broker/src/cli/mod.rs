@@ -52,9 +52,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Healthcheck(healthcheck)) => healthcheck::run(&healthcheck),
         Some(Command::Faults(faults)) => port::faults(&faults),
         Some(Command::Reset(reset)) => port::reset(&reset),
+        Some(Command::Tool(tool)) => run_tool(&tool.words),
         Some(Command::Start(start)) => start::run(&start),
         None => start::run(&parsed.start),
     }
+}
+
+/// One of Kafka's commands by its name, where no link has that name.
+fn run_tool(words: &[OsString]) -> ExitCode {
+    if let Some(tool) = words.first().and_then(tools::named) {
+        return tool.run(words);
+    }
+    let name = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    complain(&format!("there is no tool {name}; there are {}", tools::names().join(", ")));
+    ExitCode::from(WRONG_SETTINGS)
 }
 
 impl SourceArguments {

@@ -64,6 +64,11 @@ pub(crate) fn named(program: &OsString) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name)
 }
 
+/// The names of all tools.
+pub(crate) fn names() -> Vec<&'static str> {
+    TOOLS.iter().map(|tool| tool.name).collect()
+}
+
 impl Tool {
     /// Runs it with its arguments, its name first.
     pub(crate) fn run(&self, arguments: &[OsString]) -> ExitCode {
@@ -135,7 +140,7 @@ mod tests {
             listed.lines().find_map(|line| line.strip_prefix("printf '%s\\n' ")).expect("one line of names");
         let mut listed: Vec<&str> = listed.split(' ').filter(|name| *name != "kafka-server-start").collect();
         listed.sort_unstable();
-        let own: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+        let own = names();
         assert_eq!(listed, own, "config/image/tools and TOOLS, in order");
     }
 }

@@ -577,3 +577,15 @@ fn configs() {
         ],
     );
 }
+
+#[test]
+fn a_tool_is_a_command_of_the_binary_as_well() {
+    let run =
+        |words: &[&str]| Command::new(paths::milena()).arg("tool").args(words).output().expect("it starts");
+    let version = run(&["kafka-topics", "--version"]);
+    assert_eq!((version.status.code(), version.stdout.as_slice()), (Some(0), &b"4.3.1\n"[..]));
+    let unknown = run(&["kafka-nonsense", "--version"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(told.contains("kafka-nonsense") && told.contains("kafka-topics"), "{told}");
+}
