@@ -88,13 +88,24 @@ mod tests {
     async fn nothing_holds_on_to_a_broker_that_was_stopped() {
         let broker = Broker::ephemeral_with(&[("milena.create.topics", "a:2:1")]).await.expect("a broker");
         let state = Arc::downgrade(broker.state());
+        let partitions = Arc::downgrade(&broker.state().partitions);
+        let groups = Arc::downgrade(&broker.state().shards);
+        let transactions = Arc::downgrade(&broker.state().transactions.shards);
         broker.stop().await;
+        let holders = || {
+            [
+                state.strong_count(),
+                partitions.strong_count(),
+                groups.strong_count(),
+                transactions.strong_count(),
+            ]
+        };
         let gone = async {
-            while state.strong_count() > 0 {
+            while holders() != [0; 4] {
                 tokio::task::yield_now().await;
             }
         };
-        assert!(timeout(PATIENCE, gone).await.is_ok(), "{} hold it", state.strong_count());
+        assert!(timeout(PATIENCE, gone).await.is_ok(), "held by so many: {:?}", holders());
     }
 
     #[tokio::test]

@@ -97,7 +97,8 @@ struct Shared {
     /// The image of the last applied command, which may be ahead of the published one.
     slot: Arc<publish::Slot>,
     published: watch::Receiver<Zxid>,
-    new_followers: mpsc::Sender<Box<dyn Follower>>,
+    /// Gone when the ensemble has stopped: followers hold what holds this.
+    new_followers: Mutex<Option<mpsc::Sender<Box<dyn Follower>>>>,
     jobs: mpsc::Sender<turns::Job>,
     begin: Mutex<Option<oneshot::Sender<FirstContent>>>,
     registration_timeout_ms: i64,
@@ -165,7 +166,7 @@ impl Quorum {
             ensemble,
             slot,
             published,
-            new_followers,
+            new_followers: Mutex::new(Some(new_followers)),
             jobs,
             rules: config.rules,
             auto_create: AutoCreate::new(
@@ -211,8 +212,11 @@ impl Quorum {
 
     /// Adds a follower: it is told of the whole image first and of every change after that.
     pub async fn follow(&self, follower: Box<dyn Follower>) {
-        // The publisher ends only with the runtime.
-        let _ = self.shared.new_followers.send(follower).await;
+        let publisher = self.shared.new_followers.lock().clone();
+        if let Some(publisher) = publisher {
+            // It ends only with the runtime, or when this stops.
+            let _ = publisher.send(follower).await;
+        }
     }
 
     /// Returns when handlers see everything up to `zxid` and every follower is ready for it.
@@ -244,6 +248,7 @@ impl Quorum {
         if let Err(error) = self.shared.ensemble.stop().await {
             tracing::error!(%error, "the ensemble did not stop cleanly");
         }
+        self.shared.new_followers.lock().take();
     }
 
     /// Has another node become the controller, if this one is and another can.
