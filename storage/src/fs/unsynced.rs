@@ -50,6 +50,10 @@ impl Fs for UnsyncedFs {
         Ok(())
     }
 
+    fn sync_below(&self, _root: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.0.try_lock(path)
     }
