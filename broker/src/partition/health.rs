@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use milena_coordinator::replica::Shortage;
 use milena_storage::StorageError;
 use milena_storage::ids::Timestamp;
 use milena_storage::log::AppendError;
@@ -75,39 +76,16 @@ impl DirHealth {
     }
 }
 
-/// How long after the disk last refused a batch what comes behind it is refused, too, in milliseconds. Clients repeat the refused one within a
-/// second (`retry.backoff.max.ms`); whoever has given it up must hear of the gap, or what comes behind is repeated until its time is up.
-const SHORTAGE_MS: u64 = 10_000;
-
-/// Stands for no time.
-const NEVER: i64 = i64::MIN;
-
-/// When the disk refused the last batch of a partition, unless it has taken one since.
-#[derive(Debug)]
-pub struct Shortage(AtomicI64);
-
-impl Default for Shortage {
-    fn default() -> Self {
-        Self(AtomicI64::new(NEVER))
+/// An append's outcome as it is told: a gap behind what the full disk refused is refused for the same reason.
+pub(super) fn judged<T>(
+    shortage: &Shortage,
+    outcome: Result<T, AppendError>,
+    now: Timestamp,
+) -> Result<T, PartitionError> {
+    if shortage.is_behind(&outcome, now) {
+        return Err(PartitionError::BehindShortage);
     }
-}
-
-impl Shortage {
-    /// What a producer sent behind a batch that the full disk refused is refused for the same reason. Told of a gap in its
-    /// sequence instead, librdkafka begins a new epoch and sends again what it has no answer for yet, in every partition:
-    /// records twice. (Kafka gives the directory up, and answers so from then on.)
-    pub fn judge<T>(&self, outcome: Result<T, PartitionError>, now: Timestamp) -> Result<T, PartitionError> {
-        let is_gap = matches!(outcome, Err(PartitionError::Refused(AppendError::Sequence { .. })));
-        let refused = self.0.load(Ordering::Acquire);
-        if is_gap && refused != NEVER && refused.abs_diff(now.0) < SHORTAGE_MS {
-            return Err(PartitionError::BehindShortage);
-        }
-        let is_short = matches!(&outcome, Err(PartitionError::Storage(cause)) if cause.is_shortage());
-        if is_short || outcome.is_ok() {
-            self.0.store(if is_short { now.0 } else { NEVER }, Ordering::Release);
-        }
-        outcome
-    }
+    outcome.map_err(PartitionError::from)
 }
 
 #[cfg(test)]
@@ -118,32 +96,6 @@ mod tests {
 
     fn error(source: io::Error) -> StorageError {
         StorageError::io("write", Path::new("/d/t-0/f"), source)
-    }
-
-    fn gap() -> PartitionError {
-        let producer_id = milena_storage::ids::ProducerId(7);
-        PartitionError::Refused(AppendError::Sequence { producer_id, sequence: 9, last_sequence: 3 })
-    }
-
-    #[test]
-    fn what_comes_behind_a_refusal_for_lack_of_room_is_refused_for_it() {
-        let shortage = Shortage::default();
-        let at = |ms: i64, outcome: Result<(), PartitionError>| {
-            shortage.judge(outcome, Timestamp(1_000_000 + ms)).map_err(|error| error.code())
-        };
-        let told = |outcome: Result<(), PartitionError>| at(0, outcome);
-        let full = || PartitionError::Storage(error(io::ErrorKind::StorageFull.into()));
-        assert_eq!(told(Err(gap())), Err(45), "no batch was refused before it");
-        assert_eq!(told(Err(full())), Err(56));
-        assert_eq!(told(Err(gap())), Err(56));
-        assert_eq!(told(Err(PartitionError::NotEnoughReplicas)), Err(19));
-        assert_eq!(told(Err(gap())), Err(56), "the refused batch has not come again");
-        assert_eq!(told(Ok(())), Ok(()));
-        assert_eq!(told(Err(gap())), Err(45));
-        assert_eq!(at(0, Err(full())), Err(56));
-        assert_eq!(at(9_000, Err(full())), Err(56));
-        assert_eq!(at(18_999, Err(gap())), Err(56), "it has come again, and was refused again");
-        assert_eq!(at(19_000, Err(gap())), Err(45), "it does not come any more");
     }
 
     #[test]

@@ -33,7 +33,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use milena_coordinator::image::PartitionImage;
 use milena_coordinator::plant::{self, Bug};
-use milena_coordinator::replica::Leading;
+use milena_coordinator::replica::{Leading, Shortage};
 use milena_storage::StorageError;
 use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 use milena_storage::log::{Appended, FoundOffset, Log, LogConfig, ProducerEntry};
@@ -45,7 +45,7 @@ use uuid::Uuid;
 pub use crate::error::PartitionError;
 use disk::Disk;
 use exchange::Exchange;
-use health::{DirHealth, Shortage};
+use health::{DirHealth, judged};
 use peers::Peers;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
@@ -247,7 +247,7 @@ impl Partition {
         let appended = log.append_as_leader(batch, self.leader_epoch(), how.now);
         let end = log.log_end_offset();
         drop(log);
-        let appended = self.noted(self.shortage.judge(appended.map_err(PartitionError::from), how.now))?;
+        let appended = self.noted(judged(&self.shortage, appended, how.now))?;
         if !appended.duplicate {
             self.traffic.note(&appended);
             self.grown(end, appended.bytes, how.now, wakes);

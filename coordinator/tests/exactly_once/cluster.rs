@@ -14,6 +14,7 @@ use crate::Bug;
 use crate::hosts::{Groups, Transactions, Wanted, Work, worn as worn_record};
 use crate::letters::{Answer, Letter, Node, Said};
 use crate::replica::Replica;
+use crate::serve::code_of;
 
 pub(crate) const BROKERS: usize = 3;
 /// `min.insync.replicas`: one of them may lose power.
@@ -36,6 +37,8 @@ pub(crate) struct Broker {
     pub(crate) powerless: bool,
     /// No other broker hears it, nor does the controller; clients do.
     pub(crate) isolated: bool,
+    /// Machines that have what their log refused, and are to be loaded anew.
+    reload: BTreeSet<usize>,
     pub(crate) replicas: Vec<Replica>,
     parked: Vec<Vec<(Offset, Parked)>>,
     pub(crate) transactions: Option<Transactions>,
@@ -73,6 +76,8 @@ pub(crate) struct Cluster {
     worn: bool,
     /// How often the epochs of such a producer were used up.
     pub(crate) rotations: usize,
+    /// Batches that a full disk has refused.
+    pub(crate) refused: usize,
 }
 
 impl Cluster {
@@ -82,6 +87,7 @@ impl Cluster {
             alive: true,
             powerless: false,
             isolated: false,
+            reload: BTreeSet::new(),
             replicas: (0..PARTITIONS).map(|at| Replica::new(at >= DATA)).collect(),
             parked: (0..PARTITIONS).map(|_| Vec::new()).collect(),
             transactions: None,
@@ -107,6 +113,7 @@ impl Cluster {
             elections: 0,
             worn: !worn.is_empty(),
             rotations: 0,
+            refused: 0,
         };
         for &(id, epoch) in worn {
             let batch = worn_record(id, cluster.fresh_producer_id(), epoch, cluster.now);
@@ -166,6 +173,7 @@ impl Cluster {
                 self.answer(broker, to, call, Err(ResponseError::NotLeaderOrFollower));
             }
         }
+        self.brokers[broker].reload.remove(&at);
         match at {
             OFFSETS => self.brokers[broker].groups = None,
             STATE => self.brokers[broker].transactions = None,
@@ -192,8 +200,17 @@ impl Cluster {
         if let Some(Ok(Said::Producer(_, ProducerEpoch(0)))) = wanted.answer {
             self.rotations += usize::from(self.worn);
         }
-        if let Some(batch) = wanted.batch {
-            replica.append(batch, Origin::Coordinator, now).expect("coordinators' records are taken");
+        if let Some(batch) = wanted.batch
+            && let Err(refused) = replica.append(batch, Origin::Coordinator, now)
+        {
+            assert_eq!(
+                code_of(&refused),
+                ResponseError::KafkaStorageError,
+                "coordinators' records are taken"
+            );
+            if self.bug != Some(Bug::KeepsWhatTheLogRefused) {
+                return self.load_anew(broker, at, asked);
+            }
         }
         if let (Some((to, call)), Some(answer)) = (asked, wanted.answer) {
             self.park_answer(broker, at, (to, call), answer);
@@ -210,6 +227,23 @@ impl Cluster {
             if let Some(host) = &mut self.brokers[broker].transactions {
                 let _ = host.fresh(now, fresh);
             }
+        }
+    }
+
+    /// The machine has what the log refused: it goes, and whoever waits for it has to ask again.
+    pub(crate) fn load_anew(&mut self, broker: usize, at: usize, asked: Option<(Node, u64)>) {
+        self.refused += 1;
+        self.abdicate(broker, at);
+        self.brokers[broker].reload.insert(at);
+        if let Some((to, call)) = asked {
+            self.answer(broker, to, call, Err(ResponseError::NotLeaderOrFollower));
+        }
+    }
+
+    /// Loads machines that have to be loaded anew.
+    pub(crate) fn reload(&mut self, broker: usize) {
+        for at in std::mem::take(&mut self.brokers[broker].reload) {
+            self.load(broker, at);
         }
     }
 
@@ -303,6 +337,7 @@ impl Cluster {
         killed.parked.iter_mut().for_each(Vec::clear);
         (killed.transactions, killed.groups) = (None, None);
         killed.verifying.clear();
+        killed.reload.clear();
     }
 
     /// How things stand, for whoever has to find out why they stand still.

@@ -216,6 +216,7 @@ impl Copier {
         let writes = matches!(self.phase, Phase::Writing | Phase::Committing);
         match error {
             ResponseError::NotLeaderOrFollower
+            | ResponseError::KafkaStorageError
             | ResponseError::CoordinatorLoadInProgress
             | ResponseError::UnstableOffsetCommit
             | ResponseError::ConcurrentTransactions => Next::Again(question),

@@ -120,6 +120,8 @@ impl Tally {
         self.unsynced += other.unsynced;
         self.cleaned += other.cleaned;
         self.rotations += other.rotations;
+        self.filled += other.filled;
+        self.refused += other.refused;
     }
 
     /// Without any of these the runs would say nothing about them.
@@ -139,6 +141,8 @@ impl Tally {
             self.unsynced / 4,
             self.cleaned / 2,
             self.rotations,
+            self.filled,
+            self.refused / 2,
         ];
         assert!(counts.iter().all(|count| *count >= runs) && self.given_up > 0, "{self:?} in {runs} runs");
     }

@@ -2,7 +2,7 @@
 //!
 //! Real are the transaction machine, the group machine, and the logs with their producers, guards, transaction indexes and
 //! epochs, on disks in memory that know what was synced. Brokers die and come back, lose power and what was not synced with it, are
-//! cut off and believe to lead, letters are lost, late and doubled, coordinators move and their logs are compacted, producers use their
+//! cut off and believe to lead, letters are lost, late and doubled, disks are full, coordinators move and their logs are compacted, producers use their
 //! epochs up, copiers die, stand still, give up and come back as zombies. They are clients of KIP-890 or older ones, in clusters
 //! of every `transaction.version`. Whatever happened, each copy has to be in the output once, in order, and no reader may
 //! have seen anything else at any time.
@@ -59,11 +59,15 @@ enum Bug {
     KeepsItsPlaceWithoutPower,
     /// Compaction removes what has a successor that is not committed yet.
     CleansWhatIsNotCommitted,
+    /// A batch for which the disk had no room is answered as if it stood in the log.
+    AnswersForAFullDisk,
+    /// A coordinator goes on with what its log had no room for.
+    KeepsWhatTheLogRefused,
     /// Whoever has used up the epochs of its producer id gets one that is another's.
     GivesProducerIdsAgain,
 }
 
-const BUGS: [Bug; 12] = [
+const BUGS: [Bug; 14] = [
     Bug::AnswersBeforeTheCommit,
     Bug::MarksBeforeTheDecisionStands,
     Bug::NeverAsks,
@@ -76,6 +80,8 @@ const BUGS: [Bug; 12] = [
     Bug::KeepsItsPlaceWithoutPower,
     Bug::CleansWhatIsNotCommitted,
     Bug::GivesProducerIdsAgain,
+    Bug::AnswersForAFullDisk,
+    Bug::KeepsWhatTheLogRefused,
 ];
 
 fn judged(seed: u64, bug: Option<Bug>) -> Result<Tally, String> {

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use milena_coordinator::replica::Shortage;
+use milena_storage::StorageError;
 use milena_storage::batch::{EndTransaction, Header, walk};
 use milena_storage::fs::SimFs;
 use milena_storage::ids::{LeaderEpoch, Offset, ProducerId, Timestamp};
@@ -26,6 +28,7 @@ pub(crate) struct Replica {
     /// The partition is compacted.
     compacted: bool,
     log: Log,
+    shortage: Shortage,
     /// Of the partition, as far as this broker has heard.
     pub(crate) epoch: i32,
     pub(crate) leads: bool,
@@ -33,6 +36,14 @@ pub(crate) struct Replica {
     pub(crate) in_sync: BTreeSet<usize>,
     /// How far followers have come, as their leader knows.
     fetched: BTreeMap<usize, Offset>,
+}
+
+/// Why a leader has not taken a batch.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    ByLog(AppendError),
+    /// Its disk was full when the batch before came.
+    BehindShortage,
 }
 
 /// A record or a marker as it stands in the log.
@@ -48,6 +59,7 @@ impl Replica {
             log: open(&fs, compacted, Timestamp(0)),
             fs,
             compacted,
+            shortage: Shortage::default(),
             epoch: 0,
             leads: false,
             high_watermark: Offset(0),
@@ -72,6 +84,16 @@ impl Replica {
         self.reopen(now);
     }
 
+    /// Only so many bytes more fit onto its disk.
+    pub(crate) fn fill(&self, free: u64) {
+        self.fs.fill(free);
+    }
+
+    /// There is room again.
+    pub(crate) fn make_room(&self) {
+        self.fs.heal();
+    }
+
     /// The machine loses power, and the disk with it what was not synced. Gives how many offsets are gone.
     pub(crate) fn loses_power(&mut self, seed: u64, now: Timestamp) -> i64 {
         let before = self.end();
@@ -86,24 +108,34 @@ impl Replica {
         self.leads = false;
         self.in_sync.clear();
         self.fetched.clear();
+        self.shortage = Shortage::default();
     }
 
-    /// Cleans what is committed, as the broker does; tells whether less is left than there was.
+    /// Cleans what is committed, as the broker does; tells whether less is left than there was. Where there is no room for what is
+    /// cleaned, it stays as it is.
     pub(crate) fn clean(&mut self, now: Timestamp, bug: Option<Bug>) -> bool {
         let before = self.log.size();
-        self.log.flush().unwrap();
+        match self.try_to_clean(now, bug) {
+            Ok(()) => self.log.size() < before,
+            Err(CleanError::Storage(error)) if error.is_shortage() => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn try_to_clean(&mut self, now: Timestamp, bug: Option<Bug>) -> Result<(), CleanError> {
+        self.log.flush()?;
         let early = bug == Some(Bug::CleansWhatIsNotCommitted);
         let stable = if early { self.end() } else { self.stable() };
-        let what = self.log.cleanable(None, stable, now).unwrap();
-        let mut cleaning = self.log.begin_cleaning(&what, now).unwrap();
+        let what = self.log.cleanable(None, stable, now)?;
+        let mut cleaning = self.log.begin_cleaning(&what, now)?;
         let map = OffsetMap::new(1 << 16, 0.9, cleaning.keys_max(), (1, 2));
         let mut means = Means { map, buffer: 1024, pace: &Free };
-        cleaning.index(&mut means).unwrap();
-        while let Some(cleaned) = cleaning.next_group(&mut means).unwrap() {
-            self.log.swap_in(cleaned, now).unwrap();
+        cleaning.index(&mut means)?;
+        while let Some(cleaned) = cleaning.next_group(&mut means)? {
+            self.log.swap_in(cleaned, now)?;
         }
-        self.log.remove_deleted(now).unwrap();
-        self.log.size() < before
+        self.log.remove_deleted(now)?;
+        Ok(())
     }
 
     pub(crate) fn lead(&mut self, epoch: i32, in_sync: &BTreeSet<usize>) {
@@ -111,7 +143,8 @@ impl Replica {
         self.leads = true;
         self.in_sync.clone_from(in_sync);
         self.fetched.clear();
-        self.log.assign_epoch_start(LeaderEpoch(epoch), self.log.log_end_offset()).unwrap();
+        // What a full disk does not note now is noted with the first batch.
+        is_done(self.log.assign_epoch_start(LeaderEpoch(epoch), self.log.log_end_offset()));
     }
 
     pub(crate) fn follow(&mut self, epoch: i32) {
@@ -128,28 +161,35 @@ impl Replica {
         batch: Bytes,
         origin: Origin,
         now: Timestamp,
-    ) -> Result<Appended, AppendError> {
+    ) -> Result<Appended, Refused> {
         let rules = self.log.config().rules();
         let batch = validate(batch, &rules, now, origin).expect("a batch of our own builder");
-        let appended = self.log.append_as_leader(batch, LeaderEpoch(self.epoch), now)?;
+        let appended = self.log.append_as_leader(batch, LeaderEpoch(self.epoch), now);
+        if self.shortage.is_behind(&appended, now) {
+            return Err(Refused::BehindShortage);
+        }
+        let appended = appended.map_err(Refused::ByLog)?;
         if appended.rolled {
-            self.log.flush().unwrap();
+            is_done(self.log.flush());
         }
         Ok(appended)
     }
 
-    /// Fetches from the leader what this one lacks, and gives up what the leader does not have.
+    /// Fetches from the leader what this one lacks, and gives up what the leader does not have. What its disk has no room for is
+    /// fetched again.
     pub(crate) fn pull(&mut self, me: usize, leader: &mut Self, now: Timestamp) {
         let alike = self.log.latest_epoch() == leader.log.latest_epoch() && self.end() <= leader.end();
-        if !alike {
-            self.cut_back(leader, now);
+        if !alike && !is_done(self.cut_back(leader, now)) {
+            return;
         }
         let from = self.end();
         let slice = leader.log.read(from, 2048, leader.end(), true).unwrap();
         if !slice.is_empty() {
-            let appended = self.log.append_as_follower(slice.read_all().unwrap().into(), now).unwrap();
-            if appended.rolled {
-                self.log.flush().unwrap();
+            match self.log.append_as_follower(slice.read_all().unwrap().into(), now) {
+                Ok(appended) if appended.rolled => _ = is_done(self.log.flush()),
+                Ok(_) => {}
+                Err(AppendError::Storage(error)) if error.is_shortage() => return,
+                Err(error) => panic!("{error}"),
             }
         }
         let known = leader.high_watermark.min(self.end());
@@ -159,20 +199,20 @@ impl Replica {
     }
 
     /// Truncation by the leader's epochs (KIP-101, KIP-279).
-    fn cut_back(&mut self, leader: &Self, now: Timestamp) {
+    fn cut_back(&mut self, leader: &Self, now: Timestamp) -> Result<(), StorageError> {
         while let Some(mine) = self.log.latest_epoch() {
             let Some((theirs, end)) = leader.log.end_offset_for_epoch(mine) else {
-                let _ = self.log.truncate_to(Offset(0), now).unwrap();
-                return;
+                return self.log.truncate_to(Offset(0), now).map(drop);
             };
             let own = self.log.end_offset_for_epoch(theirs).map_or(Offset(0), |(_, end)| end);
             let cut = if theirs == mine { end } else { end.min(own) };
             let before = (self.end(), self.log.latest_epoch());
-            let _ = self.log.truncate_to(cut, now).unwrap();
+            let _ = self.log.truncate_to(cut, now)?;
             if theirs == mine || before == (self.end(), self.log.latest_epoch()) {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Whether more is committed than before, now that all in-sync replicas have come so far.
@@ -284,6 +324,15 @@ impl Replica {
             Entry::Marker { .. } => None,
         });
         entries.collect()
+    }
+}
+
+/// Whether there was room for it; of other faults the disks have none.
+fn is_done<T>(done: Result<T, StorageError>) -> bool {
+    match done {
+        Ok(_) => true,
+        Err(error) if error.is_shortage() => false,
+        Err(error) => panic!("{error}"),
     }
 }
 

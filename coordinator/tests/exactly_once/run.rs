@@ -13,6 +13,7 @@ use crate::cluster::{BROKERS, Cluster, DATA, PARTITIONS};
 use crate::copier::{Copier, Next, Phase};
 use crate::dice::Dice;
 use crate::letters::{Letter, Node, Question};
+use crate::replica::Replica;
 
 /// How long brokers and copiers are in trouble, and how long it may take then until all is at rest.
 const TROUBLE_MS: i64 = 12_000;
@@ -34,6 +35,10 @@ pub(crate) enum Event {
     Kill(usize),
     /// As a kill, and what was not synced is gone.
     LosePower(usize),
+    /// A broker's disks are full.
+    Fill(usize),
+    /// They have room again.
+    MakeRoom(usize),
     /// A broker cleans its logs of coordinators' records.
     Clean(usize),
     Restart(usize),
@@ -67,6 +72,10 @@ pub(crate) struct Tally {
     /// Cleanings that left less than there was.
     pub(crate) cleaned: usize,
     pub(crate) rotations: usize,
+    /// Disks that were full.
+    pub(crate) filled: usize,
+    /// Batches that a full disk refused.
+    pub(crate) refused: usize,
 }
 
 pub(crate) struct Run {
@@ -135,6 +144,7 @@ impl Run {
             if at > TROUBLE_MS && self.is_over() {
                 self.tally.elections = self.cluster.elections;
                 self.tally.rotations = self.cluster.rotations;
+                self.tally.refused = self.cluster.refused;
                 return Ok(());
             }
             if at > TROUBLE_MS + REST_MS {
@@ -408,6 +418,17 @@ impl Run {
                 self.notice(broker);
                 self.cluster.brokers[broker].alive = true;
                 self.heard_again();
+            }
+            Event::Fill(broker) => {
+                self.tally.filled += 1;
+                let room = self.dice.ms(100, 3_000);
+                for replica in &self.cluster.brokers[broker].replicas {
+                    replica.fill(self.dice.roll(1_500) as u64);
+                }
+                self.after(room, Event::MakeRoom(broker));
+            }
+            Event::MakeRoom(broker) => {
+                self.cluster.brokers[broker].replicas.iter().for_each(Replica::make_room);
             }
             Event::Isolate(broker) => {
                 if self.cluster.brokers[broker].alive && !self.cluster.brokers[broker].isolated {

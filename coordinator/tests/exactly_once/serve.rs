@@ -14,6 +14,7 @@ use crate::Bug;
 use crate::cluster::{Cluster, OFFSETS, STATE, name_of};
 use crate::hosts::Work;
 use crate::letters::{Answer, Letter, Node, Producer, Question, Said};
+use crate::replica::Refused;
 
 /// The Produce of a client whose partitions join with its batches, and the last of those before.
 const PRODUCE_VERSION: i16 = 12;
@@ -53,6 +54,9 @@ impl Cluster {
         if !self.leads(broker, at) {
             return self.answer(broker, asked.0, asked.1, Err(ResponseError::NotLeaderOrFollower));
         }
+        if self.is_loading(broker, at) {
+            return self.answer(broker, asked.0, asked.1, Err(ResponseError::CoordinatorLoadInProgress));
+        }
         let now = self.now;
         match question {
             Question::Produce { of, batch, .. } => {
@@ -75,6 +79,12 @@ impl Cluster {
                 self.coordinate(broker, asked, question);
             }
         }
+    }
+
+    /// Its log refused what the machine had taken, and it is not loaded anew yet.
+    fn is_loading(&self, broker: usize, at: usize) -> bool {
+        let broker = &self.brokers[broker];
+        (at == OFFSETS && broker.groups.is_none()) || (at == STATE && broker.transactions.is_none())
     }
 
     fn coordinate(&mut self, broker: usize, asked: (Node, u64), question: Question) {
@@ -192,6 +202,7 @@ impl Cluster {
     /// Deadlines that have passed, and markers that were not written yet.
     pub(crate) fn wake(&mut self, broker: usize) {
         let now = self.now;
+        self.reload(broker);
         while let Some(wanted) = self.brokers[broker].transactions.as_mut().and_then(|host| host.due(now)) {
             self.carry_out(broker, STATE, wanted, None);
         }
@@ -204,6 +215,9 @@ impl Cluster {
         let replica = &self.brokers[broker].replicas[at];
         if !replica.leads || replica.epoch != epoch {
             return self.answer(broker, asked.0, asked.1, Err(ResponseError::NotLeaderOrFollower));
+        }
+        if self.is_loading(broker, at) {
+            return self.answer(broker, asked.0, asked.1, Err(ResponseError::CoordinatorLoadInProgress));
         }
         let answer = match what {
             What::Batch(batch) => {
@@ -222,18 +236,30 @@ impl Cluster {
     fn take_batch(&mut self, broker: usize, at: usize, origin: Origin, batch: Bytes) -> Answer {
         let now = self.now;
         let taken = self.brokers[broker].replicas[at].append(batch, origin, now);
-        taken.map(|_| Said::Done).map_err(|error| code_of(&error))
+        self.refused += usize::from(matches!(&taken, Err(Refused::ByLog(AppendError::Storage(_)))));
+        match taken {
+            Err(Refused::ByLog(AppendError::Storage(_))) if self.bug == Some(Bug::AnswersForAFullDisk) => {
+                Ok(Said::Done)
+            }
+            taken => taken.map(|_| Said::Done).map_err(|refused| code_of(&refused)),
+        }
     }
 
     fn take_offset(&mut self, broker: usize, guard: Guard, of: &Producer, position: i64) -> Answer {
         let now = self.now;
-        let broker = &mut self.brokers[broker];
-        let host = broker.groups.as_mut().expect("it leads");
+        let here = &mut self.brokers[broker];
+        let host = here.groups.as_mut().expect("it leads");
         let (wanted, records) = host.commit(now, of, position);
         if let Some(batch) = wanted.batch {
             let origin = Origin::CoordinatorTransaction { guard };
-            broker.replicas[OFFSETS].append(batch, origin, now).map_err(|error| code_of(&error))?;
-            host.committed(of.producer, &records);
+            match here.replicas[OFFSETS].append(batch, origin, now).map_err(|refused| code_of(&refused)) {
+                Ok(_) => host.committed(of.producer, &records),
+                Err(ResponseError::KafkaStorageError) => {
+                    self.load_anew(broker, OFFSETS, None);
+                    return Err(ResponseError::NotLeaderOrFollower);
+                }
+                Err(error) => return Err(error),
+            }
         }
         wanted.answer.expect("it was asked for")
     }
@@ -281,14 +307,17 @@ fn as_producer_sees(error: ResponseError, bumps: bool) -> ResponseError {
     }
 }
 
-fn code_of(error: &AppendError) -> ResponseError {
+/// The broker's `PartitionError::code`.
+pub(crate) fn code_of(refused: &Refused) -> ResponseError {
+    let Refused::ByLog(error) = refused else { return ResponseError::KafkaStorageError };
     match error {
+        AppendError::Storage(cause) if cause.is_shortage() => ResponseError::KafkaStorageError,
         AppendError::Sequence { .. } => ResponseError::OutOfOrderSequenceNumber,
         AppendError::ProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
         AppendError::TransactionState { .. } | AppendError::NotVerified { .. } => {
             ResponseError::InvalidTxnState
         }
         AppendError::CoordinatorFenced { .. } => ResponseError::TransactionCoordinatorFenced,
-        other => panic!("the disk is without fault: {other}"),
+        other => panic!("the disk is full at worst: {other}"),
     }
 }

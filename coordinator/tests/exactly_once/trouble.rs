@@ -56,8 +56,9 @@ impl Run {
         }
         let broker = self.dice.roll(BROKERS);
         let id = self.dice.roll(IDS.len());
-        match self.dice.roll(8) {
+        match self.dice.roll(9) {
             7 => self.after(1, Event::LosePower(broker)),
+            8 => self.after(1, Event::Fill(broker)),
             0 | 1 => self.after(1, Event::Kill(broker)),
             2 => self.after(1, Event::Isolate(broker)),
             3 => {

@@ -3,6 +3,7 @@
 //! Must never touch the real disk or choose by itself: every whim comes from the seed or the cue that a test gave.
 
 mod power_loss;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -49,6 +50,8 @@ struct Disk {
     mutations: u64,
     cue: Option<(u64, SimFault)>,
     state: State,
+    /// How many bytes more fit, if that is limited.
+    free: Option<u64>,
     lie: Option<SimLie>,
 }
 
@@ -118,6 +121,7 @@ impl SimFs {
     pub fn heal(&self) {
         let mut disk = self.disk.lock();
         disk.cue = None;
+        disk.free = None;
         disk.state = State::Well;
         disk.locks.clear();
     }
@@ -158,6 +162,7 @@ impl Fs for SimFs {
             (None, Open::Read | Open::Write) => return Err(io::ErrorKind::NotFound.into()),
             (None, Open::Create | Open::Truncate) => {
                 disk.mutation()?;
+                disk.take_name()?;
                 let node = disk.nodes.len();
                 let modified = disk.now;
                 disk.nodes.push(Node::File {
@@ -183,6 +188,9 @@ impl Fs for SimFs {
         assert_eq!(from.parent(), to.parent(), "the simulated disk renames within one directory");
         let node = disk.find(from).ok_or(io::ErrorKind::NotFound)?;
         let old = name_of(from)?;
+        if let Some(replaced) = disk.find(to) {
+            disk.give_back(replaced);
+        }
         disk.edit_parent(to, |names, name| {
             names.remove(&old);
             names.insert(name, node)
@@ -192,7 +200,8 @@ impl Fs for SimFs {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.mutation()?;
-        disk.find(path).ok_or(io::ErrorKind::NotFound)?;
+        let node = disk.find(path).ok_or(io::ErrorKind::NotFound)?;
+        disk.give_back(node);
         disk.edit_parent(path, |names, name| names.remove(&name))
     }
 
@@ -310,8 +319,10 @@ impl File for SimFile {
         Ok(())
     }
 
-    fn allocate(&self, _at: u64, _len: u64) -> io::Result<()> {
-        self.disk.lock().mutation()
+    fn allocate(&self, _at: u64, len: u64) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.mutation()?;
+        disk.has_room(len)
     }
 }
 
@@ -384,13 +395,12 @@ impl Disk {
             (Err(error), _) => return Err(error),
             (Ok(()), change) => change,
         };
+        let (fits, is_all) = self.take_room(node, change);
         let now = self.now;
-        if let Node::File { data, pending, modified, .. } = &mut self.nodes[node] {
-            change.apply(data);
-            pending.push(change);
-            *modified = now;
+        if let Some(change) = fits {
+            self.nodes[node].take(change, now);
         }
-        self.alive()
+        if is_all { self.alive() } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 }
 

@@ -55,3 +55,27 @@ fn a_lock_is_held_until_dropped() {
     drop(held);
     assert!(fs.try_lock(Path::new("/d/.lock")).unwrap().is_some());
 }
+
+#[test]
+fn a_full_disk_takes_what_fits_and_takes_more_when_something_goes() {
+    let (fs, file) = fs_with_file();
+    file.write_at(b"0123", 0).unwrap();
+    fs.fill(3);
+    let full = |result: io::Result<()>| assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    full(file.write_at(b"abcdef", 4));
+    assert_eq!(fs.read(Path::new("/d/f"), 100).unwrap(), b"0123abc");
+    full(file.write_at(b"g", 7));
+    full(file.set_len(8));
+    full(file.allocate(7, 1));
+    full(fs.open(Path::new("/d/new"), Open::Create).map(drop));
+    file.write_at(b"over", 0).unwrap();
+    file.set_len(5).unwrap();
+    file.sync_data().unwrap();
+    full(fs.replace_unsynced(Path::new("/d/f"), b"more").map(drop));
+    assert_eq!(fs.read(Path::new("/d/f.tmp"), 100).unwrap(), b"mo");
+    fs.remove_file(Path::new("/d/f")).unwrap();
+    fs.replace_unsynced(Path::new("/d/f"), b"more").unwrap();
+    assert!(fs.has_less_than(4) && !fs.has_less_than(3));
+    fs.heal();
+    file.write_at(&[7; 100], 0).unwrap();
+}
