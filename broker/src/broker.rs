@@ -44,6 +44,7 @@ use crate::quorum::{
 };
 use crate::replication::pool::PeerPool;
 use crate::replication::{self, Replication};
+use crate::security::SecurityError;
 use crate::settings::{Beginning, Settings, SettingsError};
 use crate::shard::{ShardFollower, Shards, Tuning};
 use crate::start_topics::{self, StartTopicError};
@@ -53,8 +54,8 @@ use crate::zookeeper::{self, Hub, ZooKeeper};
 
 pub use listening::Listening;
 use listening::{
-    HTTP, ZOOKEEPER, bind_controllers, endpoint, listen, reserve, reserve_http, reserve_zookeeper, told,
-    untold,
+    HTTP, ZOOKEEPER, bind_controllers, endpoint, listen, protect, reserve, reserve_http, reserve_zookeeper,
+    serve, told, untold,
 };
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
@@ -82,6 +83,8 @@ pub enum StartError {
     Disk(#[from] DiskError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     #[error(transparent)]
     Quorum(#[from] QuorumError),
     #[error(transparent)]
@@ -135,6 +138,7 @@ impl Broker {
     ) -> Result<Self, StartError> {
         let listeners = settings.checked_listeners()?;
         let backlog = settings.network().listen_backlog;
+        let protections = protect(&settings, &listeners.broker)?;
         let disk = open_disk(fs, &settings)?;
         let clean = disk.was_stopped_cleanly();
         let bound = reserve(&listeners.broker)?;
@@ -177,9 +181,7 @@ impl Broker {
         let net = Net::new(&settings.network(), Arc::new(Dispatch::new(state.clone())), &workers);
         let live = LiveSettings::new(state.settings.clone(), net.limits(), state.partitions.clone());
         quorum.follow(Box::new(live)).await;
-        for bound in bound {
-            net.serve(bound)?;
-        }
+        serve(&net, bound, &protections)?;
         if let Some(name) = controller_name {
             place.deal_with(net.dealer(&name, EndpointKind::Controller));
         }
@@ -453,6 +455,7 @@ fn first_content(settings: &Settings, cluster_id: String) -> FirstContent {
         cluster_id,
         features: FEATURES.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect(),
         broker_defaults: [("min.insync.replicas".to_owned(), min_insync_replicas)].into(),
+        users: Vec::new(),
     }
 }
 

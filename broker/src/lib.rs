@@ -24,6 +24,7 @@ pub mod quorum;
 mod refused_records;
 pub mod replication;
 mod resident;
+pub mod security;
 pub mod settings;
 pub mod shard;
 pub mod start_topics;

@@ -2,13 +2,15 @@
 //!
 //! It must never serve a connection: a bound listener is handed on.
 
+use std::io;
 use std::net::SocketAddr;
 
-use milena_coordinator::image::Endpoint;
+use milena_coordinator::image::{Endpoint, SecurityProtocol};
 
 use super::StartError;
-use crate::net::listener::{self, BindError, Bound, ListenerConfig};
+use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net, Protection};
 use crate::quorum::place::ControllerListener;
+use crate::security::{SecurityError, server_config};
 use crate::settings::{Listener, Settings, ZooKeeperSettings};
 
 /// What the listener of ZooKeeper's protocol is called where listeners are told.
@@ -54,6 +56,20 @@ pub(super) fn reserve_http(settings: &Settings) -> Result<Option<Bound>, StartEr
     Ok(Some(listener::reserve(&ListenerConfig { name: HTTP.into(), host, port })?))
 }
 
+/// What each listener asks of its clients. Reads keys where one speaks TLS.
+pub(super) fn protect(settings: &Settings, listeners: &[Listener]) -> Result<Vec<Protection>, SecurityError> {
+    let protection = |listener: &Listener| {
+        let tls = match listener.protocol {
+            SecurityProtocol::Ssl | SecurityProtocol::SaslSsl => {
+                Some(server_config(&settings.tls(&listener.name))?)
+            }
+            SecurityProtocol::Plaintext | SecurityProtocol::SaslPlaintext => None,
+        };
+        Ok(Protection { tls })
+    };
+    listeners.iter().map(protection).collect()
+}
+
 /// Takes the ports of brokers' listeners.
 pub(super) fn reserve(listeners: &[Listener]) -> Result<Vec<Bound>, BindError> {
     listeners.iter().map(|each| listener::reserve(&config_of(each))).collect()
@@ -65,6 +81,11 @@ pub(super) fn listen<'a>(
     backlog: i32,
 ) -> Result<(), BindError> {
     reserved.into_iter().try_for_each(|bound| bound.listen(backlog))
+}
+
+/// Accepts on each listener from now on.
+pub(super) fn serve(net: &Net, bound: Vec<Bound>, protections: &[Protection]) -> io::Result<()> {
+    bound.into_iter().zip(protections).try_for_each(|(bound, protection)| net.serve(bound, protection))
 }
 
 fn config_of(listener: &Listener) -> ListenerConfig {

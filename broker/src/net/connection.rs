@@ -19,7 +19,7 @@ use super::connections::Counted;
 use super::inbox::{Arrived, Inbox};
 use super::listener::Shared;
 use super::outbox::Outbox;
-use super::stream::TcpStream;
+use super::transport::Transport;
 use super::window::Window;
 use crate::api::context::Caller;
 
@@ -52,7 +52,7 @@ enum Ending {
 }
 
 pub(super) struct Connection {
-    stream: TcpStream,
+    transport: Transport,
     caller: Caller,
     shared: Arc<Shared>,
     inbox: Inbox,
@@ -71,7 +71,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        stream: TcpStream,
+        transport: Transport,
         caller: Caller,
         shared: Arc<Shared>,
         inbox: Inbox,
@@ -79,7 +79,7 @@ impl Connection {
     ) -> Self {
         let look = shared.max_idle.map_or(Duration::MAX, |idle| idle / LOOKS);
         Self {
-            stream,
+            transport,
             caller,
             shared,
             inbox,
@@ -119,10 +119,11 @@ impl Connection {
             }
             self.watch_stall(tick);
             self.collect();
-            if self.outbox.write(&self.stream, TURN)? >= TURN {
+            if self.outbox.write(&mut self.transport, TURN)? >= TURN {
                 self.moved = TURN;
             }
-            if self.ending.is_some() && self.window.is_empty() && self.outbox.is_empty() {
+            if self.ending.is_some() && self.window.is_empty() && !self.owes() {
+                self.transport.close();
                 return Ok(());
             }
             if self.moved >= TURN {
@@ -163,6 +164,11 @@ impl Connection {
         self.moved += self.outbox.len() - queued;
     }
 
+    /// Whether anything has yet to be sent.
+    fn owes(&self) -> bool {
+        !self.outbox.is_empty() || self.transport.holds_back()
+    }
+
     fn may_start(&self) -> bool {
         self.window.has_room() && self.outbox.len() < MAX_UNSENT
     }
@@ -179,15 +185,15 @@ impl Connection {
             self.active = true;
             return Poll::Ready(collected.map(|()| Event::Progress).map_err(Failure::Closing));
         }
-        if !self.outbox.is_empty()
-            && let Poll::Ready(writable) = self.stream.poll_write_ready(cx)
+        if self.owes()
+            && let Poll::Ready(writable) = self.transport.poll_write_ready(cx)
         {
             self.active = true;
             return Poll::Ready(writable.map(|()| Event::Progress).map_err(Failure::Io));
         }
         if self.ending.is_none()
             && self.may_start()
-            && let Poll::Ready(read) = self.inbox.poll_read(cx, &mut self.stream)
+            && let Poll::Ready(read) = self.inbox.poll_read(cx, &mut self.transport)
         {
             self.active = true;
             return Poll::Ready(match read {

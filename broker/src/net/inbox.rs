@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use super::Closing;
 use super::frame::PREFIX;
 use super::limits::{FrameMemory, Reservation};
-use super::stream::TcpStream;
+use super::transport::Transport;
 use crate::api::context::BoxFuture;
 
 /// A buffer's first size: many small requests, or the beginning of a large one.
@@ -161,21 +161,23 @@ impl Inbox {
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        transport: &mut Transport,
     ) -> Poll<io::Result<Arrived>> {
         if let Some(waiting) = &mut self.waiting {
             self.held = ready!(waiting.as_mut().poll(cx));
             self.waiting = None;
             return Poll::Ready(Ok(Arrived::Memory));
         }
-        ready!(stream.poll_read_ready(cx))?;
+        ready!(transport.poll_read_ready(cx))?;
         if self.buffer.capacity() == 0 {
             self.buffer = self.pool.take();
         } else if self.buffer.len() == self.buffer.capacity() {
             self.buffer.reserve(FIRST);
         }
-        let read = stream.read_buf(&mut self.buffer);
-        let count = ready!(pin!(read).poll(cx))?;
+        let count = match transport {
+            Transport::Plain(stream) => ready!(pin!(stream.read_buf(&mut self.buffer)).poll(cx))?,
+            Transport::Tls(tls) => tls.read_into(&mut self.buffer)?,
+        };
         Poll::Ready(Ok(if count == 0 { Arrived::End } else { Arrived::Bytes }))
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
@@ -20,6 +21,8 @@ use super::inbox::Inbox;
 use super::limits::FrameMemory;
 use super::quiet::Gate;
 use super::stream::{self, Parked, Reserved, TcpListener, TcpStream};
+use super::tls::{Refused, TlsStream};
+use super::transport::Transport;
 use super::workers::{Core, Workers};
 use crate::api::context::{Caller, EndpointKind, Principal, java_address};
 use crate::settings::{ConnectionSettings, NetworkSettings};
@@ -31,6 +34,8 @@ const FRAME_MEMORY: usize = 512 << 20;
 const KAFKA_BUFFER: usize = 100 << 10;
 /// Pause after a failed accept, which mostly means that the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a TLS handshake may take. Kafka gives it as long as a connection may be idle.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A listener as configured: `name://host:port`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +51,12 @@ impl fmt::Display for ListenerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}:{}", self.name, self.host, self.port)
     }
+}
+
+/// What a client of a listener has to do before it is served; by default nothing.
+#[derive(Clone, Default, Debug)]
+pub struct Protection {
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Why a listener could not be bound.
@@ -88,6 +99,8 @@ pub(super) struct Shared {
     send_buffer: Option<usize>,
     receive_buffer: Option<usize>,
     connections: Arc<Connections>,
+    /// How long who failed to authenticate is kept waiting.
+    failed_authentication: Duration,
     next_connection: AtomicU64,
     next_core: AtomicUsize,
 }
@@ -164,6 +177,7 @@ impl Bound {
 pub struct Dealer {
     name: Arc<str>,
     endpoint: EndpointKind,
+    protection: Protection,
     shared: Arc<Shared>,
     cores: Vec<Core>,
 }
@@ -185,6 +199,7 @@ impl Net {
             send_buffer: settings.send_buffer_bytes.filter(|size| *size != KAFKA_BUFFER),
             receive_buffer: settings.receive_buffer_bytes.filter(|size| *size != KAFKA_BUFFER),
             connections: Connections::new(&settings.connections),
+            failed_authentication: settings.failed_authentication_delay,
             next_connection: AtomicU64::new(0),
             next_core: AtomicUsize::new(0),
         };
@@ -192,24 +207,26 @@ impl Net {
     }
 
     /// Accepts from now on.
-    pub fn serve(&self, bound: Bound) -> io::Result<()> {
+    pub fn serve(&self, bound: Bound, protection: &Protection) -> io::Result<()> {
         for socket in bound.sockets {
             let core = &self.cores[0];
             let _inside = core.handle.enter();
             let listener = stream::listener(socket)?;
             let dealer = self.dealer(&bound.config.name, EndpointKind::Broker);
+            let dealer = Dealer { protection: protection.clone(), ..dealer };
             core.handle.spawn(Acceptor { listener, dealer }.run());
         }
         Ok(())
     }
 
-    /// For a listener whose connections somebody else accepts.
+    /// For a listener in plaintext whose connections somebody else accepts.
     #[must_use]
     pub fn dealer(&self, name: &Arc<str>, endpoint: EndpointKind) -> Dealer {
         self.shared.connections.add_listener(name);
         Dealer {
             name: Arc::clone(name),
             endpoint,
+            protection: Protection::default(),
             shared: Arc::clone(&self.shared),
             cores: self.cores.clone(),
         }
@@ -329,7 +346,8 @@ impl Dealer {
             software: Arc::default(),
         };
         let life = Arc::clone(counted.life());
-        let task = connect(stream, caller, Arc::clone(&self.shared), core.clone(), counted);
+        let tls = self.protection.tls.clone();
+        let task = connect(stream, tls, caller, Arc::clone(&self.shared), core.clone(), counted);
         life.served_by(core.handle.spawn(task).abort_handle());
     }
 
@@ -338,13 +356,67 @@ impl Dealer {
     }
 }
 
-async fn connect(stream: Parked, caller: Caller, shared: Arc<Shared>, core: Core, counted: Counted) {
-    match stream::unpark(stream) {
-        Ok(stream) => {
-            let inbox = Inbox::new(core.pool, shared.memory.clone(), shared.max_frame);
-            Connection::new(stream, caller, shared, inbox, counted).run().await;
+async fn connect(
+    stream: Parked,
+    tls: Option<Arc<ServerConfig>>,
+    caller: Caller,
+    shared: Arc<Shared>,
+    core: Core,
+    counted: Counted,
+) {
+    let stream = match stream::unpark(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            warn!(peer = %caller.host, %error, "cannot register a connection");
+            return;
         }
-        Err(error) => warn!(peer = %caller.host, %error, "cannot register a connection"),
+    };
+    let transport = match tls {
+        None => Transport::Plain(stream),
+        // In a box, so that connections in plaintext have no room for it.
+        Some(config) => match Box::pin(shake_hands(stream, config, &caller, &shared)).await {
+            Some(tls) => Transport::Tls(Box::new(tls)),
+            None => return,
+        },
+    };
+    let inbox = Inbox::new(core.pool, shared.memory.clone(), shared.max_frame);
+    Connection::new(transport, caller, shared, inbox, counted).run().await;
+}
+
+/// Who does it wrong is kept waiting, like everybody who fails to authenticate (`Selector.pollSelectionKeys`).
+async fn shake_hands(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    caller: &Caller,
+    shared: &Shared,
+) -> Option<TlsStream> {
+    let stop = shared.stop.notified();
+    tokio::pin!(stop);
+    stop.as_mut().enable();
+    if shared.is_stopping() {
+        return None;
+    }
+    let shaking = async {
+        let Refused { error, socket } =
+            match tokio::time::timeout(HANDSHAKE, TlsStream::accept(stream, config)).await {
+                Ok(Ok(tls)) => return Some(tls),
+                Ok(Err(refused)) => refused,
+                Err(_) => {
+                    debug!(peer = %caller.host, listener = %caller.listener, "no TLS handshake in time");
+                    return None;
+                }
+            };
+        if let Some(left_out) = shared.gate.pass(shared.service.uptime()) {
+            let left_out = (left_out > 0).then_some(left_out);
+            warn!(peer = %caller.host, listener = %caller.listener, left_out, "TLS handshake failed: {error}");
+        }
+        tokio::time::sleep(shared.failed_authentication).await;
+        drop(socket);
+        None
+    };
+    tokio::select! {
+        () = stop => None,
+        tls = shaking => tls,
     }
 }
 

@@ -13,6 +13,8 @@ mod outbox;
 mod quiet;
 mod rate;
 pub mod stream;
+mod tls;
+mod transport;
 mod window;
 pub mod workers;
 

@@ -7,6 +7,8 @@ use std::io::{self, IoSlice};
 
 use super::frame::{Chunk, FileSlice, Frame};
 use super::stream::{self, TcpStream};
+use super::tls::TlsStream;
+use super::transport::Transport;
 
 /// Chunks that one call gathers; the kernel's limit is 1,024.
 const GATHER: usize = 64;
@@ -36,7 +38,14 @@ impl Outbox {
     }
 
     /// Sends until the socket is full, the queue is empty or about `budget` bytes are gone; returns the bytes sent.
-    pub(super) fn write(&mut self, stream: &TcpStream, budget: usize) -> io::Result<usize> {
+    pub(super) fn write(&mut self, transport: &mut Transport, budget: usize) -> io::Result<usize> {
+        match transport {
+            Transport::Plain(stream) => self.write_plain(stream, budget),
+            Transport::Tls(tls) => self.write_tls(tls, budget),
+        }
+    }
+
+    fn write_plain(&mut self, stream: &TcpStream, budget: usize) -> io::Result<usize> {
         let mut total = 0;
         while total < budget
             && let Some(first) = self.chunks.front()
@@ -58,12 +67,43 @@ impl Outbox {
         Ok(total)
     }
 
+    /// Encrypts and sends in turn; what the socket does not take is the session's to send.
+    fn write_tls(&mut self, tls: &mut TlsStream, budget: usize) -> io::Result<usize> {
+        let mut total = 0;
+        loop {
+            match tls.flush() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(total),
+                Err(error) => return Err(error),
+            }
+            if total >= budget {
+                return Ok(total);
+            }
+            let count = match self.chunks.front() {
+                None => return Ok(total),
+                Some(Chunk::Bytes(_)) => {
+                    let mut slices = [IoSlice::new(&[]); GATHER];
+                    let (count, _) = self.gather(&mut slices);
+                    tls.write(&slices[..count])?
+                }
+                Some(Chunk::File(slice)) => tls.write_file(slice, self.sent)?,
+            };
+            self.advance(count);
+            total += count;
+        }
+    }
+
     /// One call for all bytes up to the next file; the kernel is told when file data follows, so that the
     /// header does not leave in a packet of its own.
     fn send_bytes(&self, stream: &TcpStream) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); GATHER];
+        let (count, more) = self.gather(&mut slices);
+        stream::send(stream, &slices[..count], more)
+    }
+
+    /// All bytes up to the next file, and whether something follows.
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; GATHER]) -> (usize, bool) {
         let mut count = 0;
-        let mut more = false;
         for chunk in &self.chunks {
             match chunk {
                 Chunk::Bytes(bytes) if count < GATHER => {
@@ -71,13 +111,10 @@ impl Outbox {
                     slices[count] = IoSlice::new(&bytes[from..]);
                     count += 1;
                 }
-                _ => {
-                    more = true;
-                    break;
-                }
+                _ => return (count, true),
             }
         }
-        stream::send(stream, &slices[..count], more)
+        (count, false)
     }
 
     fn advance(&mut self, mut count: usize) {

@@ -1,5 +1,7 @@
 //! Connections over real sockets, against a service of a few one-letter requests.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use super::frame::{FileSlice, Frame, FrameBuilder};
-use super::listener::{BindError, Bound, ListenerConfig, Net, bind, reserve};
+use super::listener::{BindError, Bound, ListenerConfig, Net, Protection, bind, reserve};
 use super::workers::Workers;
 use super::*;
 use crate::clock::Clock;
@@ -121,6 +123,7 @@ fn settings() -> NetworkSettings {
         queued_max_bytes: None,
         connections: ConnectionSettings { max_idle: None, ..ConnectionSettings::default() },
         request_timeout: PATIENCE,
+        failed_authentication_delay: Duration::ZERO,
     }
 }
 
@@ -130,11 +133,21 @@ fn start(settings: &NetworkSettings, toy: Toy) -> Server {
 }
 
 fn serve(settings: &NetworkSettings, toy: Toy, bound: Bound, threads: usize) -> Server {
+    serve_protected(settings, toy, bound, threads, &Protection::default())
+}
+
+fn serve_protected(
+    settings: &NetworkSettings,
+    toy: Toy,
+    bound: Bound,
+    threads: usize,
+    protection: &Protection,
+) -> Server {
     let toy = Arc::new(toy);
     let workers = Workers::start(threads).unwrap();
     let net = Net::new(settings, Arc::clone(&toy) as Arc<dyn Service>, &workers);
     let address = bound.address;
-    net.serve(bound).unwrap();
+    net.serve(bound, protection).unwrap();
     Server { toy, net, address, workers }
 }
 
@@ -162,7 +175,7 @@ fn frame(body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn answer(stream: &mut TcpStream) -> Vec<u8> {
+fn answer(stream: &mut impl Read) -> Vec<u8> {
     let mut head = [0; 8];
     stream.read_exact(&mut head).unwrap();
     let size = i32::from_be_bytes(head[..4].try_into().unwrap()) as usize;

@@ -83,16 +83,24 @@ pub fn read(settings: &Settings, own_address: Ipv4Addr) -> Result<Listeners, Vec
     let (mut broker, mut controller) = (Vec::new(), Vec::new());
     for endpoint in endpoints {
         let protocol = protocols[&endpoint.name];
-        if protocol != SecurityProtocol::Plaintext {
-            let what =
-                format!("listener {} wants {}, which is not supported yet", endpoint.name, protocol.name());
-            return Err(fault(LISTENERS, what, "use a PLAINTEXT listener inside a network that you trust"));
-        }
         let advertised = match &advertised {
             Some(advertised) => advertised.iter().find(|other| other.name == endpoint.name).map(told),
             None => Some(told(&endpoint)),
         };
         let is_controller = controller_names.contains(&endpoint.name);
+        if is_controller && protocol != SecurityProtocol::Plaintext {
+            let what = format!(
+                "listener {} wants {}, which is not supported yet for listeners of controllers",
+                endpoint.name,
+                protocol.name()
+            );
+            return Err(fault(LISTENERS, what, "use a PLAINTEXT listener inside a network that you trust"));
+        }
+        if matches!(protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl) {
+            let what =
+                format!("listener {} wants {}, which is not supported yet", endpoint.name, protocol.name());
+            return Err(fault(LISTENERS, what, "use a PLAINTEXT listener inside a network that you trust"));
+        }
         let Endpoint { name, host, port } = endpoint;
         let listener = Listener { name, protocol, host, port, advertised };
         if is_controller { controller.push(listener) } else { broker.push(listener) }
@@ -100,7 +108,28 @@ pub fn read(settings: &Settings, own_address: Ipv4Addr) -> Result<Listeners, Vec
     check_roles(settings, &broker, &controller)?;
     let is_broker = settings.node().is_broker;
     let inter_broker = if is_broker { inter_broker(settings, &broker, &protocols)? } else { String::new() };
+    check_between_brokers(settings, &broker, &inter_broker)?;
     Ok(Listeners { broker, controller, inter_broker })
+}
+
+/// Brokers speak to each other in plaintext only; one that is alone speaks to nobody.
+fn check_between_brokers(
+    settings: &Settings,
+    listeners: &[Listener],
+    inter_broker: &str,
+) -> Result<(), Vec<Problem>> {
+    let chosen = listeners.iter().find(|listener| listener.name == inter_broker);
+    match chosen.filter(|listener| listener.protocol != SecurityProtocol::Plaintext) {
+        Some(listener) if !settings.is_single_node() => {
+            let what = format!(
+                "brokers would use listener {} among themselves, which wants {}; that is not supported yet",
+                listener.name,
+                listener.protocol.name()
+            );
+            Err(vec![problem(settings, INTER_BROKER, what, "name a PLAINTEXT listener for brokers")])
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Each role has its listeners, and none of another's (`KafkaConfig.validateValues`).

@@ -61,6 +61,8 @@ pub struct FirstContent {
     pub features: Vec<(String, i16)>,
     /// Cluster-wide configs of brokers.
     pub broker_defaults: Configs,
+    /// Users with their credentials (`kafka-storage format --add-scram`).
+    pub users: Vec<(String, Configs)>,
 }
 
 /// The first operations of a cluster: one multi, so a cluster is either not there or complete. `exists` tells
@@ -77,6 +79,12 @@ pub fn bootstrap(exists: impl Fn(&str) -> bool, first: FirstContent) -> Vec<Op> 
         // Only a new cluster gets them: deleted ones must not come back.
         if !first.broker_defaults.is_empty() && !exists(&defaults) {
             ops.push(Op::create(defaults, to_json(&ConfigNodeJson::new(first.broker_defaults))));
+        }
+        for (user, credentials) in first.users {
+            let path = paths::config(ConfigKind::User, &user);
+            if !exists(&path) {
+                ops.push(Op::create(path, to_json(&ConfigNodeJson::new(credentials))));
+            }
         }
     }
     if !exists(paths::CONTROLLER_EPOCH) {

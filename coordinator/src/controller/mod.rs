@@ -47,7 +47,9 @@ pub use names::check_topic_name;
 pub use partitions::create_partitions;
 pub use reassign::alter_partition_reassignments;
 pub use rules::{ConfigRules, EffectiveConfig, ReplicationRules};
-pub use scram::{ScramMechanism, alter_user_scram_credentials, iterations};
+pub use scram::{
+    ScramCredential, ScramMechanism, alter_user_scram_credentials, iterations, scram_credential,
+};
 
 /// What a decision may look at besides the request.
 pub struct Ctx<'a> {

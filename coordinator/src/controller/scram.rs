@@ -63,16 +63,86 @@ impl ScramMechanism {
         }
     }
 
-    fn from_code(code: i8) -> Option<Self> {
+    /// The mechanism of a number; `None` where there is none.
+    #[must_use]
+    pub fn from_code(code: i8) -> Option<Self> {
         Self::ALL.into_iter().find(|mechanism| mechanism.code() == code)
     }
+}
+
+/// What a check of a password needs (`ScramCredential`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramCredential {
+    pub salt: Vec<u8>,
+    pub stored_key: Vec<u8>,
+    pub server_key: Vec<u8>,
+    pub iterations: i32,
+}
+
+impl ScramCredential {
+    /// The keys of a password that was salted already.
+    #[must_use]
+    pub fn of_salted(mechanism: ScramMechanism, salt: &[u8], iterations: i32, password: &[u8]) -> Self {
+        let (stored_key, server_key) = match mechanism {
+            ScramMechanism::Sha256 => {
+                let hmac = |text: &[u8]| {
+                    let mut mac =
+                        Hmac::<Sha256>::new_from_slice(password).expect("any length of key will do");
+                    mac.update(text);
+                    mac.finalize().into_bytes()
+                };
+                (Sha256::digest(hmac(CLIENT_KEY)).to_vec(), hmac(SERVER_KEY).to_vec())
+            }
+            ScramMechanism::Sha512 => {
+                let hmac = |text: &[u8]| {
+                    let mut mac =
+                        Hmac::<Sha512>::new_from_slice(password).expect("any length of key will do");
+                    mac.update(text);
+                    mac.finalize().into_bytes()
+                };
+                (Sha512::digest(hmac(CLIENT_KEY)).to_vec(), hmac(SERVER_KEY).to_vec())
+            }
+        };
+        Self { salt: salt.to_vec(), stored_key, server_key, iterations }
+    }
+
+    /// As ZooKeeper kept it (`ScramCredentialUtils.credentialToString`).
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!(
+            "salt={},stored_key={},server_key={},iterations={}",
+            STANDARD.encode(&self.salt),
+            STANDARD.encode(&self.stored_key),
+            STANDARD.encode(&self.server_key),
+            self.iterations
+        )
+    }
+
+    /// `None` for what is no credential.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts: BTreeMap<&str, &str> =
+            text.split(',').filter_map(|part| part.split_once('=')).collect();
+        let mut bytes = |name: &str| STANDARD.decode(parts.remove(name)?).ok();
+        let (salt, stored_key, server_key) = (bytes("salt")?, bytes("stored_key")?, bytes("server_key")?);
+        Some(Self { salt, stored_key, server_key, iterations: parts.get("iterations")?.parse().ok()? })
+    }
+}
+
+/// The credential of a user; `None` if there is none.
+#[must_use]
+pub fn scram_credential(
+    image: &MetadataImage,
+    user: &str,
+    mechanism: ScramMechanism,
+) -> Option<ScramCredential> {
+    ScramCredential::parse(image.config(ConfigKind::User, user)?.get(mechanism.name())?)
 }
 
 /// The iterations of a user's credential; `None` if there is none.
 #[must_use]
 pub fn iterations(image: &MetadataImage, user: &str, mechanism: ScramMechanism) -> Option<i32> {
-    let text = image.config(ConfigKind::User, user)?.get(mechanism.name())?;
-    text.rsplit_once("iterations=")?.1.parse().ok()
+    scram_credential(image, user, mechanism).map(|credential| credential.iterations)
 }
 
 /// Decides on each user by itself; one that is named twice is refused, as nobody could say which holds.
@@ -153,7 +223,9 @@ fn write(ctx: &Ctx<'_>, user: &str, altered: Altered<'_>) -> Vec<Op> {
     match altered {
         Altered::Delete(_) => _ = configs.remove(mechanism.name()),
         Altered::Set(upsertion) => {
-            configs.insert(mechanism.name().to_owned(), credential(mechanism, upsertion));
+            let ScramCredentialUpsertion { salt, iterations, salted_password, .. } = upsertion;
+            let credential = ScramCredential::of_salted(mechanism, salt, *iterations, salted_password);
+            configs.insert(mechanism.name().to_owned(), credential.to_text());
         }
     }
     let path = paths::config(ConfigKind::User, user);
@@ -163,36 +235,6 @@ fn write(ctx: &Ctx<'_>, user: &str, altered: Altered<'_>) -> Vec<Op> {
         None => Op::create(path, to_json(&ConfigNodeJson::new(configs))),
     };
     vec![fence(ctx.image), write]
-}
-
-/// As ZooKeeper kept it (`ScramCredentialUtils.credentialToString`).
-fn credential(mechanism: ScramMechanism, upsertion: &ScramCredentialUpsertion) -> String {
-    let password = &upsertion.salted_password;
-    let (stored_key, server_key) = match mechanism {
-        ScramMechanism::Sha256 => {
-            let hmac = |text: &[u8]| {
-                let mut mac = Hmac::<Sha256>::new_from_slice(password).expect("any length of key will do");
-                mac.update(text);
-                mac.finalize().into_bytes()
-            };
-            (Sha256::digest(hmac(CLIENT_KEY)).to_vec(), hmac(SERVER_KEY).to_vec())
-        }
-        ScramMechanism::Sha512 => {
-            let hmac = |text: &[u8]| {
-                let mut mac = Hmac::<Sha512>::new_from_slice(password).expect("any length of key will do");
-                mac.update(text);
-                mac.finalize().into_bytes()
-            };
-            (Sha512::digest(hmac(CLIENT_KEY)).to_vec(), hmac(SERVER_KEY).to_vec())
-        }
-    };
-    format!(
-        "salt={},stored_key={},server_key={},iterations={}",
-        STANDARD.encode(&upsertion.salt),
-        STANDARD.encode(stored_key),
-        STANDARD.encode(server_key),
-        upsertion.iterations
-    )
 }
 
 const CLIENT_KEY: &[u8] = b"Client Key";
@@ -244,6 +286,8 @@ mod tests {
             "salt=W22ZaJ0SNY7soEsUEjb6gQ==,stored_key=WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,\
              server_key=wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=,iterations=4096"
         );
+        assert!(ScramCredential::parse(kept).is_some_and(|credential| credential.to_text() == *kept));
+        assert!(ScramCredential::parse("salt=!,stored_key=,server_key=,iterations=1").is_none());
         let longer = upsertion("a/b").with_mechanism(2).with_iterations(8192);
         alter(&mut stage, vec![], vec![longer]);
         assert_eq!(iterations(&stage.image, "a/b", ScramMechanism::Sha256), Some(4096));

@@ -186,6 +186,14 @@ pub fn send(stream: &TcpStream, slices: &[IoSlice<'_>], more: bool) -> io::Resul
     }
 }
 
+/// Only TLS reads like this, which is not simulated.
+pub fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    match stream {
+        TcpStream::Real(stream) => tcp::receive(stream, into),
+        TcpStream::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
 pub fn send_file(stream: &TcpStream, slice: &FileSlice, from: usize, count: usize) -> io::Result<usize> {
     match stream {
         TcpStream::Real(stream) => tcp::send_file(stream, slice, from, count),

@@ -84,6 +84,11 @@ pub fn send(stream: &TcpStream, slices: &[IoSlice<'_>], more: bool) -> io::Resul
     })
 }
 
+/// Takes what has arrived.
+pub fn receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    stream.try_read(into)
+}
+
 /// Moves file data to the socket inside the kernel, from this place in the slice on.
 pub fn send_file(stream: &TcpStream, slice: &FileSlice, from: usize, count: usize) -> io::Result<usize> {
     let file = slice.file.as_fd().ok_or(io::ErrorKind::Unsupported)?;

@@ -75,10 +75,21 @@ fn controller_listeners_need_no_map_while_none_is_set() {
 }
 
 #[test]
-fn tls_and_sasl_are_refused_rather_than_served_in_plain() {
-    for name in ["SSL", "SASL_PLAINTEXT", "SASL_SSL"] {
+fn what_is_not_served_is_refused_rather_than_served_in_plain() {
+    for name in ["SASL_PLAINTEXT", "SASL_SSL"] {
         check_refused(&[("listeners", &format!("{name}://:9093"))], "not supported yet");
     }
+    check(&[("listeners", "SSL://:9093")], "SSL *:9093 192.0.2.7:9093");
+    let controllers = [("listeners", "PLAINTEXT://:9092,SSL://:9093"), ("controller.listener.names", "SSL")];
+    check_refused(&controllers, "not supported yet for listeners of controllers");
+    let among_brokers = [
+        ("listeners", "PLAINTEXT://:9092,SSL://:9093,CTL://:9094"),
+        ("controller.listener.names", "CTL"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,SSL:SSL,CTL:PLAINTEXT"),
+        ("controller.quorum.voters", "1@a:9094,2@b:9094"),
+        ("inter.broker.listener.name", "SSL"),
+    ];
+    check_refused(&among_brokers, "brokers would use listener SSL among themselves");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::super::row::{Kind, Row};
 pub(super) const ROWS: &[Row] = &[
     Row::unset("advertised.listeners", Kind::List).distinct(false).high()
         .doc("The addresses that clients are told, by listener name, where they differ from those that the broker binds. Needs a host that clients reach; a listener left out is known to nobody. Unset, the bound addresses are told, with a literal address in place of a wildcard."),
-    Row::int("connection.failed.authentication.delay.ms", "100").at_least(0.0).low().accepted()
+    Row::int("connection.failed.authentication.delay.ms", "100").at_least(0.0).low()
         .doc("How long the answer to a failed authentication is held back."),
     Row::long("connections.max.idle.ms", "600000")
         .doc("A connection without requests for this long is closed; negative keeps it for ever."),
@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::unset("early.start.listeners", Kind::List).distinct(true).high().accepted().kip(801)
         .doc("Listeners that open before the authorizer is ready."),
     Row::text("listener.security.protocol.map", "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT").low().per_broker().kip(103)
-        .doc("The security protocol of each listener name. Only PLAINTEXT is served at present; other protocols are refused."),
+        .doc("The security protocol of each listener name: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL. Listeners of controllers, and those that several brokers use among themselves, are PLAINTEXT only."),
     Row::list("listeners", "PLAINTEXT://:9092").own("PLAINTEXT://127.0.0.1:9092").distinct(false).high().per_broker()
         .doc("Where the broker listens: NAME://host:port, with commas between. An empty host is every interface, port 0 a free one."),
     Row::int("max.connection.creation.rate", "2147483647").at_least(0.0).cluster_wide().kip(612)

@@ -26,30 +26,30 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Whether a new certificate may bear another name."),
     Row::boolean("ssl.allow.san.changes", "false").low().accepted()
         .doc("Whether a new certificate may lose alternative names."),
-    Row::list("ssl.cipher.suites", "").distinct(true).per_broker().accepted()
-        .doc("Cipher suites that may be used; empty is all."),
-    Row::text("ssl.client.auth", "none").one_of(&["required", "requested", "none"]).per_broker().accepted()
+    Row::list("ssl.cipher.suites", "").distinct(true).per_broker()
+        .doc("Cipher suites that may be used, as Java names them; empty is all that are known (ECDHE with AES-GCM or ChaCha20)."),
+    Row::text("ssl.client.auth", "none").one_of(&["required", "requested", "none"]).per_broker()
         .doc("Whether clients must, may or do not show a certificate."),
-    Row::list("ssl.enabled.protocols", "TLSv1.2,TLSv1.3").distinct(true).per_broker().accepted()
-        .doc("Versions of TLS that may be used."),
+    Row::list("ssl.enabled.protocols", "TLSv1.2,TLSv1.3").distinct(true).per_broker()
+        .doc("Versions of TLS that may be used. Those before 1.2 are not known."),
     Row::text("ssl.endpoint.identification.algorithm", "https").low().per_broker().accepted()
         .doc("How the name in a server's certificate is checked; empty does not check it."),
     Row::unset("ssl.engine.factory.class", Kind::Class).low().per_broker().accepted()
         .doc("The Java class that makes TLS engines."),
-    Row::unset("ssl.key.password", Kind::Password).per_broker().accepted()
-        .doc("The password of the private key."),
+    Row::unset("ssl.key.password", Kind::Password).per_broker()
+        .doc("The password of the private key: of the encrypted PEM key, or of the key in a PKCS#12 file, which must be the file's."),
     Row::text("ssl.keymanager.algorithm", "SunX509").per_broker().accepted()
         .doc("The Java algorithm of the key manager."),
-    Row::unset("ssl.keystore.certificate.chain", Kind::Password).per_broker().accepted()
-        .doc("The certificate chain as PEM text."),
-    Row::unset("ssl.keystore.key", Kind::Password).per_broker().accepted()
-        .doc("The private key as PEM text."),
-    Row::unset("ssl.keystore.location", Kind::String).per_broker().accepted()
-        .doc("The file with private key and certificates."),
-    Row::unset("ssl.keystore.password", Kind::Password).per_broker().accepted()
-        .doc("The password of that file."),
-    Row::text("ssl.keystore.type", "JKS").per_broker().accepted()
-        .doc("The format of that file."),
+    Row::unset("ssl.keystore.certificate.chain", Kind::Password).per_broker()
+        .doc("The certificate chain as PEM text; ssl.keystore.type is PEM then."),
+    Row::unset("ssl.keystore.key", Kind::Password).per_broker()
+        .doc("The private key as PEM text; ssl.keystore.type is PEM then."),
+    Row::unset("ssl.keystore.location", Kind::String).per_broker()
+        .doc("The file with private key and certificates. Read at the start."),
+    Row::unset("ssl.keystore.password", Kind::Password).per_broker()
+        .doc("The password of that file; PEM files have none."),
+    Row::text("ssl.keystore.type", "JKS").per_broker()
+        .doc("The format of that file: PEM or PKCS12. JKS is taken if the file is PKCS#12, as those of today's keytool are."),
     Row::text("ssl.principal.mapping.rules", "DEFAULT").low().accepted()
         .doc("Rules that shorten the names in clients' certificates."),
     Row::text("ssl.protocol", "TLSv1.3").per_broker().accepted()
@@ -60,12 +60,12 @@ pub(super) const ROWS: &[Row] = &[
         .doc("The Java source of random numbers for TLS."),
     Row::text("ssl.trustmanager.algorithm", "PKIX").per_broker().accepted()
         .doc("The Java algorithm of the trust manager."),
-    Row::unset("ssl.truststore.certificates", Kind::Password).per_broker().accepted()
-        .doc("Trusted certificates as PEM text."),
-    Row::unset("ssl.truststore.location", Kind::String).per_broker().accepted()
-        .doc("The file with trusted certificates."),
-    Row::unset("ssl.truststore.password", Kind::Password).per_broker().accepted()
+    Row::unset("ssl.truststore.certificates", Kind::Password).per_broker()
+        .doc("Trusted certificates as PEM text; ssl.truststore.type is PEM then."),
+    Row::unset("ssl.truststore.location", Kind::String).per_broker()
+        .doc("The file with certificates that clients' certificates may be signed by. Read at the start."),
+    Row::unset("ssl.truststore.password", Kind::Password).per_broker()
         .doc("The password of that file."),
-    Row::text("ssl.truststore.type", "JKS").per_broker().accepted()
-        .doc("The format of that file."),
+    Row::text("ssl.truststore.type", "JKS").per_broker()
+        .doc("The format of that file, as for the key store."),
 ];

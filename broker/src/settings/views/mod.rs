@@ -7,6 +7,7 @@ mod network;
 mod node;
 mod own;
 mod quorum;
+mod security;
 mod storage;
 mod topics;
 mod zookeeper;
@@ -21,6 +22,7 @@ pub use own::{HttpSettings, http_address};
 pub(super) use own::{TOPICS, TOPICS_FILE};
 pub(super) use quorum::voter;
 pub use quorum::{Beginning, QuorumSettings};
+pub use security::{ClientAuth, StoreSettings, TlsSettings};
 pub use storage::{CleanerSettings, MoveSettings, QuotaWindow, StorageSettings};
 pub use topics::{FetchSettings, TopicDefaults, TopicSettings};
 pub use zookeeper::ZooKeeperSettings;
@@ -70,6 +72,7 @@ mod tests {
         include_str!("node.rs"),
         include_str!("own.rs"),
         include_str!("quorum.rs"),
+        include_str!("security.rs"),
         include_str!("storage.rs"),
         include_str!("topics.rs"),
         include_str!("zookeeper.rs"),

@@ -17,6 +17,8 @@ pub struct NetworkSettings {
     pub queued_max_bytes: Option<usize>,
     pub connections: ConnectionSettings,
     pub request_timeout: Duration,
+    /// How long the answer to a failed authentication is held back.
+    pub failed_authentication_delay: Duration,
 }
 
 /// Limits on connections.
@@ -62,6 +64,7 @@ impl Settings {
             queued_max_bytes: self.positive("queued.max.request.bytes"),
             connections: self.connections(),
             request_timeout: self.millis("request.timeout.ms"),
+            failed_authentication_delay: self.millis("connection.failed.authentication.delay.ms"),
         }
     }
 
