@@ -1,4 +1,4 @@
-//! Brokers, their replicas and machines, and the controller that says who leads.
+//! Brokers, their replicas and machines, and the links between them.
 //!
 //! Must never choose by itself when something happens: the run does. What stands here for the broker's own code keeps to its
 //! rules: an answer waits for the high watermark, a first batch for the coordinator's word, a marker for its commit.
@@ -6,17 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
+use milena_coordinator::image::MetadataImage;
+use milena_coordinator::replica::{Outcome, Proposal};
 use milena_coordinator::transaction::{MarkerOrder, TransactionVersion};
 use milena_storage::ids::{Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 use milena_storage::validate::Origin;
 
 use crate::Bug;
+use crate::controller::{Controller, broker_of, id_of, partition};
 use crate::hosts::{Groups, Transactions, Wanted, Work, worn as worn_record};
 use crate::letters::{Answer, Letter, Node, Said};
-use crate::replica::Replica;
+use crate::replica::{Fetcher, Replica};
 use crate::serve::code_of;
 
-pub(crate) const BROKERS: usize = 3;
+pub(crate) const BROKERS: usize = 4;
 /// `min.insync.replicas`: one of them may lose power.
 pub(crate) const MIN_IN_SYNC: usize = 2;
 /// Partitions of the topic that is copied to; the machines' partitions come behind them.
@@ -33,10 +36,17 @@ enum Parked {
 
 pub(crate) struct Broker {
     pub(crate) alive: bool,
-    /// It is down, and its disks have lost what was not synced.
-    pub(crate) powerless: bool,
-    /// No other broker hears it, nor does the controller; clients do.
-    pub(crate) isolated: bool,
+    /// Until when it stands still, as a stopped process does.
+    pub(crate) paused: i64,
+    /// It has not been registered yet; and whether its last process stopped cleanly.
+    pub(crate) joins: Option<bool>,
+    /// It is about to stop, and not to be taken back.
+    pub(crate) stopping: bool,
+    /// How far its clock is off.
+    pub(crate) skew: i64,
+    /// What it knows of the cluster, and under which epoch it is registered.
+    pub(crate) image: MetadataImage,
+    pub(crate) epoch: i64,
     /// Machines that have what their log refused, and are to be loaded anew.
     reload: BTreeSet<usize>,
     pub(crate) replicas: Vec<Replica>,
@@ -47,23 +57,19 @@ pub(crate) struct Broker {
     pub(crate) verifying: BTreeMap<u64, crate::serve::Waiting>,
 }
 
-/// What the controller has decided of a partition.
-#[derive(Clone)]
-pub(crate) struct Led {
-    pub(crate) leader: Option<usize>,
-    pub(crate) epoch: i32,
-    pub(crate) in_sync: BTreeSet<usize>,
-    /// Who was in sync when nothing more could be committed without it (KIP-966).
-    pub(crate) eligible: BTreeSet<usize>,
-}
-
 pub(crate) struct Cluster {
     pub(crate) now: Timestamp,
     /// The cluster's `transaction.version`.
     pub(crate) level: TransactionVersion,
     pub(crate) bug: Option<Bug>,
     pub(crate) brokers: Vec<Broker>,
-    pub(crate) led: Vec<Led>,
+    pub(crate) controller: Controller,
+    /// Links between brokers that are cut, from the one to the other.
+    pub(crate) cut: BTreeSet<(usize, usize)>,
+    /// Since when the controller has heard nothing of a broker.
+    pub(crate) silent_since: [Option<i64>; BROKERS],
+    /// Who has lost what was not synced, or its disk, and has not been in sync since, by partition.
+    lossy: Vec<BTreeSet<usize>>,
     /// Letters that were written and not posted yet.
     pub(crate) outbox: Vec<(Node, Node, Letter)>,
     calls: u64,
@@ -71,7 +77,6 @@ pub(crate) struct Cluster {
     /// outlive its transaction: see `Run::is_gone_with_its_connection`.
     pub(crate) prompt: BTreeSet<u64>,
     producer_ids: i64,
-    pub(crate) elections: usize,
     /// Every id has had a producer before the run began.
     worn: bool,
     /// How often the epochs of such a producer were used up.
@@ -85,8 +90,12 @@ impl Cluster {
     pub(crate) fn new(level: TransactionVersion, worn: &[(&str, i16)], bug: Option<Bug>) -> Self {
         let broker = |_| Broker {
             alive: true,
-            powerless: false,
-            isolated: false,
+            paused: 0,
+            joins: None,
+            stopping: false,
+            skew: 0,
+            image: MetadataImage::default(),
+            epoch: -1,
             reload: BTreeSet::new(),
             replicas: (0..PARTITIONS).map(|at| Replica::new(at >= DATA)).collect(),
             parked: (0..PARTITIONS).map(|_| Vec::new()).collect(),
@@ -94,31 +103,28 @@ impl Cluster {
             groups: None,
             verifying: BTreeMap::new(),
         };
-        let led = |at| Led {
-            leader: Some(at % BROKERS),
-            epoch: 1,
-            in_sync: (0..BROKERS).collect(),
-            eligible: BTreeSet::new(),
-        };
         let mut cluster = Self {
             now: Timestamp(1_000),
             level,
             bug,
             brokers: (0..BROKERS).map(broker).collect(),
-            led: (0..PARTITIONS).map(led).collect(),
+            controller: Controller::new(level, Timestamp(1_000)),
+            cut: BTreeSet::new(),
+            silent_since: [None; BROKERS],
+            lossy: vec![BTreeSet::new(); PARTITIONS],
             outbox: Vec::new(),
             calls: 0,
             prompt: BTreeSet::new(),
             producer_ids: 0,
-            elections: 0,
             worn: !worn.is_empty(),
             rotations: 0,
             refused: 0,
         };
         for &(id, epoch) in worn {
             let batch = worn_record(id, cluster.fresh_producer_id(), epoch, cluster.now);
-            for broker in &mut cluster.brokers {
-                broker.replicas[STATE].append(batch.clone(), Origin::Coordinator, cluster.now).unwrap();
+            for broker in cluster.replicas(STATE) {
+                let replica = &mut cluster.brokers[broker].replicas[STATE];
+                replica.begins_with(batch.clone(), cluster.now);
             }
         }
         (0..BROKERS).for_each(|broker| cluster.learn(broker));
@@ -140,30 +146,68 @@ impl Cluster {
         self.brokers[broker].replicas[at].leads
     }
 
+    /// The leader by the controller's word.
+    pub(crate) fn leader(&self, at: usize) -> Option<usize> {
+        self.controller.partition(at).leader.map(broker_of)
+    }
+
+    /// Where the replicas are, by the controller's word.
+    pub(crate) fn replicas(&self, at: usize) -> Vec<usize> {
+        self.controller.partition(at).replicas.iter().copied().map(broker_of).collect()
+    }
+
+    /// What time it is for a broker.
+    pub(crate) fn clock(&self, broker: usize) -> Timestamp {
+        Timestamp(self.now.0 + self.brokers[broker].skew)
+    }
+
+    /// Whether the broker's process is there and does something.
+    pub(crate) fn runs(&self, broker: usize) -> bool {
+        self.brokers[broker].alive && self.brokers[broker].paused <= self.now.0
+    }
+
+    /// Whether what one broker sends arrives at another.
+    pub(crate) fn is_linked(&self, from: usize, to: usize) -> bool {
+        from == to || !self.cut.contains(&(from, to))
+    }
+
+    /// How often leadership began.
+    pub(crate) fn elections(&self) -> usize {
+        let epochs = (0..PARTITIONS).map(|at| self.controller.partition(at).leader_epoch.0);
+        usize::try_from(epochs.sum::<i32>()).expect("epochs grow from 0")
+    }
+
     /// The broker takes over what the controller has decided by now.
     pub(crate) fn learn(&mut self, broker: usize) {
-        if !self.brokers[broker].alive || self.brokers[broker].isolated {
+        let node = self.controller.node;
+        let joins = self.brokers[broker].joins.is_some();
+        if !self.runs(broker) || joins || !self.is_linked(node, broker) || !self.runs(node) {
             return;
         }
+        let image = self.controller.image.clone();
+        let now = self.clock(broker);
+        let id = id_of(broker);
+        if let Some(registered) = image.broker(id) {
+            self.brokers[broker].epoch = registered.epoch;
+        }
+        self.brokers[broker].image = image.clone();
         for at in 0..PARTITIONS {
-            let Led { leader, epoch, in_sync, .. } = self.led[at].clone();
-            let replica = &mut self.brokers[broker].replicas[at];
-            if leader == Some(broker) && replica.leads && replica.epoch == epoch {
-                replica.in_sync = in_sync;
-                self.moved(broker, at);
-            } else if leader == Some(broker) {
-                replica.lead(epoch, &in_sync);
+            let state = partition(&image, at);
+            if !state.replicas.contains(&id) {
                 self.abdicate(broker, at);
+                self.brokers[broker].replicas[at].retire(at >= DATA);
+                continue;
+            }
+            let led = self.leads(broker, at);
+            let begins = self.brokers[broker].replicas[at].follow(broker, state, now);
+            if begins || (led && !self.leads(broker, at)) {
+                self.abdicate(broker, at);
+            }
+            if begins {
                 self.load(broker, at);
-                self.moved(broker, at);
-            } else {
-                let led = replica.leads;
-                replica.follow(epoch);
-                if led {
-                    self.abdicate(broker, at);
-                }
             }
         }
+        (0..PARTITIONS).for_each(|at| self.moved(broker, at));
     }
 
     /// Who waits for this partition's machine or records has to ask elsewhere.
@@ -182,7 +226,7 @@ impl Cluster {
     }
 
     fn load(&mut self, broker: usize, at: usize) {
-        let (now, bug) = (self.now, self.bug);
+        let (now, bug) = (self.clock(broker), self.bug);
         let log = &self.brokers[broker].replicas[at];
         if at == OFFSETS {
             self.brokers[broker].groups = Some(Groups::load(log, now, bug));
@@ -195,7 +239,7 @@ impl Cluster {
 
     /// Appends what a machine wants, and parks the rest until that is committed.
     pub(crate) fn carry_out(&mut self, broker: usize, at: usize, wanted: Wanted, asked: Option<(Node, u64)>) {
-        let now = self.now;
+        let now = self.clock(broker);
         let replica = &mut self.brokers[broker].replicas[at];
         if let Some(Ok(Said::Producer(_, ProducerEpoch(0)))) = wanted.answer {
             self.rotations += usize::from(self.worn);
@@ -203,11 +247,7 @@ impl Cluster {
         if let Some(batch) = wanted.batch
             && let Err(refused) = replica.append(batch, Origin::Coordinator, now)
         {
-            assert_eq!(
-                code_of(&refused),
-                ResponseError::KafkaStorageError,
-                "coordinators' records are taken"
-            );
+            self.refused += usize::from(code_of(&refused) == ResponseError::KafkaStorageError);
             if self.bug != Some(Bug::KeepsWhatTheLogRefused) {
                 return self.load_anew(broker, at, asked);
             }
@@ -232,7 +272,6 @@ impl Cluster {
 
     /// The machine has what the log refused: it goes, and whoever waits for it has to ask again.
     pub(crate) fn load_anew(&mut self, broker: usize, at: usize, asked: Option<(Node, u64)>) {
-        self.refused += 1;
         self.abdicate(broker, at);
         self.brokers[broker].reload.insert(at);
         if let Some((to, call)) = asked {
@@ -258,8 +297,10 @@ impl Cluster {
 
     /// The leader's log or its in-sync replicas have changed.
     pub(crate) fn moved(&mut self, broker: usize, at: usize) {
-        if self.brokers[broker].replicas[at].leads {
-            let _ = self.brokers[broker].replicas[at].advance(broker);
+        let now = self.clock(broker);
+        let Broker { replicas, image, .. } = &mut self.brokers[broker];
+        if replicas[at].leads {
+            let _ = replicas[at].advance(image, now);
             self.free(broker, at);
         }
     }
@@ -289,36 +330,98 @@ impl Cluster {
         self.outbox.push((Node::Broker(broker), to, Letter::Answer { call, answer }));
     }
 
-    /// A follower fetches from the leader that both know of.
+    /// A follower fetches from the leader that it knows of.
     pub(crate) fn pull(&mut self, at: usize, follower: usize) {
-        let Some(leader) = self.led[at].leader.filter(|leader| *leader != follower) else { return };
-        if [leader, follower].iter().any(|&one| !self.brokers[one].alive || self.brokers[one].isolated) {
+        let here = &self.brokers[follower].replicas[at];
+        let Some(leader) = here.leader.map(broker_of).filter(|leader| *leader != follower) else { return };
+        if !self.runs(follower) || !self.runs(leader) || !self.is_linked(follower, leader) {
             return;
         }
-        let epoch = self.led[at].epoch;
+        let is_answered = self.is_linked(leader, follower);
+        let (leaders_now, now) = (self.clock(leader), self.clock(follower));
         let [one, other] = self.brokers.get_disjoint_mut([leader, follower]).expect("two brokers");
-        let (source, replica) = (&mut one.replicas[at], &mut other.replicas[at]);
-        if !source.leads || source.epoch != epoch || replica.leads || replica.epoch != epoch {
-            return;
-        }
-        replica.pull(follower, source, self.now);
-        if replica.end() == source.end() && self.led[at].in_sync.insert(follower) {
-            source.in_sync.clone_from(&self.led[at].in_sync);
-            self.led[at].eligible.clear();
-        }
+        let (broker, broker_epoch, peers) = (follower, other.epoch, &one.image);
+        let who = Fetcher { broker, broker_epoch, is_answered, peers, leaders_now, now };
+        other.replicas[at].pull(&who, &mut one.replicas[at]);
         self.moved(leader, at);
+    }
+
+    /// What the broker's leaders have to tell the controller.
+    pub(crate) fn proposals(&mut self, broker: usize) -> Vec<(usize, Proposal)> {
+        let now = self.clock(broker);
+        let early = self.bug == Some(Bug::TakesInWhoHasNotCaughtUp);
+        let Broker { replicas, image, .. } = &mut self.brokers[broker];
+        let all = (0..PARTITIONS).filter_map(|at| {
+            let proposal = replicas[at].proposal(image, now);
+            let moving = early && replicas[at].leads && !partition(image, at).adding.is_empty();
+            let proposal = if moving { Some(replicas[at].all(partition(image, at))) } else { proposal };
+            Some((at, proposal?))
+        });
+        all.collect()
+    }
+
+    /// The controller decides on a proposal.
+    pub(crate) fn alter(&mut self, at: usize, leader: usize, proposal: &Proposal) -> Outcome {
+        let (epoch, now) = (self.brokers[leader].epoch, self.now);
+        let outcome = self.controller.alter(at, leader, epoch, proposal, now);
+        self.trust_again();
+        outcome
+    }
+
+    /// Who is in sync has everything again.
+    pub(crate) fn trust_again(&mut self) {
+        for at in 0..PARTITIONS {
+            let (isr, brokers) = (&self.controller.partition(at).isr, &self.brokers);
+            let is_back = |broker: usize| isr.contains(&id_of(broker)) && brokers[broker].joins.is_none();
+            self.lossy[at].retain(|broker| !is_back(*broker));
+        }
+    }
+
+    /// Whether all that is committed would still be with somebody whose word counts, if this broker's process ended. To lose more at
+    /// once than `min.insync.replicas` - 1, of which a kill is one when others have lost power, was promised to nobody: a controller
+    /// cannot tell the one from the other (KIP-966).
+    pub(crate) fn may_end(&self, broker: usize, loses: bool) -> bool {
+        let stays = |at: usize| {
+            let partition = self.controller.partition(at);
+            let harmed = |other: usize| self.lossy[at].contains(&other) || (loses && other == broker);
+            let counts = partition.isr.iter().chain(&partition.elr).chain(&partition.last_known_elr);
+            if !counts.copied().map(broker_of).any(harmed) {
+                return true;
+            }
+            let is_there = |other: usize| self.brokers[other].alive && self.brokers[other].joins.is_none();
+            let good = |other: usize| other != broker && !harmed(other) && is_there(other);
+            partition.isr.iter().copied().map(broker_of).any(good)
+        };
+        (0..PARTITIONS).all(stays)
     }
 
     /// Gives how many offsets are gone with what was not synced.
     pub(crate) fn lose_power(&mut self, broker: usize, seed: u64) -> usize {
         self.kill(broker);
+        self.note_loss(broker);
         let now = self.now;
-        let without = &mut self.brokers[broker];
-        without.powerless = true;
-        let seeds = seed..;
-        let lost =
-            without.replicas.iter_mut().zip(seeds).map(|(replica, seed)| replica.loses_power(seed, now));
+        let replicas = self.brokers[broker].replicas.iter_mut();
+        let lost = replicas.zip(seed..).map(|(replica, seed)| replica.loses_power(seed, now));
         usize::try_from(lost.sum::<i64>()).expect("a log does not grow by it")
+    }
+
+    /// The broker's disk is replaced by an empty one. Gives how many offsets are gone.
+    pub(crate) fn lose_disk(&mut self, broker: usize) -> usize {
+        self.kill(broker);
+        self.note_loss(broker);
+        let replicas = &mut self.brokers[broker].replicas;
+        let lost = replicas.iter().map(|replica| replica.end().0).sum::<i64>();
+        *replicas = (0..PARTITIONS).map(|at| Replica::new(at >= DATA)).collect();
+        usize::try_from(lost).expect("ends of logs")
+    }
+
+    fn note_loss(&mut self, broker: usize) {
+        let replicas: Vec<Vec<usize>> = (0..PARTITIONS).map(|at| self.replicas(at)).collect();
+        for (lossy, replicas) in self.lossy.iter_mut().zip(replicas) {
+            if replicas.contains(&broker) {
+                lossy.insert(broker);
+            }
+        }
     }
 
     /// Cleans the coordinators' logs; gives how many of them are smaller now.
@@ -330,22 +433,35 @@ impl Cluster {
 
     pub(crate) fn kill(&mut self, broker: usize) {
         let now = self.now;
-        let killed = &mut self.brokers[broker];
-        killed.alive = false;
-        killed.isolated = false;
-        killed.replicas.iter_mut().for_each(|replica| replica.killed(now));
-        killed.parked.iter_mut().for_each(Vec::clear);
-        (killed.transactions, killed.groups) = (None, None);
-        killed.verifying.clear();
-        killed.reload.clear();
+        self.ends(broker, false);
+        self.brokers[broker].replicas.iter_mut().for_each(|replica| replica.killed(now));
+    }
+
+    /// The broker stops in order.
+    pub(crate) fn stop(&mut self, broker: usize) {
+        let now = self.now;
+        let replicas = self.brokers[broker].replicas.iter_mut();
+        let clean = replicas.map(|replica| replica.stops(now)).filter(|is_clean| !is_clean).count() == 0;
+        self.ends(broker, clean);
+    }
+
+    fn ends(&mut self, broker: usize, clean: bool) {
+        let ended = &mut self.brokers[broker];
+        (ended.alive, ended.paused, ended.stopping) = (false, 0, false);
+        ended.joins = Some(clean);
+        ended.image = MetadataImage::default();
+        ended.parked.iter_mut().for_each(Vec::clear);
+        (ended.transactions, ended.groups) = (None, None);
+        ended.verifying.clear();
+        ended.reload.clear();
     }
 
     /// How things stand, for whoever has to find out why they stand still.
     pub(crate) fn told(&self) -> String {
         let mut lines = Vec::new();
-        for (at, led) in self.led.iter().enumerate() {
+        for at in 0..PARTITIONS {
             let ends: Vec<_> = self.brokers.iter().map(|broker| broker.replicas[at].told()).collect();
-            lines.push(format!("{} led by {:?} in {}: {ends:?}", name_of(at), led.leader, led.epoch));
+            lines.push(format!("{}: {:?}: {ends:?}", name_of(at), self.controller.partition(at)));
         }
         for (index, broker) in self.brokers.iter().enumerate() {
             let Some(host) = &broker.transactions else { continue };
@@ -354,17 +470,20 @@ impl Cluster {
         lines.join("\n")
     }
 
-    /// Nothing is on the way, and every replica has what its leader has.
+    /// Nothing is on the way, every replica is in sync, and has what its leader has.
     pub(crate) fn is_at_rest(&self) -> bool {
         let done = |at: usize| {
-            let Some(leader) = self.led[at].leader else { return false };
+            let partition = self.controller.partition(at);
+            let moving = !partition.adding.is_empty() || !partition.removing.is_empty();
+            let Some(leader) = partition.leader.map(broker_of) else { return false };
             let source = &self.brokers[leader].replicas[at];
             // A log that ends there may still have something else, but what is committed is the same everywhere.
-            let same = |broker: &Broker| {
-                let replica = &broker.replicas[at];
+            let same = |id: &milena_storage::ids::BrokerId| {
+                let replica = &self.brokers[broker_of(*id)].replicas[at];
                 replica.end() == source.end() && replica.high_watermark == source.end()
             };
-            source.stable() == source.end() && self.brokers.iter().all(same)
+            let in_sync = partition.isr.len() == partition.replicas.len() && !moving;
+            in_sync && source.stable() == source.end() && partition.replicas.iter().all(same)
         };
         let busy = |broker: &Broker| broker.transactions.as_ref().is_some_and(|host| !host.works.is_empty());
         (0..PARTITIONS).all(done) && !self.brokers.iter().any(busy)

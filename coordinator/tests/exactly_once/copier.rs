@@ -217,6 +217,7 @@ impl Copier {
         match error {
             ResponseError::NotLeaderOrFollower
             | ResponseError::KafkaStorageError
+            | ResponseError::NotEnoughReplicas
             | ResponseError::CoordinatorLoadInProgress
             | ResponseError::UnstableOffsetCommit
             | ResponseError::ConcurrentTransactions => Next::Again(question),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use milena_storage::ids::Offset;
 
-use crate::cluster::{BROKERS, DATA, OFFSETS, STATE};
+use crate::cluster::{DATA, OFFSETS, STATE};
 use crate::run::{Run, Tally};
 
 /// # Errors
@@ -32,7 +32,7 @@ pub(crate) fn check(run: &Run) -> Result<(), String> {
         if numbers != (0..count).collect::<Vec<i64>>() {
             return Err(format!("the copies of {id} are {numbers:?}"));
         }
-        for broker in 0..BROKERS {
+        for broker in run.cluster.replicas(OFFSETS) {
             let place = place_of(run, broker, &id);
             if place != count {
                 return Err(format!("{id} has {count} copies, and its place is {place} on broker {broker}"));
@@ -43,7 +43,7 @@ pub(crate) fn check(run: &Run) -> Result<(), String> {
 }
 
 fn leader(run: &Run, at: usize) -> usize {
-    run.cluster.led[at].leader.expect("it is at rest")
+    run.cluster.leader(at).expect("it is at rest")
 }
 
 fn committed(run: &Run, at: usize) -> Vec<String> {
@@ -84,13 +84,15 @@ fn place_of(run: &Run, broker: usize, id: &str) -> i64 {
 fn replicas_are_equal(run: &Run) -> Result<(), String> {
     let latest = |broker: usize| run.cluster.brokers[broker].replicas[STATE].latest();
     let right = latest(leader(run, STATE));
-    if let Some(other) = (0..BROKERS).find(|broker| latest(*broker) != right) {
+    let others = run.cluster.replicas(STATE);
+    if let Some(other) = others.into_iter().find(|broker| latest(*broker) != right) {
         return Err(format!("broker {other} knows other transactions than the coordinator"));
     }
     for at in 0..DATA {
         let bytes = |broker: usize| run.cluster.brokers[broker].replicas[at].bytes();
         let right = bytes(leader(run, at));
-        if let Some(other) = (0..BROKERS).find(|broker| bytes(*broker) != right) {
+        let others = run.cluster.replicas(at);
+        if let Some(other) = others.into_iter().find(|broker| bytes(*broker) != right) {
             let lines = |broker: usize| run.cluster.brokers[broker].replicas[at].batches();
             let (right, other_lines) = (lines(leader(run, at)), lines(other));
             let pairs = right.iter().zip(&other_lines).filter(|(right, other)| right != other);
@@ -110,7 +112,13 @@ impl Tally {
         self.fenced += other.fenced;
         self.given_up += other.given_up;
         self.kills += other.kills;
-        self.isolations += other.isolations;
+        self.cuts += other.cuts;
+        self.pauses += other.pauses;
+        self.stops += other.stops;
+        self.disk_losses += other.disk_losses;
+        self.take_overs += other.take_overs;
+        self.moves += other.moves;
+        self.expired += other.expired;
         self.zombies += other.zombies;
         self.elections += other.elections;
         self.lost += other.lost;
@@ -127,22 +135,28 @@ impl Tally {
     /// Without any of these the runs would say nothing about them.
     pub(crate) fn assert_that_enough_has_happened(&self, runs: usize) {
         let counts = [
-            self.committed / 10,
+            self.committed / 5,
             self.aborted / 4,
-            self.fenced / 2,
+            self.fenced * 2,
             self.kills,
-            self.isolations,
-            self.zombies,
-            self.elections / 4,
+            self.cuts * 3,
+            self.pauses * 3,
+            self.stops * 2,
+            self.disk_losses * 5,
+            self.take_overs,
+            self.moves * 2,
+            self.expired,
+            self.zombies * 3,
+            self.elections / 6,
             self.lost / 10,
             self.doubled / 10,
-            self.older / 4,
-            self.power_losses * 2,
-            self.unsynced / 4,
+            self.older / 2,
+            self.power_losses * 3,
+            self.unsynced / 8,
             self.cleaned / 2,
-            self.rotations,
-            self.filled,
-            self.refused / 2,
+            self.rotations * 2,
+            self.filled * 2,
+            self.refused * 2,
         ];
         assert!(counts.iter().all(|count| *count >= runs) && self.given_up > 0, "{self:?} in {runs} runs");
     }

@@ -1,4 +1,5 @@
-//! One broker's log of one partition, the real one of `storage` on a disk in memory, and what a leader knows of its followers.
+//! One broker's log of one partition, the real one of `storage` on a disk in memory, and its leader's arithmetic, the real one of
+//! `replica::Leading`. What stands here for the broker's `Partition` follows it step by step.
 //!
 //! Must never decide who leads.
 
@@ -7,11 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use milena_coordinator::replica::Shortage;
+use milena_coordinator::image::{MetadataImage, PartitionImage};
+use milena_coordinator::replica::{Fetched, Leading, Outcome, Proposal, Shortage, Terms};
 use milena_storage::StorageError;
 use milena_storage::batch::{EndTransaction, Header, walk};
 use milena_storage::fs::SimFs;
-use milena_storage::ids::{LeaderEpoch, Offset, ProducerId, Timestamp};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, ProducerId, Timestamp};
 use milena_storage::log::{
     AppendError, Appended, CleanError, Guard, Log, LogConfig, Means, OffsetMap, OpenHow, Pace,
 };
@@ -19,9 +21,12 @@ use milena_storage::validate::{Origin, validate};
 
 use crate::Bug;
 use crate::cluster::MIN_IN_SYNC;
+use crate::controller::id_of;
 
 const READ_MAX: usize = 1 << 20;
 const UNPACKED_MAX: usize = 1 << 20;
+/// `replica.lag.time.max.ms`
+const LAG_MAX_MS: i64 = 800;
 
 pub(crate) struct Replica {
     fs: SimFs,
@@ -33,9 +38,24 @@ pub(crate) struct Replica {
     pub(crate) epoch: i32,
     pub(crate) leads: bool,
     pub(crate) high_watermark: Offset,
-    pub(crate) in_sync: BTreeSet<usize>,
-    /// How far followers have come, as their leader knows.
-    fetched: BTreeMap<usize, Offset>,
+    /// The leader and who is in sync, as far as this broker has heard, and how many must be.
+    pub(crate) leader: Option<BrokerId>,
+    in_sync: usize,
+    min_in_sync: usize,
+    /// What a leader knows of its followers.
+    leading: Option<Leading>,
+}
+
+/// Who fetches, of which partition's leader it knows by then.
+pub(crate) struct Fetcher<'a> {
+    pub(crate) broker: usize,
+    pub(crate) broker_epoch: i64,
+    /// The leader's answer arrives.
+    pub(crate) is_answered: bool,
+    /// What the leader knows of brokers.
+    pub(crate) peers: &'a MetadataImage,
+    pub(crate) leaders_now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 /// Why a leader has not taken a batch.
@@ -44,6 +64,8 @@ pub(crate) enum Refused {
     ByLog(AppendError),
     /// Its disk was full when the batch before came.
     BehindShortage,
+    /// Fewer are in sync than `min.insync.replicas` demands.
+    TooFewInSync,
 }
 
 /// A record or a marker as it stands in the log.
@@ -56,22 +78,32 @@ impl Replica {
     pub(crate) fn new(compacted: bool) -> Self {
         let fs = SimFs::new();
         Self {
-            log: open(&fs, compacted, Timestamp(0)),
+            log: open(&fs, compacted, Timestamp(0), None),
             fs,
             compacted,
             shortage: Shortage::default(),
-            epoch: 0,
+            epoch: -1,
             leads: false,
             high_watermark: Offset(0),
-            in_sync: BTreeSet::new(),
-            fetched: BTreeMap::new(),
+            leader: None,
+            in_sync: 0,
+            min_in_sync: 0,
+            leading: None,
         }
+    }
+
+    /// What every replica has from the beginning.
+    pub(crate) fn begins_with(&mut self, batch: Bytes, now: Timestamp) {
+        let batch = validate(batch, &self.log.config().rules(), now, Origin::Coordinator).unwrap();
+        self.log.append_as_leader(batch, LeaderEpoch(0), now).unwrap();
     }
 
     /// In a line.
     pub(crate) fn told(&self) -> String {
         let (stable, committed) = (self.stable(), self.high_watermark);
-        format!("epoch {} stable {stable} committed {committed} end {}", self.epoch, self.end())
+        let proposed = self.leading.as_ref().map(|leading| (leading.in_sync(), leading.under_way()));
+        let (epoch, end) = (self.epoch, self.end());
+        format!("epoch {epoch} stable {stable} committed {committed} end {end} leading {proposed:?}")
     }
 
     pub(crate) fn end(&self) -> Offset {
@@ -82,6 +114,13 @@ impl Replica {
     pub(crate) fn killed(&mut self, now: Timestamp) {
         self.fs.heal();
         self.reopen(now);
+    }
+
+    /// The broker is no replica any more: the log goes.
+    pub(crate) fn retire(&mut self, compacted: bool) {
+        if self.epoch >= 0 || self.end() > Offset(0) {
+            *self = Self::new(compacted);
+        }
     }
 
     /// Only so many bytes more fit onto its disk.
@@ -102,12 +141,27 @@ impl Replica {
         before.0 - self.end().0
     }
 
-    fn reopen(&mut self, now: Timestamp) {
-        self.log = open(&self.fs, self.compacted, now);
+    /// The broker stops in order, and another process opens the log that is closed cleanly; whether it could be.
+    pub(crate) fn stops(&mut self, now: Timestamp) -> bool {
+        let nothing = open(&SimFs::new(), self.compacted, now, None);
+        let closed = std::mem::replace(&mut self.log, nothing).close_clean();
+        self.fs.heal();
+        let is_clean = closed.is_ok();
+        self.log = open(&self.fs, self.compacted, now, closed.ok());
         self.high_watermark = self.high_watermark.min(self.end());
-        self.leads = false;
-        self.in_sync.clear();
-        self.fetched.clear();
+        self.forget();
+        is_clean
+    }
+
+    fn reopen(&mut self, now: Timestamp) {
+        self.log = open(&self.fs, self.compacted, now, None);
+        self.high_watermark = self.high_watermark.min(self.end());
+        self.forget();
+    }
+
+    /// A process that has only just started knows nothing of the partition but what is on the disk.
+    fn forget(&mut self) {
+        (self.epoch, self.leads, self.leader, self.leading) = (-1, false, None, None);
         self.shortage = Shortage::default();
     }
 
@@ -138,18 +192,53 @@ impl Replica {
         Ok(())
     }
 
-    pub(crate) fn lead(&mut self, epoch: i32, in_sync: &BTreeSet<usize>) {
-        self.epoch = epoch;
-        self.leads = true;
-        self.in_sync.clone_from(in_sync);
-        self.fetched.clear();
-        // What a full disk does not note now is noted with the first batch.
-        is_done(self.log.assign_epoch_start(LeaderEpoch(epoch), self.log.log_end_offset()));
+    /// Takes up what the image says of leadership (the broker's `Partition::follow_image`); whether another leadership of this replica
+    /// has begun.
+    pub(crate) fn follow(&mut self, me: usize, state: &PartitionImage, now: Timestamp) -> bool {
+        let (leads, epoch) = (state.leader == Some(id_of(me)), state.leader_epoch);
+        if epoch.0 < self.epoch {
+            return false;
+        }
+        let is_new = epoch.0 > self.epoch;
+        let end = self.end();
+        if is_new && leads {
+            // What a full disk does not note now is noted with the first batch.
+            is_done(self.log.assign_epoch_start(epoch, end));
+        } else if is_new {
+            // An epoch in which nothing was written is not one that the leader may know of.
+            is_done(self.log.truncate_to(end, now));
+        }
+        (self.epoch, self.leads, self.leader) = (epoch.0, leads, state.leader);
+        (self.in_sync, self.min_in_sync) = (state.isr.len(), MIN_IN_SYNC.min(state.replicas.len()));
+        match &mut self.leading {
+            _ if !leads => self.leading = None,
+            Some(leading) if leading.epoch() == epoch => leading.follow(state, now),
+            _ => self.leading = Some(Leading::begin(id_of(me), state, end, now)),
+        }
+        is_new && leads
     }
 
-    pub(crate) fn follow(&mut self, epoch: i32) {
-        self.epoch = epoch;
-        self.leads = false;
+    /// What is to be told to the controller, after a look at who is too slow.
+    pub(crate) fn proposal(&mut self, peers: &MetadataImage, now: Timestamp) -> Option<Proposal> {
+        let end = self.end();
+        let leading = self.leading.as_mut()?;
+        let _ = with_terms(peers, end, now, |terms| leading.shrink(terms));
+        leading.under_way().cloned()
+    }
+
+    /// All replicas, as a set that nobody may propose.
+    pub(crate) fn all(&self, state: &PartitionImage) -> Proposal {
+        Proposal {
+            leader_epoch: LeaderEpoch(self.epoch),
+            partition_epoch: state.partition_epoch,
+            isr: state.replicas.iter().map(|id| (*id, -1)).collect(),
+        }
+    }
+
+    pub(crate) fn settle(&mut self, proposal: &Proposal, outcome: Outcome) {
+        if let Some(leading) = &mut self.leading {
+            leading.settle(proposal, outcome);
+        }
     }
 
     pub(crate) fn guard(&mut self, header: &Header, bumps: bool, now: Timestamp) -> Guard {
@@ -162,8 +251,12 @@ impl Replica {
         origin: Origin,
         now: Timestamp,
     ) -> Result<Appended, Refused> {
+        if self.in_sync < self.min_in_sync {
+            return Err(Refused::TooFewInSync);
+        }
         let rules = self.log.config().rules();
         let batch = validate(batch, &rules, now, origin).expect("a batch of our own builder");
+        self.log.settle_transactions(self.high_watermark);
         let appended = self.log.append_as_leader(batch, LeaderEpoch(self.epoch), now);
         if self.shortage.is_behind(&appended, now) {
             return Err(Refused::BehindShortage);
@@ -175,17 +268,29 @@ impl Replica {
         Ok(appended)
     }
 
-    /// Fetches from the leader what this one lacks, and gives up what the leader does not have. What its disk has no room for is
+    /// Fetches from the leader what this one lacks, or gives up what the leader does not have. What its disk has no room for is
     /// fetched again.
-    pub(crate) fn pull(&mut self, me: usize, leader: &mut Self, now: Timestamp) {
-        let alike = self.log.latest_epoch() == leader.log.latest_epoch() && self.end() <= leader.end();
-        if !alike && !is_done(self.cut_back(leader, now)) {
+    pub(crate) fn pull(&mut self, who: &Fetcher<'_>, leader: &mut Self) {
+        if !leader.leads || leader.epoch != self.epoch || self.leads {
             return;
         }
+        if !leader.leading.as_ref().is_some_and(|leading| leading.is_replica(id_of(who.broker))) {
+            return;
+        }
+        if let Some(at) = leader.diverging(self.log.latest_epoch(), self.end()) {
+            if who.is_answered {
+                self.cut_back(at, who.now);
+            }
+            return;
+        }
+        leader.is_asked(who, self.end());
         let from = self.end();
+        if !who.is_answered || from > leader.end() {
+            return;
+        }
         let slice = leader.log.read(from, 2048, leader.end(), true).unwrap();
         if !slice.is_empty() {
-            match self.log.append_as_follower(slice.read_all().unwrap().into(), now) {
+            match self.log.append_as_follower(slice.read_all().unwrap().into(), who.now) {
                 Ok(appended) if appended.rolled => _ = is_done(self.log.flush()),
                 Ok(_) => {}
                 Err(AppendError::Storage(error)) if error.is_shortage() => return,
@@ -195,41 +300,50 @@ impl Replica {
         let known = leader.high_watermark.min(self.end());
         self.high_watermark = self.high_watermark.max(known);
         self.log.settle_transactions(self.high_watermark);
-        leader.fetched.insert(me, self.end());
     }
 
-    /// Truncation by the leader's epochs (KIP-101, KIP-279).
-    fn cut_back(&mut self, leader: &Self, now: Timestamp) -> Result<(), StorageError> {
-        while let Some(mine) = self.log.latest_epoch() {
-            let Some((theirs, end)) = leader.log.end_offset_for_epoch(mine) else {
-                return self.log.truncate_to(Offset(0), now).map(drop);
-            };
-            let own = self.log.end_offset_for_epoch(theirs).map_or(Offset(0), |(_, end)| end);
-            let cut = if theirs == mine { end } else { end.min(own) };
-            let before = (self.end(), self.log.latest_epoch());
-            let _ = self.log.truncate_to(cut, now)?;
-            if theirs == mine || before == (self.end(), self.log.latest_epoch()) {
-                break;
-            }
-        }
-        Ok(())
+    /// The point where the follower's log leaves this one, if it does (KIP-595).
+    fn diverging(&self, epoch: Option<LeaderEpoch>, end: Offset) -> Option<(LeaderEpoch, Offset)> {
+        let asked = epoch?;
+        let (found, found_end) = self.log.end_offset_for_epoch(asked)?;
+        (found < asked || found_end < end).then_some((found, found_end))
     }
 
-    /// Whether more is committed than before, now that all in-sync replicas have come so far.
-    pub(crate) fn advance(&mut self, me: usize) -> bool {
-        let nothing = Offset(0);
-        let end_of = |replica: &usize| {
-            if *replica == me { self.end() } else { *self.fetched.get(replica).unwrap_or(&nothing) }
+    /// The broker's `Partition::note_fetch`.
+    fn is_asked(&mut self, who: &Fetcher<'_>, end: Offset) {
+        let fetched = Fetched {
+            replica: id_of(who.broker),
+            broker_epoch: who.broker_epoch,
+            leader_epoch: LeaderEpoch(self.epoch),
+            end,
+            log_start: Offset(0),
         };
-        // With too few in sync nothing more is committed (KIP-966).
-        let enough = self.in_sync.len() >= MIN_IN_SYNC;
-        let committed = self.in_sync.iter().map(end_of).min().filter(|_| enough).unwrap_or(nothing);
-        let moved = committed > self.high_watermark;
-        if moved {
-            self.high_watermark = committed;
-            self.log.settle_transactions(committed);
+        let (own_end, committed) = (self.end(), self.high_watermark);
+        let Some(leading) = &mut self.leading else { return };
+        if leading.fetched(&fetched, own_end, who.leaders_now) {
+            let expand = |terms: &Terms<'_>| leading.expand(fetched.replica, committed, terms);
+            let _ = with_terms(who.peers, own_end, who.leaders_now, expand);
         }
-        moved
+    }
+
+    /// Cuts the log where the leader says that it goes another way (the broker's `Partition::cut_back`).
+    fn cut_back(&mut self, (epoch, end): (LeaderEpoch, Offset), now: Timestamp) {
+        let own = self.log.end_offset_for_epoch(epoch).map_or(end, |(_, own_end)| own_end);
+        if is_done(self.log.truncate_to(own.min(end), now)) {
+            self.high_watermark = self.high_watermark.min(own.min(end));
+        }
+    }
+
+    /// Whether more is committed than before.
+    pub(crate) fn advance(&mut self, peers: &MetadataImage, now: Timestamp) -> bool {
+        let Some(leading) = &self.leading else { return false };
+        let committed = with_terms(peers, self.end(), now, |terms| leading.committed(terms));
+        let Some(committed) = committed.filter(|committed| *committed > self.high_watermark) else {
+            return false;
+        };
+        self.high_watermark = committed;
+        self.log.settle_transactions(committed);
+        true
     }
 
     /// The last stable offset.
@@ -327,6 +441,11 @@ impl Replica {
     }
 }
 
+fn with_terms<T>(peers: &MetadataImage, end: Offset, now: Timestamp, run: impl FnOnce(&Terms<'_>) -> T) -> T {
+    let live = |id| peers.broker(id).filter(|broker| !broker.fenced).map(|broker| broker.epoch);
+    run(&Terms { now, end, lag_max_ms: LAG_MAX_MS, min_in_sync: MIN_IN_SYNC, live: &live })
+}
+
 /// Whether there was room for it; of other faults the disks have none.
 fn is_done<T>(done: Result<T, StorageError>) -> bool {
     match done {
@@ -345,12 +464,14 @@ impl Pace for Free {
     }
 }
 
-fn open(fs: &SimFs, compacted: bool, now: Timestamp) -> Log {
+/// `clean` has the recovery point that a clean stop has left.
+fn open(fs: &SimFs, compacted: bool, now: Timestamp, clean: Option<Offset>) -> Log {
     // Small segments, so that transactions and their index span several of them, and the coordinators' can be cleaned.
     let segment_bytes = if compacted { 1 << 10 } else { 8 << 10 };
     let (compact, delete) = (compacted, !compacted);
     let config =
         LogConfig { segment_bytes, index_interval_bytes: 256, compact, delete, ..LogConfig::default() };
-    let how = OpenHow { clean: false, recovery_point: Offset(0), log_start: Offset(0) };
+    let recovery_point = clean.unwrap_or(Offset(0));
+    let how = OpenHow { clean: clean.is_some(), recovery_point, log_start: Offset(0) };
     Log::open(Arc::new(fs.clone()), Path::new("/log-0"), config, how, now).unwrap().0
 }

@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use milena_coordinator::replica::{Outcome, Proposal};
 use milena_coordinator::transaction::{Name, TransactionVersion};
 use milena_storage::ids::{Offset, Timestamp};
 
@@ -13,11 +14,12 @@ use crate::cluster::{BROKERS, Cluster, DATA, PARTITIONS};
 use crate::copier::{Copier, Next, Phase};
 use crate::dice::Dice;
 use crate::letters::{Letter, Node, Question};
-use crate::replica::Replica;
 
 /// How long brokers and copiers are in trouble, and how long it may take then until all is at rest.
 const TROUBLE_MS: i64 = 12_000;
 const REST_MS: i64 = 60_000;
+/// How far a broker's clock may be off, in those runs in which clocks are.
+const SKEW_MS: usize = 1_000;
 pub(crate) const IDS: [&str; 3] = ["a", "b", "c"];
 
 pub(crate) enum Event {
@@ -31,10 +33,18 @@ pub(crate) enum Event {
     Pull(usize, usize),
     Wake(usize),
     Read(usize),
+    /// A broker tells the controller what its leaders propose.
+    Propose(usize),
+    /// A proposal arrives, of the leader that this is.
+    Alter(usize, usize, Proposal),
+    /// What became of it arrives.
+    Settle(usize, usize, Proposal, Outcome),
     Trouble,
     Kill(usize),
     /// As a kill, and what was not synced is gone.
     LosePower(usize),
+    /// As a kill, and everything is gone.
+    LoseDisk(usize),
     /// A broker's disks are full.
     Fill(usize),
     /// They have room again.
@@ -42,10 +52,20 @@ pub(crate) enum Event {
     /// A broker cleans its logs of coordinators' records.
     Clean(usize),
     Restart(usize),
-    Isolate(usize),
-    Rejoin(usize),
-    /// The controller notices that a broker is not heard.
-    Notice(usize),
+    /// A broker stops in order, after others have taken over from it; those behind it follow when it is back.
+    Roll(usize),
+    Stop(usize),
+    /// A process stands still for so long.
+    Pause(usize, i64),
+    Mend(Vec<(usize, usize)>),
+    /// The controller looks for who is heard.
+    Look,
+    /// Another broker becomes the controller, if that is needed.
+    TakeOver(usize),
+    /// Replicas of a partition move.
+    Reassign(usize),
+    /// Leadership goes where it is preferred.
+    Prefer,
     Learn(usize),
     /// A copier starts that takes over an id.
     Start(usize),
@@ -59,7 +79,15 @@ pub(crate) struct Tally {
     pub(crate) fenced: usize,
     pub(crate) given_up: usize,
     pub(crate) kills: usize,
-    pub(crate) isolations: usize,
+    pub(crate) cuts: usize,
+    pub(crate) pauses: usize,
+    pub(crate) stops: usize,
+    pub(crate) disk_losses: usize,
+    /// Controllers after the first.
+    pub(crate) take_overs: usize,
+    /// Moves of replicas that were begun, and leaders that had to go for one.
+    pub(crate) moves: usize,
+    pub(crate) expired: usize,
     pub(crate) zombies: usize,
     pub(crate) elections: usize,
     pub(crate) lost: usize,
@@ -104,6 +132,7 @@ impl Run {
         let worn = dice.percent(50);
         let worn = IDS.map(|id| (id, i16::MAX - 1 - dice.ms(0, 12) as i16)).into_iter().filter(|_| worn);
         let worn: Vec<_> = worn.collect();
+        let skewed = dice.percent(50);
         let mut run = Self {
             dice,
             cluster: Cluster::new(level, &worn, bug),
@@ -118,12 +147,17 @@ impl Run {
             tally: Tally::default(),
         };
         for broker in 0..BROKERS {
+            if skewed {
+                run.cluster.brokers[broker].skew = run.dice.ms(0, 2 * SKEW_MS) - SKEW_MS as i64;
+            }
             run.after(50, Event::Wake(broker));
             run.after(400, Event::Clean(broker));
+            run.after(20, Event::Propose(broker));
             (0..PARTITIONS).for_each(|at| run.after(1, Event::Pull(at, broker)));
         }
         (0..IDS.len()).for_each(|id| run.after(1, Event::Start(id)));
         (0..DATA).for_each(|at| run.after(100, Event::Read(at)));
+        run.after(20, Event::Look);
         run.after(500, Event::Trouble);
         run
     }
@@ -142,7 +176,7 @@ impl Run {
             }
             self.post();
             if at > TROUBLE_MS && self.is_over() {
-                self.tally.elections = self.cluster.elections;
+                self.tally.elections = self.cluster.elections();
                 self.tally.rotations = self.cluster.rotations;
                 self.tally.refused = self.cluster.refused;
                 return Ok(());
@@ -231,13 +265,13 @@ impl Run {
                 self.after(next, Event::Pull(at, broker));
             }
             Event::Wake(broker) => {
-                if self.cluster.brokers[broker].alive {
+                if self.cluster.runs(broker) {
                     self.cluster.wake(broker);
                 }
                 self.after(100, Event::Wake(broker));
             }
             Event::Clean(broker) => {
-                if self.cluster.brokers[broker].alive && self.is_troubled() {
+                if self.cluster.runs(broker) && self.is_troubled() {
                     self.tally.cleaned += self.cluster.clean(broker);
                 }
                 let next = self.dice.ms(200, 1_500);
@@ -254,11 +288,14 @@ impl Run {
     }
 
     fn deliver(&mut self, from: Node, to: Node, letter: Letter) {
-        let cut = |node: Node| matches!(node, Node::Broker(broker) if self.cluster.brokers[broker].isolated);
         match to {
+            // What is sent to a process that stands still waits for it.
+            Node::Broker(broker) if self.cluster.brokers[broker].paused > self.cluster.now.0 => {
+                let still = self.cluster.brokers[broker].paused - self.cluster.now.0;
+                self.after(still, Event::Deliver(from, to, letter));
+            }
             Node::Broker(broker) => {
-                let between = matches!(from, Node::Broker(sender) if sender != broker);
-                let unheard = between && (cut(from) || cut(to));
+                let unheard = matches!(from, Node::Broker(sender) if !self.cluster.is_linked(sender, broker));
                 if self.cluster.brokers[broker].alive
                     && !unheard
                     && !self.is_gone_with_its_connection(from, &letter)
@@ -355,8 +392,7 @@ impl Run {
             let patience = self.dice.ms(300, 600);
             self.after(patience, Event::Timeout(copier, call));
             // A client's metadata may be old.
-            let leader =
-                self.cluster.led[at].leader.filter(|_| !(self.is_troubled() && self.dice.percent(5)));
+            let leader = self.cluster.leader(at).filter(|_| !(self.is_troubled() && self.dice.percent(5)));
             let to = leader.unwrap_or_else(|| self.dice.roll(BROKERS));
             let from = Node::Copier(copier);
             let letter = Letter::Ask { from, call, question: asked };
@@ -380,8 +416,7 @@ impl Run {
     fn read(&mut self, at: usize) {
         let first = self.dice.roll(BROKERS);
         let order = (0..BROKERS).map(|one| (one + first) % BROKERS);
-        let mut able =
-            order.filter(|&broker| self.cluster.brokers[broker].alive && self.cluster.leads(broker, at));
+        let mut able = order.filter(|&broker| self.cluster.runs(broker) && self.cluster.leads(broker, at));
         let Some(broker) = able.next() else { return };
         let replica = &self.cluster.brokers[broker].replicas[at];
         let (seen, from) = &mut self.seen[at];
@@ -389,100 +424,6 @@ impl Run {
             let (records, next) = replica.committed(*from, self.cluster.bug);
             seen.extend(records);
             *from = next;
-        }
-    }
-
-    pub(crate) fn changes(&mut self, event: Event) {
-        match event {
-            Event::Trouble => self.trouble(),
-            Event::Kill(broker) => {
-                if self.cluster.brokers[broker].alive {
-                    self.tally.kills += 1;
-                    self.cluster.kill(broker);
-                    self.is_down(broker);
-                }
-            }
-            Event::LosePower(broker) => {
-                if self.cluster.brokers[broker].alive && self.cluster.may_lose_power(broker) {
-                    self.tally.power_losses += 1;
-                    let seed = self.dice.roll(usize::MAX >> 1) as u64;
-                    self.tally.unsynced += self.cluster.lose_power(broker, seed);
-                    self.is_down(broker);
-                }
-            }
-            Event::Restart(broker) => {
-                if self.cluster.brokers[broker].powerless {
-                    self.cluster.is_back_without_its_word(broker);
-                }
-                // The earlier process's place is lost before the new one has one.
-                self.notice(broker);
-                self.cluster.brokers[broker].alive = true;
-                self.heard_again();
-            }
-            Event::Fill(broker) => {
-                self.tally.filled += 1;
-                let room = self.dice.ms(100, 3_000);
-                for replica in &self.cluster.brokers[broker].replicas {
-                    replica.fill(self.dice.roll(1_500) as u64);
-                }
-                self.after(room, Event::MakeRoom(broker));
-            }
-            Event::MakeRoom(broker) => {
-                self.cluster.brokers[broker].replicas.iter().for_each(Replica::make_room);
-            }
-            Event::Isolate(broker) => {
-                if self.cluster.brokers[broker].alive && !self.cluster.brokers[broker].isolated {
-                    self.tally.isolations += 1;
-                    self.cluster.brokers[broker].isolated = true;
-                    self.noticed_within(broker, 400);
-                    let alone = self.dice.ms(100, 4_000);
-                    self.after(alone, Event::Rejoin(broker));
-                }
-            }
-            Event::Rejoin(broker) => {
-                self.cluster.brokers[broker].isolated = false;
-                if self.cluster.brokers[broker].alive {
-                    self.heard_again();
-                }
-            }
-            Event::Notice(broker) => {
-                let here = &self.cluster.brokers[broker];
-                if !here.alive || here.isolated {
-                    self.notice(broker);
-                }
-            }
-            Event::Learn(broker) => self.cluster.learn(broker),
-            _ => unreachable!("the others are handled above"),
-        }
-    }
-
-    fn is_down(&mut self, broker: usize) {
-        self.noticed_within(broker, 400);
-        let down = self.dice.ms(100, 3_000);
-        self.after(down, Event::Restart(broker));
-    }
-
-    fn noticed_within(&mut self, broker: usize, ms: usize) {
-        let late = self.dice.ms(1, ms);
-        self.after(late, Event::Notice(broker));
-    }
-
-    fn notice(&mut self, broker: usize) {
-        self.cluster.fence(broker);
-        self.tell_all();
-    }
-
-    fn heard_again(&mut self) {
-        let choice = self.dice.roll(BROKERS);
-        self.cluster.elect(choice);
-        self.tell_all();
-    }
-
-    /// News of leaders reaches each broker in its own time.
-    pub(crate) fn tell_all(&mut self) {
-        for broker in 0..BROKERS {
-            let late = self.dice.ms(1, 60);
-            self.after(late, Event::Learn(broker));
         }
     }
 }

@@ -12,6 +12,7 @@ use milena_storage::validate::Origin;
 
 use crate::Bug;
 use crate::cluster::{Cluster, OFFSETS, STATE, name_of};
+use crate::controller::{broker_of, partition};
 use crate::hosts::Work;
 use crate::letters::{Answer, Letter, Node, Producer, Question, Said};
 use crate::replica::Refused;
@@ -57,7 +58,7 @@ impl Cluster {
         if self.is_loading(broker, at) {
             return self.answer(broker, asked.0, asked.1, Err(ResponseError::CoordinatorLoadInProgress));
         }
-        let now = self.now;
+        let now = self.clock(broker);
         match question {
             Question::Produce { of, batch, .. } => {
                 let header = Header::parse(&batch).unwrap();
@@ -88,7 +89,7 @@ impl Cluster {
     }
 
     fn coordinate(&mut self, broker: usize, asked: (Node, u64), question: Question) {
-        let now = self.now;
+        let now = self.clock(broker);
         let fresh = self.fresh_producer_id();
         let host = self.brokers[broker].transactions.as_mut().expect("it leads");
         let wanted = match question {
@@ -114,8 +115,9 @@ impl Cluster {
         header: &Header,
         what: What,
     ) {
+        let now = self.clock(broker);
         let replica = &mut self.brokers[broker].replicas[at];
-        let guard = replica.guard(header, of.bumps, self.now);
+        let guard = replica.guard(header, of.bumps, now);
         let waiting = Waiting { asked, bumps: of.bumps, at, epoch: replica.epoch, guard, what };
         let never =
             self.bug == Some(Bug::NeverAsks) || (!of.bumps && self.bug == Some(Bug::NeverAsksForOlder));
@@ -131,9 +133,10 @@ impl Cluster {
         self.post(broker, STATE, call, question);
     }
 
-    /// Sends to the leader that the controller has named; where there is none, nothing is sent and nothing comes.
+    /// Sends to the leader that the broker knows of; where there is none, nothing is sent and nothing comes.
     fn post(&mut self, broker: usize, at: usize, call: u64, question: Question) {
-        let Some(leader) = self.led[at].leader else { return };
+        let name = partition(&self.brokers[broker].image, at);
+        let Some(leader) = name.leader.map(broker_of) else { return };
         let from = Node::Broker(broker);
         self.outbox.push((from, Node::Broker(leader), Letter::Ask { from, call, question }));
     }
@@ -170,7 +173,7 @@ impl Cluster {
     }
 
     fn marked(&mut self, broker: usize, order: MarkerOrder) {
-        let now = self.now;
+        let now = self.clock(broker);
         let host = self.brokers[broker].transactions.as_mut().expect("it has the work");
         let wanted = host.marked(now, order);
         self.carry_out(broker, STATE, wanted, None);
@@ -201,7 +204,7 @@ impl Cluster {
 
     /// Deadlines that have passed, and markers that were not written yet.
     pub(crate) fn wake(&mut self, broker: usize) {
-        let now = self.now;
+        let now = self.clock(broker);
         self.reload(broker);
         while let Some(wanted) = self.brokers[broker].transactions.as_mut().and_then(|host| host.due(now)) {
             self.carry_out(broker, STATE, wanted, None);
@@ -234,7 +237,7 @@ impl Cluster {
     }
 
     fn take_batch(&mut self, broker: usize, at: usize, origin: Origin, batch: Bytes) -> Answer {
-        let now = self.now;
+        let now = self.clock(broker);
         let taken = self.brokers[broker].replicas[at].append(batch, origin, now);
         self.refused += usize::from(matches!(&taken, Err(Refused::ByLog(AppendError::Storage(_)))));
         match taken {
@@ -246,7 +249,7 @@ impl Cluster {
     }
 
     fn take_offset(&mut self, broker: usize, guard: Guard, of: &Producer, position: i64) -> Answer {
-        let now = self.now;
+        let now = self.clock(broker);
         let here = &mut self.brokers[broker];
         let host = here.groups.as_mut().expect("it leads");
         let (wanted, records) = host.commit(now, of, position);
@@ -254,7 +257,7 @@ impl Cluster {
             let origin = Origin::CoordinatorTransaction { guard };
             match here.replicas[OFFSETS].append(batch, origin, now).map_err(|refused| code_of(&refused)) {
                 Ok(_) => host.committed(of.producer, &records),
-                Err(ResponseError::KafkaStorageError) => {
+                Err(ResponseError::KafkaStorageError | ResponseError::NotEnoughReplicas) => {
                     self.load_anew(broker, OFFSETS, None);
                     return Err(ResponseError::NotLeaderOrFollower);
                 }
@@ -272,7 +275,7 @@ impl Cluster {
         order: &MarkerOrder,
         coordinator_epoch: i32,
     ) {
-        let now = self.now;
+        let now = self.clock(broker);
         let (key, value) = EndTransaction { commit: order.commit, coordinator_epoch }.encode();
         let mut batch =
             BatchBuilder::new().producer(order.producer_id, order.epoch, -1).transactional().control();
@@ -309,7 +312,11 @@ fn as_producer_sees(error: ResponseError, bumps: bool) -> ResponseError {
 
 /// The broker's `PartitionError::code`.
 pub(crate) fn code_of(refused: &Refused) -> ResponseError {
-    let Refused::ByLog(error) = refused else { return ResponseError::KafkaStorageError };
+    let error = match refused {
+        Refused::BehindShortage => return ResponseError::KafkaStorageError,
+        Refused::TooFewInSync => return ResponseError::NotEnoughReplicas,
+        Refused::ByLog(error) => error,
+    };
     match error {
         AppendError::Storage(cause) if cause.is_shortage() => ResponseError::KafkaStorageError,
         AppendError::Sequence { .. } => ResponseError::OutOfOrderSequenceNumber,

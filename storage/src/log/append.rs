@@ -67,9 +67,18 @@ impl Log {
     /// Writes batches with the offsets and epochs that they have; a last batch that is cut is left out.
     pub fn append_as_follower(&mut self, records: Bytes, now: Timestamp) -> Result<Appended, AppendError> {
         self.check_poison()?;
+        let appended = self.append_copies(&records, now);
+        if appended.is_err() {
+            // Epochs are noted before their batches are written. Left behind, one would take the place of an earlier one when these come again.
+            self.epochs.unsaved |= self.epochs.truncate_from_end(self.log_end);
+        }
+        appended
+    }
+
+    fn append_copies(&mut self, records: &Bytes, now: Timestamp) -> Result<Appended, AppendError> {
         self.note_waiting(now);
-        self.begin_inside(&records, now)?;
-        let batches = self.check_followers(&records)?;
+        self.begin_inside(records, now)?;
+        let batches = self.check_followers(records)?;
         let Some((_, first_header, _)) = batches.first() else {
             return Ok(self.appended(self.log_end, Timestamp::NONE, 0, false));
         };

@@ -67,14 +67,20 @@ impl Segment {
     ) -> Result<Self, StorageError> {
         let path = place.path(base, FileKind::Log);
         let file = place.fs.open(&path, Open::Truncate).at("create", &path)?;
-        let mut segment = Self::over(base, 0, Entries::empty(base), Entries::empty(base), now);
-        segment.max_timestamp = Some((Timestamp::NONE, base));
+        let mut segment = Self::without_file(base, now);
         if config.preallocate {
             let all = u64::from(config.segment_bytes);
             segment.reserved = if file.allocate(0, all).is_ok() { all } else { 0 };
         }
         segment.file = OnceLock::from(file);
         Ok(segment)
+    }
+
+    /// A new segment for whose file there is no room yet.
+    pub(super) fn without_file(base: Offset, now: Timestamp) -> Self {
+        let mut segment = Self::over(base, 0, Entries::empty(base), Entries::empty(base), now);
+        segment.max_timestamp = Some((Timestamp::NONE, base));
+        segment
     }
 
     /// A segment whose files exist.
@@ -114,7 +120,9 @@ impl Segment {
             return Ok(file);
         }
         let path = self.path(place);
-        let file = place.fs.open(&path, Open::Write).at("open", &path)?;
+        // An empty one may still lack it.
+        let how = if self.size == 0 { Open::Create } else { Open::Write };
+        let file = place.fs.open(&path, how).at("open", &path)?;
         Ok(self.file.get_or_init(|| file))
     }
 

@@ -1,6 +1,7 @@
 //! Tests of the log over the simulated disk: what is appended is read, kept, cut and recovered.
 
 mod ahead;
+mod full;
 
 use std::sync::Arc;
 

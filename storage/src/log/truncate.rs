@@ -38,15 +38,18 @@ impl Log {
         if segment.size == 0 {
             segment.created = now;
         }
-        txn_index::truncate(&place, segment.base, offset)?;
-        segment.sync_cut(&place)?;
+        // The log is cut. What tells of it follows before anything that a full disk may refuse: the log goes on in this process.
+        let base = segment.base;
         self.log_end = offset;
         self.log_start = self.log_start.min(offset);
         self.recovery_point = self.recovery_point.min(offset);
-        if self.epochs.truncate_from_end(offset) {
+        self.epochs.unsaved |= self.epochs.truncate_from_end(offset);
+        txn_index::truncate(&place, base, offset)?;
+        self.rewind_producers(offset, now)?;
+        self.active_mut().sync_cut(&place)?;
+        if self.epochs.unsaved {
             self.save_epochs()?;
         }
-        self.rewind_producers(offset, now)?;
         Ok(true)
     }
 
@@ -59,18 +62,25 @@ impl Log {
         self.check_poison()?;
         self.tail.clear();
         self.unsynced.truncated();
-        for segment in std::mem::take(&mut self.segments) {
-            self.doom_segment(&segment, now)?;
-        }
-        for end in std::mem::take(&mut self.snapshots) {
-            super::open::remove_if_present(&self.place, &self.place.path(end, FileKind::Snapshot))?;
-        }
-        self.segments.push(Segment::create(&self.place, offset, &self.config, now)?);
+        let segments = std::mem::take(&mut self.segments);
+        let doomed = segments.iter().try_for_each(|segment| self.doom_segment(segment, now));
+        let snapshots = std::mem::take(&mut self.snapshots);
+        let path = |end: Offset| self.place.path(end, FileKind::Snapshot);
+        let removed =
+            snapshots.into_iter().try_for_each(|end| super::open::remove_if_present(&self.place, &path(end)));
+        // A log always has a segment; if there is no room for its file now, that comes with the first batch.
+        let (segment, created) = match Segment::create(&self.place, offset, &self.config, now) {
+            Ok(segment) => (segment, Ok(())),
+            Err(error) => (Segment::without_file(offset, now), Err(error)),
+        };
+        self.segments.push(segment);
         self.log_start = offset;
         self.log_end = offset;
         self.recovery_point = self.recovery_point.min(offset);
         self.producers = super::producers::Producers::none(offset);
         self.epochs.clear();
+        self.epochs.unsaved = true;
+        doomed.and(removed).and(created)?;
         self.save_epochs()
     }
 
