@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::adopt;
 use crate::api::api_versions::EncodedVersions;
+use crate::api::produce::RefusedBatches;
 use crate::api::{Dispatch, EndpointKind, RequestCounts};
 use crate::blocking;
 use crate::cleaner::Cleaner;
@@ -392,6 +393,7 @@ async fn compose(
         encoded_versions: EncodedVersions::default(),
         requests: RequestCounts::default(),
         diagnosis: Diagnosis::default(),
+        refused_batches: RefusedBatches::default(),
         faults: Faults::default(),
     };
     Ok((Arc::new(state), quorum, hub))

@@ -32,6 +32,8 @@ pub enum PartitionError {
     Offline,
     #[error("the disk took nothing more when the batch before this one came")]
     BehindShortage,
+    #[error("the batch before this one was refused, and has not come again: {0}")]
+    Behind(ResponseError),
     #[error("the leader epoch is older than the leader's")]
     FencedEpoch,
     #[error("the leader epoch is newer than the leader's")]
@@ -82,7 +84,7 @@ impl PartitionError {
             Self::OutOfRange => ResponseError::OffsetOutOfRange,
             Self::OnlyCompacted => ResponseError::PolicyViolation,
             Self::Internal => ResponseError::InvalidTopicException,
-            Self::Transaction(error) => *error,
+            Self::Transaction(error) | Self::Behind(error) => *error,
             Self::Invalid(invalid) => invalid_batch(invalid.kind),
             Self::Refused(refused) => refused_append(refused),
             Self::Offline | Self::BehindShortage | Self::Storage(_) => ResponseError::KafkaStorageError,

@@ -12,6 +12,7 @@ use milena_storage::ids::BrokerId;
 
 use crate::api::RequestCounts;
 use crate::api::api_versions::EncodedVersions;
+use crate::api::produce::RefusedBatches;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::diagnosis::Diagnosis;
@@ -48,6 +49,8 @@ pub struct BrokerState {
     pub requests: RequestCounts,
     /// Who was told where to go and has not come.
     pub diagnosis: Diagnosis,
+    /// Batches that their producers will send again.
+    pub refused_batches: RefusedBatches,
     /// What tests have requests meet.
     pub faults: Faults,
 }
@@ -100,6 +103,7 @@ impl BrokerState {
             encoded_versions: EncodedVersions::default(),
             requests: RequestCounts::default(),
             diagnosis: Diagnosis::default(),
+            refused_batches: RefusedBatches::default(),
             faults: Faults::default(),
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! Behaviour: a batch that was appended before (same producer, epoch and sequences among the last five) succeeds
 //! with its first offsets, and an older one of an epoch that is known from its beginning is answered DUPLICATE_SEQUENCE_NUMBER, which clients
-//! take for success (Kafka: OUT_OF_ORDER_SEQUENCE_NUMBER, which they may repeat for ever).
+//! take for success (Kafka: OUT_OF_ORDER_SEQUENCE_NUMBER, which they may repeat for ever). Behind a batch that was refused for a while nothing
+//! of a producer that the log does not know is let in (see `refused`).
 //! acks=0 has no answer; if anything failed the connection is closed so that the client looks for new metadata
 //! (KafkaApis.handleProduceRequest). Internal topics take records only from the admin client.
 //! Versions: 5 log start offset, 7 zstd, 8 record errors (KIP-467), 9 flexible, 10 leader hints (KIP-951), 11 transaction
@@ -22,7 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod owed;
+mod refused;
 mod transaction;
+
+pub use refused::RefusedBatches;
 
 use super::{Cx, Outcome};
 use crate::codec::Node;
@@ -34,6 +38,7 @@ use crate::partition::{AppendAs, PartitionError};
 use crate::refused_records;
 use crate::shard::Asked;
 use owed::{Owed, settle};
+use refused::{Named, Sent};
 use transaction::Known;
 
 pub const VERSIONS: RangeInclusive<i16> = 3..=13;
@@ -124,6 +129,21 @@ struct Work<'a> {
     owed: &'a mut Vec<Owed>,
 }
 
+/// As `refuse`, for a while: the producers will send all of it again.
+pub fn refuse_for_now(cx: &Cx<'_>, request: &ProduceRequest, error: ResponseError) -> ProduceAnswer {
+    if error.is_retriable() {
+        for (topic, data) in
+            request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |data| (topic, data)))
+        {
+            if let Some(sent) = Sent::of(data) {
+                let named = Named::of(topic, data.index, cx.version >= TOPIC_IDS);
+                cx.broker.refused_batches.note(named, sent, error, cx.broker.clock.steady_ms());
+            }
+        }
+    }
+    refuse(request, error.code())
+}
+
 /// The answer to every partition when the whole request cannot be served.
 pub fn refuse(request: &ProduceRequest, code: i16) -> ProduceAnswer {
     let topics = request.topics.iter().map(|topic| TopicAnswer {
@@ -195,20 +215,22 @@ impl Gate {
 
 fn produce_topic(
     cx: &Cx<'_>,
-    topic: TopicData,
+    mut topic: TopicData,
     gate: &Gate,
     work: &mut Work<'_>,
     hints: &mut Vec<Node>,
 ) -> TopicAnswer {
     let by_id = cx.version >= TOPIC_IDS;
     let found = if by_id { cx.image.topic_by_id(topic.id) } else { cx.image.topic(&topic.name) };
-    let partitions = topic
-        .partitions
+    let partitions = std::mem::take(&mut topic.partitions)
         .into_iter()
         .map(|data| {
-            let index = data.index;
+            let (index, sent) = (data.index, Sent::of(&data));
+            let named = || Named::of(&topic, index, by_id);
             let outcome = admit(found, gate, by_id)
+                .and_then(|image| in_turn(cx, image, &named, index, sent).map(|()| image))
                 .and_then(|image| append(cx, image, data, work).map_err(Refused::Partition));
+            remember(cx, named, sent, outcome.as_ref().err());
             let answer = match outcome {
                 Ok((appended, log_start)) => success(index, &appended, log_start),
                 Err(Refused::Whole(error)) => PartitionAnswer::refused(index, error.code()),
@@ -241,6 +263,45 @@ fn admit<'a>(
             Err(Refused::Partition(PartitionError::Internal))
         }
         Gate::Open { .. } => Ok(topic),
+    }
+}
+
+/// Refuses a batch of a producer that the log does not know while one that was sent before it is still to come.
+fn in_turn(
+    cx: &Cx<'_>,
+    topic: &TopicImage,
+    named: impl Fn() -> Named,
+    index: i32,
+    sent: Option<Sent>,
+) -> Result<(), Refused> {
+    let Some(sent) = sent.filter(|sent| sent.sequence > 0 && !cx.broker.refused_batches.is_empty()) else {
+        return Ok(());
+    };
+    let Some(error) = cx.broker.refused_batches.ahead_of(&named(), sent, cx.broker.clock.steady_ms()) else {
+        return Ok(());
+    };
+    let partition = cx.broker.partitions.find(&cx.image, &topic.name, index).map_err(Refused::Partition)?;
+    if partition.knows_producer(sent.producer) {
+        return Ok(());
+    }
+    Err(Refused::Partition(PartitionError::Behind(error)))
+}
+
+/// Keeps in mind what its producer will send again, until it has.
+fn remember(cx: &Cx<'_>, named: impl Fn() -> Named, sent: Option<Sent>, refused: Option<&Refused>) {
+    let (Some(sent), batches) = (sent, &cx.broker.refused_batches) else { return };
+    let now = || cx.broker.clock.steady_ms();
+    match refused {
+        None if batches.is_empty() => {}
+        None => batches.taken(&named(), sent, now()),
+        Some(Refused::Whole(_) | Refused::Partition(PartitionError::Behind(_))) => {}
+        Some(Refused::Partition(error)) => {
+            if let Some(error) =
+                ResponseError::try_from_code(error.code()).filter(ResponseError::is_retriable)
+            {
+                batches.note(named(), sent, error, now());
+            }
+        }
     }
 }
 
@@ -363,6 +424,7 @@ mod tests {
 
     use super::*;
     use crate::api::testing::{answer, caller, create, cx, with_quorum};
+    use crate::state::BrokerState;
 
     #[test]
     fn a_refused_request_names_every_partition() {
@@ -372,30 +434,54 @@ mod tests {
         assert_eq!(answer.topics[0].partitions, [PartitionAnswer::refused(3, 21)]);
     }
 
+    /// Sends a record of producer 7 to partition 0 of topic `t`; its error and offset.
+    async fn send(broker: &Arc<BrokerState>, sequence: i32) -> (i16, i64) {
+        let mut builder = BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), sequence);
+        builder.push(Record::default());
+        let records = Some(builder.finish(Codec::None, None));
+        let partitions = vec![PartitionRecords { index: 0, records }];
+        let topics = vec![TopicData { name: "t".into(), partitions, ..TopicData::default() }];
+        let request = ProduceRequest { acks: -1, timeout_ms: 5000, topics, ..ProduceRequest::default() };
+        let answered = answer(handle(&cx(broker, &caller(), 9), request)).await;
+        let partition = &answered.topics[0].partitions[0];
+        (partition.error_code, partition.base_offset)
+    }
+
+    async fn lead(broker: &Arc<BrokerState>) {
+        create(broker, &[("t", 1)]).await;
+        let (image, settings) = (broker.image.load_full(), broker.settings.load_full());
+        let _ = broker.partitions.follow(&image, &settings, broker.clock.now());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_let_past_a_first_batch_that_was_refused() {
+        let broker = with_quorum().await;
+        let unknown = ResponseError::UnknownTopicOrPartition.code();
+        assert_eq!(send(&broker, 0).await, (unknown, -1));
+        assert_eq!(send(&broker, 1).await, (unknown, -1));
+        lead(&broker).await;
+        assert_eq!(send(&broker, 1).await, (unknown, -1), "the first one has not come again");
+        assert_eq!(send(&broker, 0).await, (0, 0));
+        assert_eq!(send(&broker, 1).await, (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_is_not_known_begins_anywhere() {
+        let broker = with_quorum().await;
+        lead(&broker).await;
+        assert_eq!(send(&broker, 5).await, (0, 0), "what came before may have been deleted");
+    }
+
     #[tokio::test]
     async fn a_batch_that_later_ones_pushed_out_of_memory_is_told_to_be_written() {
         let broker = with_quorum().await;
-        create(&broker, &[("t", 1)]).await;
-        let (image, settings) = (broker.image.load_full(), broker.settings.load_full());
-        let _ = broker.partitions.follow(&image, &settings, broker.clock.now());
-        let caller = caller();
-        let send = async |sequence: i32| {
-            let mut builder = BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), sequence);
-            builder.push(Record::default());
-            let records = Some(builder.finish(Codec::None, None));
-            let partitions = vec![PartitionRecords { index: 0, records }];
-            let topics = vec![TopicData { name: "t".into(), partitions, ..TopicData::default() }];
-            let request = ProduceRequest { acks: -1, timeout_ms: 5000, topics, ..ProduceRequest::default() };
-            let answered = answer(handle(&cx(&broker, &caller, 9), request)).await;
-            let partition = &answered.topics[0].partitions[0];
-            (partition.error_code, partition.base_offset)
-        };
+        lead(&broker).await;
         for sequence in 0..7 {
-            assert_eq!(send(sequence).await, (0, i64::from(sequence)));
+            assert_eq!(send(&broker, sequence).await, (0, i64::from(sequence)));
         }
-        assert_eq!(send(2).await, (0, 2), "one of the last five");
-        assert_eq!(send(1).await, (ResponseError::DuplicateSequenceNumber.code(), -1));
-        assert_eq!(send(8).await, (ResponseError::OutOfOrderSequenceNumber.code(), -1));
-        assert_eq!(send(7).await, (0, 7), "nothing of it was written");
+        assert_eq!(send(&broker, 2).await, (0, 2), "one of the last five");
+        assert_eq!(send(&broker, 1).await, (ResponseError::DuplicateSequenceNumber.code(), -1));
+        assert_eq!(send(&broker, 8).await, (ResponseError::OutOfOrderSequenceNumber.code(), -1));
+        assert_eq!(send(&broker, 7).await, (0, 7), "nothing of it was written");
     }
 }

@@ -36,7 +36,7 @@ use milena_coordinator::plant::{self, Bug};
 use milena_coordinator::replica::{Leading, Shortage};
 use milena_storage::StorageError;
 use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
-use milena_storage::log::{Appended, FoundOffset, Log, LogConfig, ProducerEntry};
+use milena_storage::log::{Appended, FoundOffset, Log, LogConfig};
 use milena_storage::validate::{Origin, Rules, validate};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -361,11 +361,6 @@ impl Partition {
     #[must_use]
     pub fn is_compacted(&self) -> bool {
         self.rules.load().validation.compact
-    }
-
-    #[must_use]
-    pub fn producers(&self) -> Vec<ProducerEntry> {
-        self.peek(Log::producers).unwrap_or_default()
     }
 
     #[must_use]

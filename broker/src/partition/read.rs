@@ -2,8 +2,8 @@
 //!
 //! It must never copy records, or show a consumer what is not committed.
 
-use milena_storage::ids::{BrokerId, LeaderEpoch, Offset};
-use milena_storage::log::{AbortedTransaction, Log, LogSlice, ReadError};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, ProducerId};
+use milena_storage::log::{AbortedTransaction, Log, LogSlice, ProducerEntry, ReadError};
 
 use super::{Partition, PartitionError};
 
@@ -58,6 +58,17 @@ pub struct ReadFrom {
 }
 
 impl Partition {
+    #[must_use]
+    pub fn producers(&self) -> Vec<ProducerEntry> {
+        self.peek(Log::producers).unwrap_or_default()
+    }
+
+    /// False, too, for a log that cannot be read: nothing is appended to it.
+    #[must_use]
+    pub fn knows_producer(&self, id: ProducerId) -> bool {
+        self.peek(|log| log.knows_producer(id)).unwrap_or(false)
+    }
+
     /// Reads a slice for a consumer, up to the high watermark or the last stable offset (Partition.readRecords).
     pub fn read(&self, at: ReadFrom) -> Result<ReadAt, PartitionError> {
         if at.any_replica {

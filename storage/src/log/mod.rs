@@ -215,6 +215,11 @@ impl Log {
         self.producers.iter().map(entry).collect()
     }
 
+    /// Whether anything of the producer is remembered: if not, its next batch may have any sequence.
+    pub fn knows_producer(&self, id: ProducerId) -> bool {
+        self.producers.knows_of(id)
+    }
+
     /// Forgets producers that were silent for `producer.id.expiration.ms`.
     pub fn expire_producers(&mut self, now: Timestamp) {
         self.producers.expire(now, self.config.producer_expiration_ms);

@@ -214,6 +214,11 @@ impl Producers {
         producer.is_some_and(|producer| producer.transaction_start.is_some() && producer.epoch == epoch)
     }
 
+    /// Whether anything of the producer is remembered, be it a marker alone.
+    pub(super) fn knows_of(&self, id: ProducerId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
     /// Whether batches of the producer are remembered.
     pub(super) fn knows(&self, id: ProducerId) -> bool {
         self.by_id.get(&id).is_some_and(|producer| !producer.written.is_empty())

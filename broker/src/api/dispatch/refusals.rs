@@ -88,9 +88,9 @@ macro_rules! of_group {
 /// Answers with this error and nothing else; a key that has no such answer closes the connection.
 pub(super) fn refuse(cx: &Cx<'_>, head: Head, key: i16, body: Bytes, error: ResponseError) -> Served {
     match key {
-        0 => answer::<ProduceRequest, ProduceAnswer>(cx, head, body, |_, request| match request.acks {
+        0 => answer::<ProduceRequest, ProduceAnswer>(cx, head, body, |cx, request| match request.acks {
             0 => Outcome::Close,
-            _ => produce::refuse(&request, error.code()).into(),
+            _ => produce::refuse_for_now(cx, &request, error).into(),
         }),
         2 => answer::<list_offsets::Asked, list_offsets::Told>(cx, head, body, |_, request| {
             list_offsets::refuse(&request, error).into()
