@@ -17,7 +17,7 @@ const SUSPICIOUS_MS: i64 = 5_000;
 const FORGOTTEN_MS: i64 = 60_000;
 /// How often one asks at least that cannot get on.
 const ASKED_MIN: u32 = 3;
-/// Clients that are waited for, and those that were named; beyond them nobody is watched.
+/// Clients that are waited for, those that got on, and those that were named; beyond them nobody is watched.
 const CLIENTS_MAX: usize = 1_000;
 
 /// What a broker knows of those who were told where to go.
@@ -38,6 +38,8 @@ fn kept((host, id): &Client) -> Client {
 #[derive(Debug, Default)]
 struct Clients {
     waiting: BTreeMap<Client, Waiting>,
+    /// They are not waited for again: what they do between two requests for metadata would have to be looked at, request by request.
+    well: BTreeSet<Client>,
     named: BTreeSet<Client>,
 }
 
@@ -69,18 +71,21 @@ impl Diagnosis {
     /// A client asks for something else: it got on.
     pub fn asks_for_more(&self, client: &Client) {
         let mut clients = self.clients.lock();
-        clients.waiting.remove(client);
+        if clients.waiting.remove(client).is_some() && clients.well.len() < CLIENTS_MAX {
+            clients.well.insert(kept(client));
+        }
         self.waiting.store(!clients.waiting.is_empty(), Ordering::Relaxed);
     }
 }
 
 impl Clients {
     fn asks_for_metadata(&mut self, client: Client, connection: u64, now_ms: i64) -> Option<i64> {
-        self.waiting.retain(|_, each| now_ms - each.since_ms < FORGOTTEN_MS);
-        if self.named.contains(&client) {
+        if self.well.contains(&client) || self.named.contains(&client) {
             return None;
         }
-        let room = self.waiting.len() < CLIENTS_MAX && self.named.len() < CLIENTS_MAX;
+        self.waiting.retain(|_, each| now_ms - each.since_ms < FORGOTTEN_MS);
+        let sizes = [self.waiting.len(), self.well.len(), self.named.len()];
+        let room = sizes.iter().all(|size| *size < CLIENTS_MAX);
         let new = || Waiting { connection, since_ms: now_ms, asked: 0 };
         let waiting = match self.waiting.get_mut(&client) {
             Some(waiting) => waiting,
@@ -130,10 +135,18 @@ mod tests {
         diagnosis.asks_for_more(&client("app"));
         assert!(!diagnosis.is_waiting());
         assert_eq!(
-            [ask(1, 20), ask(1, 5_500), ask(2, 5_600), ask(2, 5_700)],
+            [ask(1, 20), ask(1, 5_500), ask(1, 5_600), ask(1, 5_700)],
             [None; 4],
-            "too seldom, or elsewhere"
+            "it was elsewhere before"
         );
+        assert!(!diagnosis.is_waiting(), "so its requests cost nothing from here on");
+    }
+
+    #[test]
+    fn who_asks_seldom_or_elsewhere_is_not() {
+        let diagnosis = Diagnosis::default();
+        let ask = |connection, now| diagnosis.asks_for_metadata(client("app"), connection, now);
+        assert_eq!([ask(1, 20), ask(1, 5_500), ask(2, 5_600), ask(2, 5_700)], [None; 4]);
         diagnosis.asks_for_more(&client("other"));
         assert!(diagnosis.is_waiting());
         // Refreshes of a client that works elsewhere.
