@@ -330,15 +330,14 @@ async fn compose(
 ) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
     let (tuning, transaction_settings) = (Tuning::from_settings(&groups), settings.transactions());
+    let session_slots = settings.fetch().session_slots;
     let clock: Arc<Clock> = Arc::default();
     let hub = Arc::new(Hub::new(clock.clone()));
     let (image, producer_ids): (Arc<ArcSwap<MetadataImage>>, Arc<ProducerIds>) = Default::default();
-    let fetch_sessions = SessionCache::new(settings.fetch().session_slots, Uuid::new_v4().as_fields().0);
     let partitions = Arc::new(Partitions::new(Peers::new(node.id, image.clone()), disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), image.clone(), tuning);
-    let salt = Uuid::new_v4().as_u64_pair();
-    let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), salt);
+    let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), random_pair());
     let means = Means {
         broker: node.id,
         clock: clock.clone(),
@@ -363,7 +362,7 @@ async fn compose(
         image: image.clone(),
         rules: settings.load_full(),
         followers,
-        seed: Uuid::new_v4().as_u64_pair().0,
+        seed: random_pair().0,
         expected_brokers: settings.load().expected_brokers(),
         rebalance_ms: settings.load().replication().rebalance_ms(),
         unclean_ms: settings.load().replication().unclean_election_interval_ms,
@@ -386,7 +385,7 @@ async fn compose(
         partitions,
         cleaner,
         shards,
-        fetch_sessions,
+        fetch_sessions: SessionCache::new(session_slots, Uuid::new_v4().as_fields().0),
         producer_ids,
         transactions,
         quorum: OnceLock::from(quorum.clone()),
@@ -397,6 +396,11 @@ async fn compose(
         faults: Faults::default(),
     };
     Ok((Arc::new(state), quorum, hub))
+}
+
+/// So that no two brokers draw alike.
+fn random_pair() -> (u64, u64) {
+    Uuid::new_v4().as_u64_pair()
 }
 
 /// Takes over what Apache Kafka left in the directories.

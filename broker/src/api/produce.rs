@@ -228,8 +228,9 @@ fn produce_topic(
             let (index, sent) = (data.index, Sent::of(&data));
             let named = || Named::of(&topic, index, by_id);
             let outcome = admit(found, gate, by_id)
-                .and_then(|image| in_turn(cx, image, &named, index, sent).map(|()| image))
-                .and_then(|image| append(cx, image, data, work).map_err(Refused::Partition));
+                .and_then(|image| in_turn(cx, image, named, index, sent).map(|()| image))
+                .and_then(|image| append(cx, image, data, work).map_err(Refused::Partition))
+                .map_err(|refused| gap_explained(cx, named, sent, refused));
             remember(cx, named, sent, outcome.as_ref().err());
             let answer = match outcome {
                 Ok((appended, log_start)) => success(index, &appended, log_start),
@@ -285,6 +286,15 @@ fn in_turn(
         return Ok(());
     }
     Err(Refused::Partition(PartitionError::Behind(error)))
+}
+
+/// A gap in the sequence is answered as the batch was that is missing, while that may come again.
+fn gap_explained(cx: &Cx<'_>, named: impl Fn() -> Named, sent: Option<Sent>, refused: Refused) -> Refused {
+    let batches = &cx.broker.refused_batches;
+    let is_gap = matches!(refused, Refused::Partition(PartitionError::Refused(AppendError::Sequence { .. })));
+    let Some(sent) = sent.filter(|_| is_gap && !batches.is_empty()) else { return refused };
+    let missing = batches.missing_before(&named(), sent, cx.broker.clock.steady_ms());
+    missing.map_or(refused, |error| Refused::Partition(PartitionError::Behind(error)))
 }
 
 /// Keeps in mind what its producer will send again, until it has.
@@ -434,15 +444,19 @@ mod tests {
         assert_eq!(answer.topics[0].partitions, [PartitionAnswer::refused(3, 21)]);
     }
 
-    /// Sends a record of producer 7 to partition 0 of topic `t`; its error and offset.
-    async fn send(broker: &Arc<BrokerState>, sequence: i32) -> (i16, i64) {
+    /// A record of producer 7 for partition 0 of topic `t`.
+    fn request(sequence: i32) -> ProduceRequest {
         let mut builder = BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), sequence);
         builder.push(Record::default());
         let records = Some(builder.finish(Codec::None, None));
         let partitions = vec![PartitionRecords { index: 0, records }];
         let topics = vec![TopicData { name: "t".into(), partitions, ..TopicData::default() }];
-        let request = ProduceRequest { acks: -1, timeout_ms: 5000, topics, ..ProduceRequest::default() };
-        let answered = answer(handle(&cx(broker, &caller(), 9), request)).await;
+        ProduceRequest { acks: -1, timeout_ms: 5000, topics, ..ProduceRequest::default() }
+    }
+
+    /// The error and the offset that it is answered with.
+    async fn send(broker: &Arc<BrokerState>, sequence: i32) -> (i16, i64) {
+        let answered = answer(handle(&cx(broker, &caller(), 9), request(sequence))).await;
         let partition = &answered.topics[0].partitions[0];
         (partition.error_code, partition.base_offset)
     }
@@ -463,6 +477,21 @@ mod tests {
         assert_eq!(send(&broker, 1).await, (unknown, -1), "the first one has not come again");
         assert_eq!(send(&broker, 0).await, (0, 0));
         assert_eq!(send(&broker, 1).await, (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_gap_behind_a_refusal_is_answered_as_that_was() {
+        let broker = with_quorum().await;
+        lead(&broker).await;
+        assert_eq!(send(&broker, 0).await, (0, 0));
+        let out_of_order = ResponseError::OutOfOrderSequenceNumber.code();
+        assert_eq!(send(&broker, 2).await, (out_of_order, -1), "nothing of it was refused");
+        let few = ResponseError::NotEnoughReplicas;
+        let _ = refuse_for_now(&cx(&broker, &caller(), 9), &request(1), few);
+        assert_eq!(send(&broker, 2).await, (few.code(), -1));
+        assert_eq!(send(&broker, 1).await, (0, 1));
+        assert_eq!(send(&broker, 2).await, (0, 2));
+        assert_eq!(send(&broker, 4).await, (out_of_order, -1));
     }
 
     #[tokio::test]

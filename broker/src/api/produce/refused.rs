@@ -6,7 +6,11 @@
 //! Kafka 4.3.1 behaves so, except in transactions of version 2 (ProducerAppendInfo.checkSequence). Here what comes behind is refused as the first
 //! one was until that has come again.
 //!
-//! It must never hold back a batch whose producer the log knows: there the sequence says whether one is missing.
+//! Where the log knows the producer, the sequence says that one is missing. librdkafka, told of that gap, begins a new epoch and sends again
+//! what it has no answer for, in every partition: records twice. So there, too, the answer is that of the refused batch, as long as that may
+//! be on its way again.
+//!
+//! It must never hold back a batch that follows what the log has.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +26,9 @@ use crate::codec::produce_request::{PartitionRecords, TopicData};
 /// How long a refused batch is waited for, in milliseconds: a producer gives its records up after `delivery.timeout.ms`, 2 minutes unless it
 /// sets another time, and then begins a new epoch.
 const HOLD_MS: i64 = 120_000;
+/// How long the answer to a gap in a known sequence is that of the batch that is missing, in milliseconds: clients repeat it within a second
+/// (`retry.backoff.max.ms`). Whoever has given it up must hear of the gap, or what comes behind is repeated until its time is up.
+const GAP_MS: i64 = 10_000;
 /// Where more producers are refused at once, those that come last are treated as Kafka treats them. About 150 bytes each.
 const REFUSALS_MAX: usize = 10_000;
 /// How often those that have ended are looked for, in milliseconds: one pass over all.
@@ -107,12 +114,21 @@ impl RefusedBatches {
         });
     }
 
-    /// Why an earlier batch of the same producer was refused that has not come since.
+    /// Why an earlier batch of a producer that the log does not know was refused, which has not come since.
     pub(super) fn ahead_of(&self, named: &Named, sent: Sent, now: i64) -> Option<ResponseError> {
+        self.within(HOLD_MS, named, sent, now)
+    }
+
+    /// Why the batch was refused that is missing in the sequence of a producer that the log knows, if it may be on its way again.
+    pub(super) fn missing_before(&self, named: &Named, sent: Sent, now: i64) -> Option<ResponseError> {
+        self.within(GAP_MS, named, sent, now)
+    }
+
+    fn within(&self, limit_ms: i64, named: &Named, sent: Sent, now: i64) -> Option<ResponseError> {
         self.change(now, |refusals| {
             let refusal = refusals.get(&(sent.producer, named.clone()))?;
             let is_ahead = refusal.epoch == sent.epoch && refusal.sequence < sent.sequence;
-            (is_ahead && !refusal.has_ended(now)).then_some(refusal.error)
+            (is_ahead && now.saturating_sub(refusal.at) < limit_ms).then_some(refusal.error)
         })
     }
 
@@ -179,6 +195,8 @@ mod tests {
     fn a_refusal_ends_with_the_time_that_records_have() {
         let refused = RefusedBatches::default();
         refused.note(here(), sent(0), WHY, NOW);
+        assert_eq!(refused.missing_before(&here(), sent(1), NOW + GAP_MS - 1), Some(WHY));
+        assert_eq!(refused.missing_before(&here(), sent(1), NOW + GAP_MS), None, "a gap is told of sooner");
         assert_eq!(refused.ahead_of(&here(), sent(1), NOW + HOLD_MS - 1), Some(WHY));
         refused.note(here(), sent(0), WHY, NOW + HOLD_MS - 1);
         assert_eq!(
