@@ -12,6 +12,7 @@ use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::Timestamp;
 
+use crate::security::sasl::Sasl;
 use crate::state::BrokerState;
 
 /// A future that a waiting request leaves behind; it owns everything that it needs.
@@ -69,6 +70,8 @@ pub struct Caller {
     pub connection: u64,
     /// Set once by ApiVersions v3+ (KIP-511).
     pub software: Arc<OnceLock<Software>>,
+    /// What the client has proved so far, where it has to.
+    pub sasl: Option<Sasl>,
 }
 
 /// What a listener is for.

@@ -2,6 +2,7 @@
 //!
 //! The same for every API: must never hold behaviour of one, but for the rules about ApiVersions of KIP-511.
 
+mod authentication;
 mod faulty;
 mod refusals;
 
@@ -20,6 +21,7 @@ use crate::net::frame::{Frame, FrameBuilder};
 use crate::net::guard::{self, Header};
 use crate::net::{Closing, Served, Service};
 use crate::state::BrokerState;
+use authentication::Admission;
 
 /// Takes frames from connections to handlers.
 #[derive(Debug)]
@@ -34,6 +36,13 @@ impl Dispatch {
     }
 
     fn start(&self, caller: &Caller, frame: &Bytes) -> Result<Served, Closing> {
+        let principal = match &caller.sasl {
+            None => None,
+            Some(sasl) => match self.admit(caller, sasl, frame)? {
+                Admission::Request(principal) => Some(principal),
+                Admission::Served(served) => return Ok(served),
+            },
+        };
         let (row, header, body) = match open(frame)? {
             Opened::Request { row, .. } if !row.is_at(caller.endpoint) => {
                 return Err(Closing::UnknownApi(row.key));
@@ -47,7 +56,10 @@ impl Dispatch {
         let flexible = row.key != API_VERSIONS && row.shape.is_flexible(header.api_version);
         let head = Head { flexible, ..Head::of(row, &header) };
         self.broker.requests.note(caller.connection, row.key);
-        let caller = Caller { client_id: header.client_id, ..caller.clone() };
+        let mut caller = Caller { client_id: header.client_id, ..caller.clone() };
+        if let Some(principal) = principal {
+            caller.principal = principal;
+        }
         let cx = Cx {
             version: head.version,
             image: self.broker.image.load_full(),

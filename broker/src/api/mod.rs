@@ -60,6 +60,8 @@ pub mod partition_view;
 pub mod produce;
 pub mod push_telemetry;
 pub mod remove_raft_voter;
+pub mod sasl_authenticate;
+pub mod sasl_handshake;
 pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -125,6 +127,10 @@ macro_rules! row {
 /// Key of the API that tells a client what it may ask.
 const API_VERSIONS: i16 = 18;
 
+/// Keys of the APIs by which clients prove who they are.
+const SASL_HANDSHAKE: i16 = 17;
+const SASL_AUTHENTICATE: i16 = 36;
+
 /// Key of the API that tells a client where brokers are.
 const METADATA: i16 = 3;
 /// Key of the API whose answers tell of what its session follows.
@@ -133,7 +139,7 @@ pub const FETCH: i16 = 1;
 /// What Kafka serves on listeners of controllers too, as far as it is there ("listeners" in its schemas); its Fetch there is
 /// that of the quorum's log.
 const ON_CONTROLLERS: &[i16] =
-    &[18, 19, 20, 29, 30, 31, 32, 33, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 73, 80, 81, 82];
+    &[17, 18, 19, 20, 29, 30, 31, 32, 33, 36, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 73, 80, 81, 82];
 
 /// What only controllers serve.
 const ONLY_ON_CONTROLLERS: &[i16] = &[73, 82];
@@ -153,6 +159,7 @@ pub static TABLE: &[Row] = &[
     row!(14, "SyncGroup", sync_group, SyncGroupRequest, SyncGroupResponse),
     row!(15, "DescribeGroups", describe_groups, DescribeGroupsRequest, DescribeGroupsResponse),
     row!(16, "ListGroups", list_groups, ListGroupsRequest, ListGroupsResponse),
+    row!(17, "SaslHandshake", sasl_handshake, SaslHandshakeRequest, SaslHandshakeResponse),
     row!(18, "ApiVersions", api_versions, ApiVersionsRequest, Encoded),
     row!(19, "CreateTopics", create_topics, CreateTopicsRequest, CreateTopicsResponse),
     row!(20, "DeleteTopics", delete_topics, DeleteTopicsRequest, DeleteTopicsResponse),
@@ -189,6 +196,7 @@ pub static TABLE: &[Row] = &[
         AlterReplicaLogDirsResponse
     ),
     row!(35, "DescribeLogDirs", describe_log_dirs, describe_log_dirs::Asked, describe_log_dirs::Told),
+    row!(36, "SaslAuthenticate", sasl_authenticate, SaslAuthenticateRequest, SaslAuthenticateResponse),
     row!(37, "CreatePartitions", create_partitions, CreatePartitionsRequest, CreatePartitionsResponse),
     row!(42, "DeleteGroups", delete_groups, DeleteGroupsRequest, DeleteGroupsResponse),
     row!(43, "ElectLeaders", elect_leaders, ElectLeadersRequest, ElectLeadersResponse),

@@ -29,6 +29,7 @@ pub(crate) fn caller() -> Caller {
         endpoint: EndpointKind::Broker,
         connection: 1,
         software: Arc::default(),
+        sasl: None,
     }
 }
 

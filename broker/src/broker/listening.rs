@@ -10,6 +10,7 @@ use milena_coordinator::image::{Endpoint, SecurityProtocol};
 use super::StartError;
 use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net, Protection};
 use crate::quorum::place::ControllerListener;
+use crate::security::sasl::SaslListener;
 use crate::security::{SecurityError, server_config};
 use crate::settings::{Listener, Settings, ZooKeeperSettings};
 
@@ -65,7 +66,13 @@ pub(super) fn protect(settings: &Settings, listeners: &[Listener]) -> Result<Vec
             }
             SecurityProtocol::Plaintext | SecurityProtocol::SaslPlaintext => None,
         };
-        Ok(Protection { tls })
+        let sasl = match listener.protocol {
+            SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl => {
+                Some(SaslListener::new(&settings.sasl(&listener.name))?)
+            }
+            SecurityProtocol::Plaintext | SecurityProtocol::Ssl => None,
+        };
+        Ok(Protection { tls, sasl })
     };
     listeners.iter().map(protection).collect()
 }

@@ -73,6 +73,7 @@ impl Port {
             java_host: "/127.0.0.1".into(),
             connection: 0,
             software: Arc::default(),
+            sasl: None,
         }
     }
 

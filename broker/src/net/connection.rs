@@ -145,7 +145,7 @@ impl Connection {
     /// Starts every complete request that was received, as far as the window and the turn allow.
     fn start_requests(&mut self) -> Result<(), Closing> {
         while self.may_start() && self.moved < TURN {
-            let Some(received) = self.inbox.next_frame()? else { return Ok(()) };
+            let Some(received) = self.inbox.next_frame(self.max_frame())? else { return Ok(()) };
             self.counted.life().used(self.shared.service.uptime());
             let bytes = received.frame.len();
             self.moved += bytes;
@@ -162,6 +162,11 @@ impl Connection {
         let queued = self.outbox.len();
         self.window.collect(&mut self.outbox);
         self.moved += self.outbox.len() - queued;
+    }
+
+    /// Who has not proved who it is may say little.
+    fn max_frame(&self) -> usize {
+        self.caller.sasl.as_ref().map_or(self.shared.max_frame, |sasl| sasl.max_frame(self.shared.max_frame))
     }
 
     /// Whether anything has yet to be sent.
@@ -209,6 +214,7 @@ impl Connection {
     fn end(&mut self, ending: Ending, tick: &mut Pin<Box<Sleep>>) {
         let farewell = match ending {
             Ending::Stop => self.shared.stop_grace(),
+            Ending::Closed(Closing::Authentication(_)) => FAREWELL + self.shared.failed_authentication,
             _ => FAREWELL,
         };
         self.ending = Some(ending);

@@ -56,7 +56,6 @@ pub(super) struct Inbox {
     buffer: BytesMut,
     pool: Arc<Pool>,
     memory: FrameMemory,
-    max_frame: usize,
     /// Memory of the frame that is being received.
     held: Reservation,
     /// Set while that memory is waited for; nothing is read meanwhile.
@@ -82,12 +81,11 @@ pub(super) enum Arrived {
 }
 
 impl Inbox {
-    pub(super) fn new(pool: Arc<Pool>, memory: FrameMemory, max_frame: usize) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, memory: FrameMemory) -> Self {
         Self {
             buffer: BytesMut::new(),
             pool,
             memory,
-            max_frame,
             held: None,
             waiting: None,
             reserved_for: None,
@@ -100,16 +98,16 @@ impl Inbox {
         self.held.is_some() && self.memory.is_scarce()
     }
 
-    /// Cuts the next complete frame out of what has arrived.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Received>, Closing> {
+    /// Cuts the next complete frame of at most so many bytes out of what has arrived.
+    pub(super) fn next_frame(&mut self, max_frame: usize) -> Result<Option<Received>, Closing> {
         if self.waiting.is_some() || self.buffer.len() < PREFIX {
             self.rest();
             return Ok(None);
         }
         let size = i32::from_be_bytes([self.buffer[0], self.buffer[1], self.buffer[2], self.buffer[3]]);
-        let length = usize::try_from(size).ok().filter(|length| *length <= self.max_frame);
+        let length = usize::try_from(size).ok().filter(|length| *length <= max_frame);
         let Some(length) = length else {
-            return Err(Closing::FrameSize { size, max: self.max_frame, hint: hint(size) });
+            return Err(Closing::FrameSize { size, max: max_frame, hint: hint(size) });
         };
         if !self.reserve(length) || self.buffer.len() < PREFIX + length {
             self.grow_for(PREFIX + length);

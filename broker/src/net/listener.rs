@@ -25,6 +25,7 @@ use super::tls::{Refused, TlsStream};
 use super::transport::Transport;
 use super::workers::{Core, Workers};
 use crate::api::context::{Caller, EndpointKind, Principal, java_address};
+use crate::security::sasl::{Sasl, SaslListener};
 use crate::settings::{ConnectionSettings, NetworkSettings};
 
 /// Memory for large requests when the settings do not limit it: five of the largest that Kafka allows.
@@ -57,6 +58,7 @@ impl fmt::Display for ListenerConfig {
 #[derive(Clone, Default, Debug)]
 pub struct Protection {
     pub tls: Option<Arc<ServerConfig>>,
+    pub sasl: Option<Arc<SaslListener>>,
 }
 
 /// Why a listener could not be bound.
@@ -95,12 +97,12 @@ pub(super) struct Shared {
     /// How long answers may take once the broker stops; set when it does.
     grace: OnceLock<Duration>,
     memory: FrameMemory,
-    max_frame: usize,
+    pub(super) max_frame: usize,
     send_buffer: Option<usize>,
     receive_buffer: Option<usize>,
     connections: Arc<Connections>,
     /// How long who failed to authenticate is kept waiting.
-    failed_authentication: Duration,
+    pub(super) failed_authentication: Duration,
     next_connection: AtomicU64,
     next_core: AtomicUsize,
 }
@@ -344,6 +346,7 @@ impl Dealer {
             endpoint: self.endpoint,
             connection: self.shared.next_connection.fetch_add(1, Ordering::Relaxed),
             software: Arc::default(),
+            sasl: self.protection.sasl.as_ref().map(Sasl::new),
         };
         let life = Arc::clone(counted.life());
         let tls = self.protection.tls.clone();
@@ -379,7 +382,7 @@ async fn connect(
             None => return,
         },
     };
-    let inbox = Inbox::new(core.pool, shared.memory.clone(), shared.max_frame);
+    let inbox = Inbox::new(core.pool, shared.memory.clone());
     Connection::new(transport, caller, shared, inbox, counted).run().await;
 }
 

@@ -41,6 +41,14 @@ pub enum Served {
     Later(BoxFuture<Result<Frame, Closing>>),
     Nothing,
     Close(Closing),
+    Last(Last),
+}
+
+/// The last answer of a connection, if there is one, which comes late.
+pub struct Last {
+    pub frame: Option<Frame>,
+    pub after: Duration,
+    pub why: Closing,
 }
 
 /// Why the broker closes a connection by itself.
@@ -60,6 +68,8 @@ pub enum Closing {
     Unencodable { api: &'static str, version: i16, reason: String },
     #[error("{api} v{version}: handler panicked")]
     Panicked { api: &'static str, version: i16 },
+    #[error("failed authentication: {0}")]
+    Authentication(String),
     #[error("a large request stalled while others wait for its memory")]
     Stalled,
     /// Asked for by the handler; no fault of anybody.

@@ -4,6 +4,9 @@
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
+use std::time::Duration;
+
+use smallvec::SmallVec;
 
 use super::frame::Frame;
 use super::limits::Reservation;
@@ -65,6 +68,14 @@ impl Window {
             Served::Later(future) => (State::Waiting(future), bytes),
             Served::Nothing => return Ok(()),
             Served::Close(closing) => return Err(closing),
+            Served::Last(last) => {
+                self.slots.push_back(Slot {
+                    state: State::Waiting(late(last.frame, last.after)),
+                    bytes: 0,
+                    _memory: None,
+                });
+                return Err(last.why);
+            }
         };
         self.bytes += bytes;
         self.slots.push_back(Slot { state, bytes, _memory: memory });
@@ -107,4 +118,12 @@ impl Window {
             }
         }
     }
+}
+
+/// An answer that is held back; without one only the wait.
+fn late(frame: Option<Frame>, after: Duration) -> BoxFuture<Result<Frame, Closing>> {
+    Box::pin(async move {
+        tokio::time::sleep(after).await;
+        Ok(frame.unwrap_or(Frame { chunks: SmallVec::new(), len: 0 }))
+    })
 }

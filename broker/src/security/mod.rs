@@ -1,9 +1,10 @@
-//! What listeners ask of their clients: TLS with the broker's keys.
+//! What listeners ask of their clients: TLS with the broker's keys, and SASL.
 //!
 //! Must never know a socket or an API. Nothing of it runs, and no key is read, while no listener asks for it.
 
 pub mod authority;
 pub(crate) mod pem;
+pub mod sasl;
 mod stores;
 mod tls;
 

@@ -96,11 +96,6 @@ pub fn read(settings: &Settings, own_address: Ipv4Addr) -> Result<Listeners, Vec
             );
             return Err(fault(LISTENERS, what, "use a PLAINTEXT listener inside a network that you trust"));
         }
-        if matches!(protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl) {
-            let what =
-                format!("listener {} wants {}, which is not supported yet", endpoint.name, protocol.name());
-            return Err(fault(LISTENERS, what, "use a PLAINTEXT listener inside a network that you trust"));
-        }
         let Endpoint { name, host, port } = endpoint;
         let listener = Listener { name, protocol, host, port, advertised };
         if is_controller { controller.push(listener) } else { broker.push(listener) }

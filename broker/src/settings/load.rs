@@ -177,11 +177,11 @@ fn check_rows(given: &mut BTreeMap<String, Given>) -> Vec<Problem> {
     problems
 }
 
-/// The row of a limit that one listener has for itself, `listener.name.<name>.<limit>`.
+/// The row of a value that one listener has for itself, `listener.name.<name>.<setting>`.
 fn listener_row(name: &str) -> Option<&'static Row> {
     const LIMITS: [&str; 2] = ["max.connections", "max.connection.creation.rate"];
     let (_, base) = name.strip_prefix("listener.name.")?.split_once('.')?;
-    rows::broker_row(base).filter(|row| LIMITS.contains(&row.name))
+    rows::broker_row(base).filter(|row| LIMITS.contains(&row.name) || row.name.starts_with("ssl."))
 }
 
 /// One thing to do about a value that its row refuses.

@@ -91,6 +91,7 @@ fn settled(served: Served) -> BoxFuture<Result<Frame, Closing>> {
         Served::Later(answer) => answer,
         Served::Nothing => Box::pin(std::future::ready(Ok(Frame { chunks: SmallVec::new(), len: 0 }))),
         Served::Close(closing) => Box::pin(std::future::ready(Err(closing))),
+        Served::Last(last) => Box::pin(std::future::ready(Err(last.why))),
     }
 }
 

@@ -3,7 +3,8 @@
 //! Facts of Kafka 4.3.1 only; must never say what a field means.
 
 use super::shape::{
-    INT8, INT32, Shape, array, boolean, bytes, int8, int16, int32, int64, list, string, structure, uuid,
+    INT8, INT32, NEVER, Shape, array, boolean, bytes, int8, int16, int32, int64, list, string, structure,
+    uuid,
 };
 
 /// ApiVersions.
@@ -81,6 +82,12 @@ pub(super) const DESCRIBE_CLIENT_QUOTAS: Shape = Shape::new(
         boolean("strict"),
     ],
 );
+
+/// SaslHandshake.
+pub(super) const SASL_HANDSHAKE: Shape = Shape::new(17, NEVER, &[string("mechanism")]);
+
+/// SaslAuthenticate.
+pub(super) const SASL_AUTHENTICATE: Shape = Shape::new(36, 2, &[bytes("auth_bytes")]);
 
 /// DescribeUserScramCredentials.
 pub(super) const DESCRIBE_USER_SCRAM_CREDENTIALS: Shape =

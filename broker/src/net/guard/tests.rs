@@ -52,6 +52,8 @@ fn codecs() -> Vec<Codec> {
         ConsumerGroupDescribeRequest,
         DescribeGroupsRequest,
         ListGroupsRequest,
+        SaslHandshakeRequest,
+        SaslAuthenticateRequest,
         ApiVersionsRequest,
         CreateTopicsRequest,
         DeleteTopicsRequest,

@@ -35,7 +35,7 @@ impl Keys {
         ]);
         let tls = server_config(&pairs.unwrap().tls("SSL")).unwrap();
         let bound = bind(&listener("127.0.0.1", 0), 1024).unwrap();
-        serve_protected(&settings(), toy, bound, 2, &Protection { tls: Some(tls) })
+        serve_protected(&settings(), toy, bound, 2, &Protection { tls: Some(tls), sasl: None })
     }
 
     fn connect(&self, server: &Server, identity: Option<&Signed>) -> Client {

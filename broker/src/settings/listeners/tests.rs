@@ -76,10 +76,9 @@ fn controller_listeners_need_no_map_while_none_is_set() {
 
 #[test]
 fn what_is_not_served_is_refused_rather_than_served_in_plain() {
-    for name in ["SASL_PLAINTEXT", "SASL_SSL"] {
-        check_refused(&[("listeners", &format!("{name}://:9093"))], "not supported yet");
+    for name in ["SSL", "SASL_PLAINTEXT", "SASL_SSL"] {
+        check(&[("listeners", &format!("{name}://:9093"))], &format!("{name} *:9093 192.0.2.7:9093"));
     }
-    check(&[("listeners", "SSL://:9093")], "SSL *:9093 192.0.2.7:9093");
     let controllers = [("listeners", "PLAINTEXT://:9092,SSL://:9093"), ("controller.listener.names", "SSL")];
     check_refused(&controllers, "not supported yet for listeners of controllers");
     let among_brokers = [

@@ -53,7 +53,7 @@ fn later_sources_win_over_earlier_ones_and_each_value_keeps_its_place() {
 fn every_wrong_value_is_named_at_once_with_line_value_and_remedy() {
     let problems = refused(
         "server.properties",
-        "num.network.threads=many\n\nlog.segment.bytes=10\nauto.create.topics.enable=yes\ncompression.type=rar\nlistener.name.a.max.connections=few\nlisteners=SASL_SSL://:1\n",
+        "num.network.threads=many\n\nlog.segment.bytes=10\nauto.create.topics.enable=yes\ncompression.type=rar\nlistener.name.a.max.connections=few\nlisteners=HOST://:1\n",
     );
     let shown: Vec<String> =
         problems.iter().map(|problem| format!("{}: {}", problem.key, problem.what)).collect();
@@ -65,7 +65,7 @@ fn every_wrong_value_is_named_at_once_with_line_value_and_remedy() {
             "auto.create.topics.enable: Expected value to be either true or false",
             "compression.type: String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer",
             "listener.name.a.max.connections: Not a number of type INT",
-            "listeners: listener SASL_SSL wants SASL_SSL, which is not supported yet",
+            "listeners: No security protocol defined for listener HOST",
         ]
     );
     assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
@@ -135,7 +135,8 @@ fn what_is_not_there_yet_is_refused_and_never_pretended() {
     let keys = |text: &str| {
         refused("server.properties", text).into_iter().map(|problem| problem.key).collect::<Vec<_>>()
     };
-    assert_eq!(keys("listeners=SASL_SSL://:9092"), ["listeners"]);
+    let of_controllers = "listeners=PLAINTEXT://:9092,SSL://:9093\ncontroller.listener.names=SSL";
+    assert_eq!(keys(of_controllers), ["listeners"]);
     assert_eq!(keys("authorizer.class.name=x.Y"), ["authorizer.class.name"]);
     assert_eq!(keys("config.providers=env"), ["config.providers"]);
     assert_eq!(keys("node.id=1\nbroker.id=2"), ["broker.id"]);

@@ -12,8 +12,8 @@ pub(super) const ROWS: &[Row] = &[
         .doc("How long the answer to a failed authentication is held back."),
     Row::long("connections.max.idle.ms", "600000")
         .doc("A connection without requests for this long is closed; negative keeps it for ever."),
-    Row::long("connections.max.reauth.ms", "0").accepted().kip(368)
-        .doc("After this time a SASL client must authenticate anew; 0 leaves it to the client."),
+    Row::long("connections.max.reauth.ms", "0").kip(368)
+        .doc("After this time a SASL client must authenticate anew, or it is cut off with its next request; 0 is never. As listener.name.<name>.<mechanism>. it holds for one mechanism of a listener."),
     Row::unset("early.start.listeners", Kind::List).distinct(true).high().accepted().kip(801)
         .doc("Listeners that open before the authorizer is ready."),
     Row::text("listener.security.protocol.map", "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT").low().per_broker().kip(103)

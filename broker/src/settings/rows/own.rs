@@ -10,6 +10,8 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Topics that are made before the broker says that it is ready, as name:partitions:replicas:cleanup.policy with commas or lines between; what is left out is the broker's default. A topic that is there stays as it is. Also KAFKA_CREATE_TOPICS, as in wurstmeister's image."),
     Row::unset("milena.create.topics.file", Kind::String).hidden()
         .doc("A TOML file (or JSON, if its name does not end in .toml) of further such topics: each with name, partitions, replication-factor, configs and first records (partition, key, value, headers)."),
+    Row::unset("milena.jaas.file", Kind::String).hidden()
+        .doc("A file of JAAS contexts: listener.KafkaServer or KafkaServer holds the users for PLAIN of listeners that have no sasl.jaas.config. In a container the file of -Djava.security.auth.login.config in KAFKA_OPTS."),
     Row::text("milena.http.listener", "").hidden()
         .doc("Where the HTTP port listens, as host:port: health, metrics, and what tests may do to the broker (docs/HTTP.md). A port without a host is on 127.0.0.1; port 0 is a free one. Empty, there is no such port. It asks nobody who they are, so it belongs on a loopback or private address."),
     Row::int("milena.http.max.connections", "64").between(1.0, 10000.0).hidden()

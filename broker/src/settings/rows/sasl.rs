@@ -8,10 +8,10 @@ use super::super::row::{Check, Kind, Row};
 pub(super) const ROWS: &[Row] = &[
     Row::unset("sasl.client.callback.handler.class", Kind::Class).accepted()
         .doc("The Java class that answers a SASL client's questions."),
-    Row::list("sasl.enabled.mechanisms", "GSSAPI").distinct(false).per_broker().accepted()
-        .doc("SASL mechanisms that clients may use."),
+    Row::list("sasl.enabled.mechanisms", "GSSAPI").distinct(false).per_broker()
+        .doc("SASL mechanisms that clients may use, of PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. A listener with another one is refused. As listener.name.<name>. it holds for one listener. Read at the start."),
     Row::unset("sasl.jaas.config", Kind::Password).per_broker().accepted()
-        .doc("The login of a listener and mechanism in JAAS form."),
+        .doc("The login of a listener and mechanism in JAAS form, as listener.name.<name>.<mechanism>.sasl.jaas.config; by itself it has no effect, as in Kafka. For PLAIN its options user_NAME=\"PASSWORD\" are the users; SCRAM needs none."),
     Row::text("sasl.kerberos.kinit.cmd", "/usr/bin/kinit").per_broker().accepted()
         .doc("Where kinit lies."),
     Row::long("sasl.kerberos.min.time.before.relogin", "60000").per_broker().accepted()
@@ -102,6 +102,6 @@ pub(super) const ROWS: &[Row] = &[
         .doc("Where tokens are to be had, or the file with one."),
     Row::unset("sasl.server.callback.handler.class", Kind::Class).accepted()
         .doc("The Java class that answers a SASL server's questions."),
-    Row::int("sasl.server.max.receive.size", "524288").accepted()
+    Row::int("sasl.server.max.receive.size", "524288")
         .doc("The most bytes of a frame before a client has authenticated."),
 ];

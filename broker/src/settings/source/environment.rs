@@ -28,6 +28,9 @@ const NOT_SETTINGS: &[&str] = &[
     "KAFKA_CREATE_TOPICS_SEPARATOR",
 ];
 
+/// How a JVM is told of its logins; Confluent's image asks for it where a listener wants SASL.
+const JAAS_FILE: &str = "-Djava.security.auth.login.config=";
+
 /// Variables that give the id of a new cluster in one of the images people use.
 const CLUSTER_ID: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
 
@@ -43,6 +46,11 @@ pub fn read(variables: &[(String, String)]) -> (Vec<Pair>, Vec<Note>) {
             pairs.push(Pair { name: "cluster.id".to_owned(), text: text.clone(), source });
         } else if variable == "KAFKA_JMX_PORT" {
             notes.push(Note::info("KAFKA_JMX_PORT is set: there is no JVM here and so no JMX port"));
+        } else if variable == "KAFKA_OPTS" {
+            let file = text.split_whitespace().find_map(|option| option.strip_prefix(JAAS_FILE));
+            let pair =
+                |file: &str| Pair { name: "milena.jaas.file".to_owned(), text: file.to_owned(), source };
+            pairs.extend(file.map(pair));
         } else if variable == "KAFKA_CREATE_TOPICS" {
             pairs.push(Pair { name: "milena.create.topics".to_owned(), text: text.clone(), source });
         } else if let Some(name) = setting_name(variable) {

@@ -7,6 +7,7 @@ mod network;
 mod node;
 mod own;
 mod quorum;
+mod sasl;
 mod security;
 mod storage;
 mod topics;
@@ -22,6 +23,7 @@ pub use own::{HttpSettings, http_address};
 pub(super) use own::{TOPICS, TOPICS_FILE};
 pub(super) use quorum::voter;
 pub use quorum::{Beginning, QuorumSettings};
+pub use sasl::{MechanismSettings, SaslSettings};
 pub use security::{ClientAuth, StoreSettings, TlsSettings};
 pub use storage::{CleanerSettings, MoveSettings, QuotaWindow, StorageSettings};
 pub use topics::{FetchSettings, TopicDefaults, TopicSettings};
@@ -72,6 +74,7 @@ mod tests {
         include_str!("node.rs"),
         include_str!("own.rs"),
         include_str!("quorum.rs"),
+        include_str!("sasl.rs"),
         include_str!("security.rs"),
         include_str!("storage.rs"),
         include_str!("topics.rs"),

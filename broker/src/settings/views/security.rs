@@ -74,7 +74,7 @@ impl Settings {
     }
 
     /// The value that one listener has for itself, or the broker's.
-    fn of_listener(&self, listener: &str, name: &str) -> Option<String> {
+    pub(super) fn of_listener(&self, listener: &str, name: &str) -> Option<String> {
         let own = format!("listener.name.{}.{name}", listener.to_lowercase());
         self.find(&own).map(|found| found.text.trim().to_owned()).or_else(|| self.text(name))
     }
