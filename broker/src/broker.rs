@@ -425,7 +425,8 @@ async fn find_cluster(
     }
     let expected = disk.cluster_id();
     let known = expected.map_or_else(|| uuid_text(Uuid::new_v4()), str::to_owned);
-    quorum.bootstrap(first_content(settings, known)).await?;
+    let users = adopt::users(disk.fs.as_ref(), &settings.storage().metadata_dir).map_err(DiskError::from)?;
+    quorum.bootstrap(FirstContent { users, ..first_content(settings, known) }).await?;
     let found = quorum.newest_image().cluster_id.to_string();
     match expected {
         Some(expected) if expected != found => {

@@ -83,6 +83,13 @@ impl Content {
         }
     }
 
+    /// The configs of one kind, by name.
+    pub(super) fn of_kind(self, of: ConfigKind) -> Vec<(String, Configs)> {
+        let configs =
+            self.configs.into_iter().filter(|((kind, _), configs)| *kind == of && !configs.is_empty());
+        configs.map(|((_, name), configs)| (name, configs)).collect()
+    }
+
     /// What `node` takes up, and what must be said of it. The brokers of the cluster that was are not there, so a
     /// partition that the node has is led by it alone.
     pub(super) fn adopted(self, node: BrokerId) -> (Adopted, Vec<String>) {

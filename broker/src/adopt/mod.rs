@@ -4,6 +4,7 @@
 //! It must never change a file of Kafka's metadata log, and never take anything away from a cluster that exists already.
 
 mod content;
+mod formatted;
 mod partitions;
 mod record;
 
@@ -19,6 +20,8 @@ use content::Content;
 use record::MetadataRecord;
 
 use crate::partition::disk::Disk;
+
+pub use formatted::{FormattedUser, users, write as write_users};
 
 /// Directory of Kafka's metadata log inside `metadata.log.dir`.
 const METADATA_LOG: &str = "__cluster_metadata-0";

@@ -3,6 +3,7 @@
 //! It must never guess at a version that it does not know: what a directory holds would be taken up wrongly.
 
 use bytes::Bytes;
+use milena_coordinator::controller::{ScramCredential, ScramMechanism};
 use milena_coordinator::image::ConfigKind;
 use uuid::Uuid;
 
@@ -69,7 +70,7 @@ impl MetadataRecord {
             3 | 5 => 2,
             _ => 0,
         };
-        let known = matches!(key, 2..=5 | 9 | 15 | 23..=25);
+        let known = matches!(key, 2..=5 | 9 | 11 | 15 | 22..=25);
         if known && version > highest {
             return Err(MessageError(format!("version {version} of record {key} is not known")));
         }
@@ -87,7 +88,11 @@ impl MetadataRecord {
             24 => Self::EndTransaction,
             25 => Self::AbortTransaction,
             10 => Self::NotTaken("delegation tokens"),
-            11 => Self::NotTaken("SCRAM credentials"),
+            11 => return credential(&mut reader),
+            22 => {
+                let (name, key) = (reader.string()?.to_string(), mechanism(&mut reader)?.name().to_owned());
+                Self::Config { kind: ConfigKind::User, name, key, value: None }
+            }
             14 => Self::NotTaken("client quotas"),
             18 => Self::NotTaken("access control entries"),
             _ => Self::Ignored,
@@ -126,6 +131,22 @@ fn change(reader: &mut Reader) -> Result<MetadataRecord, MessageError> {
         Ok(true)
     })?;
     Ok(MetadataRecord::PartitionChange { topic, index, isr, leader, replicas })
+}
+
+/// Kept as the user's config, as ZooKeeper had it.
+fn credential(reader: &mut Reader) -> Result<MetadataRecord, MessageError> {
+    let name = reader.string()?.to_string();
+    let key = mechanism(reader)?.name().to_owned();
+    let mut bytes = || reader.nullable_bytes().map(|bytes| bytes.unwrap_or_default().to_vec());
+    let (salt, stored_key, server_key) = (bytes()?, bytes()?, bytes()?);
+    let credential = ScramCredential { salt, stored_key, server_key, iterations: reader.int32()? };
+    Ok(MetadataRecord::Config { kind: ConfigKind::User, name, key, value: Some(credential.to_text()) })
+}
+
+fn mechanism(reader: &mut Reader) -> Result<ScramMechanism, MessageError> {
+    let code = reader.int8()?;
+    ScramMechanism::from_code(code)
+        .ok_or_else(|| MessageError(format!("SCRAM mechanism {code} is not known")))
 }
 
 fn config(reader: &mut Reader) -> Result<MetadataRecord, MessageError> {

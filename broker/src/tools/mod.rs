@@ -2,6 +2,7 @@
 //!
 //! Must never do a broker's work: a tool reads files, or asks a broker as any client would.
 
+mod add_scram;
 mod api_versions;
 mod client;
 mod cluster;

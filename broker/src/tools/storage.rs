@@ -14,11 +14,15 @@ use milena_storage::dirs::MetaProperties;
 use milena_storage::fs::RealFs;
 use uuid::Uuid;
 
+use super::add_scram;
+use crate::adopt;
 use crate::partition::disk::{Disk, Identity, uuid_text};
 use crate::settings::{Settings, Sources};
 
 /// What a new cluster begins with, as Kafka writes it (MetadataVersion.LATEST_PRODUCTION).
 const METADATA_VERSION: &str = "4.3-IV0";
+/// The same as a number.
+const METADATA_LEVEL: i16 = 30;
 
 /// The Kafka storage tool.
 #[derive(Debug, Parser)]
@@ -55,7 +59,7 @@ struct FormatArguments {
     /// Skip over already formatted directories rather than failing.
     #[arg(long, short = 'g')]
     ignore_formatted: bool,
-    /// A SCRAM_CREDENTIAL to add (not supported yet).
+    /// A SCRAM_CREDENTIAL to add, for example SCRAM-SHA-256=[name=alice,password=alice-secret].
     #[arg(long, short = 'S')]
     add_scram: Vec<String>,
     /// The release version to use for the initial feature settings.
@@ -126,6 +130,8 @@ fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
 fn format(arguments: &FormatArguments) -> Result<(), String> {
     let settings = load(&arguments.config.config)?;
     check(arguments, &settings)?;
+    let users =
+        arguments.add_scram.iter().map(|user| add_scram::parse(user)).collect::<Result<Vec<_>, _>>()?;
     let is_formatted = |dir: &PathBuf| MetaProperties::read(&RealFs, dir).is_ok_and(|found| found.is_some());
     let (formatted, fresh): (Vec<_>, Vec<_>) = directories(&settings).into_iter().partition(is_formatted);
     if let Some(first) = formatted.first().filter(|_| !arguments.ignore_formatted) {
@@ -154,7 +160,12 @@ fn format(arguments: &FormatArguments) -> Result<(), String> {
         tell(&format!("Formatting {what} {} with metadata.version {METADATA_VERSION}.", dir.display()))?;
     }
     // Opening identifies what is new, and refuses what belongs to others.
-    Disk::open(Arc::new(RealFs), &settings.storage(), &who).map(drop).map_err(|error| error.to_string())
+    Disk::open(Arc::new(RealFs), &settings.storage(), &who).map(drop).map_err(|error| error.to_string())?;
+    if users.is_empty() || !fresh.contains(&metadata_dir) {
+        return Ok(());
+    }
+    let what = |error| format!("{}: {error}", metadata_dir.display());
+    adopt::write_users(&metadata_dir, METADATA_LEVEL, &users).map_err(what)
 }
 
 /// What the settings do not allow (StorageTool.runFormatCommand), and what cannot be done here.
@@ -176,9 +187,6 @@ fn check(arguments: &FormatArguments, settings: &Settings) -> Result<(), String>
                     following: --standalone, --initial-controllers, or --no-initial-controllers."
                 .to_owned(),
         );
-    }
-    if !arguments.add_scram.is_empty() {
-        return Err("--add-scram is not supported yet: no listener asks for SCRAM credentials".to_owned());
     }
     let is_other = |version: &String| !METADATA_VERSION.starts_with(version.as_str());
     if let Some(version) = arguments.release_version.as_ref().filter(|version| is_other(version)) {
