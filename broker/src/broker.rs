@@ -33,7 +33,7 @@ use crate::faults::Faults;
 use crate::fetch::cache::SessionCache;
 use crate::http::Http;
 use crate::live_settings::{FollowSettings, LiveSettings};
-use crate::net::listener::{BindError, Bound, Net};
+use crate::net::listener::{BindError, Net};
 use crate::net::workers::Workers;
 use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
 use crate::partition::{housekeeping, peers::Peers, set::Partitions};
@@ -46,6 +46,7 @@ use crate::quorum::{
 use crate::replication::pool::PeerPool;
 use crate::replication::{self, Replication};
 use crate::security::SecurityError;
+use crate::security::dev::{self, DevError};
 use crate::settings::{Beginning, Settings, SettingsError};
 use crate::shard::{ShardFollower, Shards, Tuning};
 use crate::start_topics::{self, StartTopicError};
@@ -55,8 +56,8 @@ use crate::zookeeper::{self, Hub, ZooKeeper};
 
 pub use listening::Listening;
 use listening::{
-    HTTP, ZOOKEEPER, bind_controllers, endpoint, listen, protect, reserve, reserve_http, reserve_zookeeper,
-    serve, told, untold,
+    ZOOKEEPER, bind_controllers, endpoint, listen, protect, reserve, reserve_http, reserve_zookeeper, serve,
+    serve_http, tell, untold,
 };
 
 /// How long answers that are under way may take when the broker stops. Long polls are cut short by it.
@@ -86,6 +87,8 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Security(#[from] SecurityError),
+    #[error(transparent)]
+    DevSecurity(#[from] DevError),
     #[error(transparent)]
     Quorum(#[from] QuorumError),
     #[error(transparent)]
@@ -139,12 +142,11 @@ impl Broker {
     ) -> Result<Self, StartError> {
         let listeners = settings.checked_listeners()?;
         let backlog = settings.network().listen_backlog;
-        let protections = protect(&settings, &listeners.broker)?;
         let disk = open_disk(fs, &settings)?;
+        let protections = protect(&settings, &listeners.broker)?;
         let clean = disk.was_stopped_cleanly();
         let bound = reserve(&listeners.broker)?;
-        let mut listening: Vec<_> =
-            listeners.broker.iter().zip(&bound).map(|(each, bound)| told(each, bound)).collect();
+        let mut listening = tell(&settings, &listeners.broker, &bound)?;
 
         let controllers = bind_controllers(listeners.controller, backlog)?;
         listening.extend(controllers.iter().map(|each| untold(&each.listener.name, each.bound.address)));
@@ -187,6 +189,7 @@ impl Broker {
             place.deal_with(net.dealer(&name, EndpointKind::Controller));
         }
         let replication = Replication::start(&state, quorum.clone()).await;
+        dev::add_users(&state).await?;
         start_topics::make(&state).await?;
         let http = serve_http(http, &state, &net, &workers, &mut listening)?;
         let zookeeper = match zookeeper {
@@ -270,20 +273,6 @@ impl Broker {
             tracing::error!("not every log could be closed cleanly; the next start will recover them");
         }
     }
-}
-
-/// Serves the HTTP port, if there is one, from the moment on when everything else is served.
-fn serve_http(
-    bound: Option<Bound>,
-    state: &Arc<BrokerState>,
-    net: &Net,
-    workers: &Arc<Workers>,
-    listening: &mut Vec<Listening>,
-) -> Result<Option<Http>, StartError> {
-    let (Some(bound), Some(core)) = (bound, workers.handles().next()) else { return Ok(None) };
-    bound.listen(state.settings.load().network().listen_backlog)?;
-    listening.push(untold(HTTP, bound.address));
-    Ok(Some(Http::start(bound, state.clone(), net.limits(), workers.clone(), core)?))
 }
 
 /// Registers a node that is a broker, and again whenever its registration is gone.

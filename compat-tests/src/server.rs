@@ -446,7 +446,8 @@ fn ready_port(output: &str, asked: u16) -> Option<u16> {
     if asked != 0 {
         return Some(asked);
     }
-    let (_, after) = line.rsplit_once("127.0.0.1:")?;
+    // The first listener is the one that was asked for.
+    let (_, after) = line.split_once("127.0.0.1:")?;
     let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }

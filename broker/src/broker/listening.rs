@@ -4,21 +4,25 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use milena_coordinator::image::{Endpoint, SecurityProtocol};
 
 use super::StartError;
+use crate::http::Http;
 use crate::net::listener::{self, BindError, Bound, ListenerConfig, Net, Protection};
+use crate::net::workers::Workers;
 use crate::quorum::place::ControllerListener;
 use crate::security::sasl::SaslListener;
-use crate::security::{SecurityError, server_config};
+use crate::security::{dev, server_config};
 use crate::settings::{Listener, Settings, ZooKeeperSettings};
+use crate::state::BrokerState;
 
 /// What the listener of ZooKeeper's protocol is called where listeners are told.
 pub(super) const ZOOKEEPER: &str = "ZOOKEEPER";
 
 /// What the HTTP port is called there.
-pub(super) const HTTP: &str = "HTTP";
+const HTTP: &str = "HTTP";
 
 /// One listener that serves.
 #[derive(Clone, Debug)]
@@ -58,7 +62,12 @@ pub(super) fn reserve_http(settings: &Settings) -> Result<Option<Bound>, StartEr
 }
 
 /// What each listener asks of its clients. Reads keys where one speaks TLS.
-pub(super) fn protect(settings: &Settings, listeners: &[Listener]) -> Result<Vec<Protection>, SecurityError> {
+pub(super) fn protect(settings: &Settings, listeners: &[Listener]) -> Result<Vec<Protection>, StartError> {
+    if let Some(dir) = settings.dev_security_dir() {
+        let told = listeners.iter().filter_map(|listener| listener.advertised.as_ref());
+        let hosts: Vec<String> = told.map(|advertised| advertised.host.clone()).collect();
+        dev::make_keys(&dir, &hosts)?;
+    }
     let protection = |listener: &Listener| {
         let tls = match listener.protocol {
             SecurityProtocol::Ssl | SecurityProtocol::SaslSsl => {
@@ -95,6 +104,20 @@ pub(super) fn serve(net: &Net, bound: Vec<Bound>, protections: &[Protection]) ->
     bound.into_iter().zip(protections).try_for_each(|(bound, protection)| net.serve(bound, protection))
 }
 
+/// Serves the HTTP port, if there is one, from the moment on when everything else is served.
+pub(super) fn serve_http(
+    bound: Option<Bound>,
+    state: &Arc<BrokerState>,
+    net: &Net,
+    workers: &Arc<Workers>,
+    listening: &mut Vec<Listening>,
+) -> Result<Option<Http>, StartError> {
+    let (Some(bound), Some(core)) = (bound, workers.handles().next()) else { return Ok(None) };
+    bound.listen(state.settings.load().network().listen_backlog)?;
+    listening.push(untold(HTTP, bound.address));
+    Ok(Some(Http::start(bound, state.clone(), net.limits(), workers.clone(), core)?))
+}
+
 fn config_of(listener: &Listener) -> ListenerConfig {
     ListenerConfig {
         name: listener.name.as_str().into(),
@@ -103,7 +126,23 @@ fn config_of(listener: &Listener) -> ListenerConfig {
     }
 }
 
-pub(super) fn told(listener: &Listener, bound: &Bound) -> Listening {
+/// What is told of listeners that have their ports; with `--dev-security` to clients, too, in files.
+pub(super) fn tell(
+    settings: &Settings,
+    listeners: &[Listener],
+    bound: &[Bound],
+) -> Result<Vec<Listening>, StartError> {
+    let listening: Vec<_> = listeners.iter().zip(bound).map(|(each, bound)| told(each, bound)).collect();
+    if let Some(dir) = settings.dev_security_dir() {
+        let told = listeners.iter().zip(&listening).filter_map(|(listener, listening)| {
+            Some((listener.protocol.name().to_owned(), listening.advertised.clone()?))
+        });
+        dev::write_client_files(&dir, &told.collect::<Vec<_>>())?;
+    }
+    Ok(listening)
+}
+
+fn told(listener: &Listener, bound: &Bound) -> Listening {
     let endpoint = endpoint(listener, bound);
     Listening {
         name: listener.name.clone(),

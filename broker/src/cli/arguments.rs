@@ -52,9 +52,21 @@ pub(super) struct ToolArguments {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct DevSecurityArguments {
+    /// For tests: also listen with TLS and SASL, with a generated CA and the users admin and alice
+    #[arg(long)]
+    pub dev_security: bool,
+    /// Where its keys, certificates and files for clients are kept [default: with the data]
+    #[arg(long, value_name = "DIR")]
+    pub dev_security_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct StartArguments {
     #[command(flatten)]
     pub sources: SourceArguments,
+    #[command(flatten)]
+    pub dev: DevSecurityArguments,
     /// Keep the data in a temporary directory that is gone at the end
     #[arg(long)]
     pub ephemeral: bool,
@@ -99,6 +111,8 @@ pub(super) struct ContainerArguments {
     /// Variables over those of the environment
     #[arg(value_name = "VARIABLE=VALUE")]
     pub variables: Vec<String>,
+    #[command(flatten)]
+    pub dev: DevSecurityArguments,
     /// Write the settings that hold to a properties file, for Kafka's tools, and start nothing
     #[arg(long, value_name = "FILE")]
     pub write_properties: Option<PathBuf>,

@@ -27,6 +27,7 @@ pub(super) fn run(arguments: &ContainerArguments) -> ExitCode {
         sources.environment.retain(|(known, _)| known != name);
         sources.environment.push((name.to_owned(), value.to_owned()));
     }
+    sources.overrides.extend(start::dev_security(&arguments.dev));
     if let Some(file) = &arguments.write_properties {
         return write_properties(&sources, file);
     }

@@ -3,7 +3,7 @@
 //! Must never do a broker's work: `Broker::start` and `stop` do.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::arguments::{LogFormat, StartArguments};
+use super::arguments::{DevSecurityArguments, LogFormat, StartArguments};
 use super::{complain, refuse};
 use crate::broker::{Broker, StartError};
 use crate::clock::Clock;
@@ -31,7 +31,17 @@ pub(super) fn run(arguments: &StartArguments) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let log = (arguments.log_format, arguments.log_level.as_deref());
-    run_from(arguments.sources.sources(), arguments.ephemeral, log)
+    let mut sources = arguments.sources.sources();
+    sources.overrides.extend(dev_security(&arguments.dev));
+    run_from(sources, arguments.ephemeral, log)
+}
+
+/// The switch as settings; naming a directory is asking for it.
+pub(super) fn dev_security(arguments: &DevSecurityArguments) -> Vec<String> {
+    let dir = arguments.dev_security_dir.as_ref();
+    let switch = (arguments.dev_security || dir.is_some()).then(|| "milena.dev.security=true".to_owned());
+    let dir = dir.map(|dir| format!("milena.dev.security.dir={}", dir.display()));
+    switch.into_iter().chain(dir).collect()
 }
 
 /// Starts with what these sources hold, and serves until it is told to stop.
@@ -156,12 +166,18 @@ struct Summary {
     node: i32,
     data: String,
     ephemeral: bool,
+    dev_security: Option<PathBuf>,
 }
 
 impl Summary {
     fn of(settings: &Settings, ephemeral: bool) -> Self {
         let dirs: Vec<String> = settings.storage().dirs.iter().map(|dir| dir.display().to_string()).collect();
-        Self { node: settings.node().id.0, data: dirs.join(", "), ephemeral }
+        Self {
+            node: settings.node().id.0,
+            data: dirs.join(", "),
+            ephemeral,
+            dev_security: settings.dev_security_dir(),
+        }
     }
 
     fn tell(&self, broker: &Broker) {
@@ -173,6 +189,12 @@ impl Summary {
         }
         let fate = if self.ephemeral { ", gone at the end" } else { "" };
         tracing::info!("data in {}{fate}", self.data);
+        if let Some(dir) = &self.dev_security {
+            tracing::info!(
+                "CA, certificates and files for clients in {} (see README.txt there)",
+                dir.display()
+            );
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Must never know a socket or an API. Nothing of it runs, and no key is read, while no listener asks for it.
 
 pub mod authority;
+pub mod dev;
 pub(crate) mod pem;
 pub mod sasl;
 mod stores;

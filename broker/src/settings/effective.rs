@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::row::Row;
 use super::rows;
+use super::source::dev_security;
 use super::value::Value;
 use super::views::{FetchSettings, TopicDefaults};
 
@@ -49,6 +50,8 @@ pub enum Source {
     Override,
     /// What a container has where nobody gave a value.
     Container,
+    /// What `--dev-security` adds where nobody gave a value.
+    DevSecurity,
     /// Set by a client for every broker.
     ClusterWide,
     /// Set by a client for this broker.
@@ -77,6 +80,7 @@ impl Settings {
             }
             given.insert((*name).to_owned(), Given { text: (*text).to_owned(), source: Source::Override });
         }
+        dev_security::complete(&mut given);
         Ok(Self::from_given(given))
     }
 
@@ -215,6 +219,7 @@ impl fmt::Display for Source {
             Self::Environment { variable } => write!(f, "environment variable {variable}"),
             Self::Override => f.write_str("command line"),
             Self::Container => f.write_str("container"),
+            Self::DevSecurity => f.write_str("--dev-security"),
             Self::ClusterWide => f.write_str("dynamic, all brokers"),
             Self::PerBroker => f.write_str("dynamic, this broker"),
         }

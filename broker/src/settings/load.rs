@@ -55,6 +55,7 @@ impl Sources {
         if self.in_container {
             source::container::complete(&mut given);
         }
+        source::dev_security::complete(&mut given);
         let settings = Settings::from_given(given);
         // A value that does not parse counts as its default here, so that one fault does not hide another.
         problems.extend(check_together(&settings));

@@ -25,4 +25,5 @@ pub use effective::{Found, Given, Settings, Source};
 pub use listeners::{Advertised, Listener, Listeners, SecurityProtocol};
 pub use load::{Loaded, Sources, shown};
 pub use problem::{Note, NoteLevel, Problem, SettingsError};
+pub use source::dev_security::USERS as DEV_USERS;
 pub use views::*;

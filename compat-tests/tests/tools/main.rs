@@ -15,6 +15,7 @@ mod groups;
 mod native;
 mod offsets;
 mod performance;
+mod security;
 mod topics;
 mod verifiable;
 

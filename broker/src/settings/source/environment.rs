@@ -34,6 +34,10 @@ const JAAS_FILE: &str = "-Djava.security.auth.login.config=";
 /// Variables that give the id of a new cluster in one of the images people use.
 const CLUSTER_ID: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
 
+/// Variables of Milena's own.
+const OWN: [(&str, &str); 2] =
+    [("MILENA_DEV_SECURITY", "milena.dev.security"), ("MILENA_DEV_SECURITY_DIR", "milena.dev.security.dir")];
+
 /// The settings in these variables, in order of the variables' names, and what is to be said about the rest.
 pub fn read(variables: &[(String, String)]) -> (Vec<Pair>, Vec<Note>) {
     let mut variables: Vec<_> = variables.iter().collect();
@@ -53,6 +57,8 @@ pub fn read(variables: &[(String, String)]) -> (Vec<Pair>, Vec<Note>) {
             pairs.extend(file.map(pair));
         } else if variable == "KAFKA_CREATE_TOPICS" {
             pairs.push(Pair { name: "milena.create.topics".to_owned(), text: text.clone(), source });
+        } else if let Some((_, name)) = OWN.iter().find(|(own, _)| own == variable) {
+            pairs.push(Pair { name: (*name).to_owned(), text: text.clone(), source });
         } else if let Some(name) = setting_name(variable) {
             pairs.push(Pair { name, text: text.clone(), source });
         }
@@ -171,5 +177,14 @@ mod tests {
         ];
         let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
         assert_eq!(found, expected);
+    }
+    #[test]
+    fn a_file_of_logins_and_the_switch_for_tests_are_taken() {
+        let found = names(&[
+            ("KAFKA_OPTS", "-Xmx1g -Djava.security.auth.login.config=/etc/kafka/jaas.conf -Dx=y"),
+            ("MILENA_DEV_SECURITY", "true"),
+        ]);
+        let expected = [("milena.jaas.file", "/etc/kafka/jaas.conf"), ("milena.dev.security", "true")];
+        assert_eq!(found, expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
     }
 }

@@ -3,6 +3,7 @@
 //! Must never judge a value: a source yields names, texts and places, `load` does the rest.
 
 pub mod container;
+pub mod dev_security;
 pub mod environment;
 pub mod properties;
 pub mod toml_file;

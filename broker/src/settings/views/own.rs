@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::Settings;
 use super::super::start_topics::{self, StartTopic};
@@ -32,6 +32,12 @@ impl Settings {
     pub fn http(&self) -> HttpSettings {
         let listener = self.text("milena.http.listener").as_deref().and_then(http_address);
         HttpSettings { listener, connections: self.count("milena.http.max.connections") }
+    }
+
+    /// Where the files of `--dev-security` are; `None` without it.
+    pub fn dev_security_dir(&self) -> Option<PathBuf> {
+        let dir = || self.text("milena.dev.security.dir").unwrap_or_default().into();
+        self.boolean("milena.dev.security").then(dir)
     }
 
     /// Topics to be made at the start; what does not parse was refused when the settings were loaded.
