@@ -331,7 +331,7 @@ fn every_api_has_its_parts() {
 #[test]
 fn paths_in_the_documents_exist() {
     let mut breaches = Breaches::default();
-    for document in ["ARCHITECTURE.md", "README.md"] {
+    for document in ["ARCHITECTURE.md", "README.md", "docs/REPLICATION.md"] {
         let Ok(text) = fs::read_to_string(root().join(document)) else { continue };
         for (number, line) in text.lines().enumerate() {
             for quoted in line.split('`').skip(1).step_by(2) {
@@ -341,6 +341,39 @@ fn paths_in_the_documents_exist() {
             }
         }
     }
+    breaches.assert_none();
+}
+
+/// Each rule of replication names tests that fail without it; so they have to be there.
+#[test]
+fn every_rule_of_replication_has_its_tests() {
+    const DOCUMENT: &str = "docs/REPLICATION.md";
+    const RULES: usize = 26;
+    let mut breaches = Breaches::default();
+    let text = fs::read_to_string(root().join(DOCUMENT)).expect("the document is there");
+    let rows =
+        text.lines().enumerate().filter(|(_, line)| line.starts_with("| ") && !line.starts_with("| Rule"));
+    let mut rules = 0;
+    for (number, row) in rows {
+        rules += 1;
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let is_whole = matches!(cells.as_slice(), [rule, _, _] if *rule == rules.to_string());
+        let mut named = 0;
+        for of_file in cells.last().into_iter().flat_map(|tests| tests.split(';')) {
+            let mut quoted = of_file.split('`').skip(1).step_by(2);
+            let source = quoted.next().and_then(|path| fs::read_to_string(root().join(path)).ok());
+            for test in quoted {
+                named += 1;
+                if !source.as_ref().is_some_and(|source| source.contains(&format!("fn {test}("))) {
+                    breaches.add(DOCUMENT, number + 1, &format!("{test} is not there"));
+                }
+            }
+        }
+        if !is_whole || named == 0 {
+            breaches.add(DOCUMENT, number + 1, "is not the row of the next rule, with its tests");
+        }
+    }
+    assert_eq!(rules, RULES);
     breaches.assert_none();
 }
 

@@ -37,7 +37,7 @@ use crate::partition::waiters::Wakes;
 use crate::partition::{AppendAs, PartitionError};
 use crate::refused_records;
 use crate::shard::Asked;
-use owed::{Owed, settle};
+use owed::{Owed, commit_due, settle};
 use refused::{Named, Sent};
 use transaction::Known;
 
@@ -340,10 +340,8 @@ fn append(
         }
     };
     let log_start = partition.log_start_offset();
-    let planted = plant::is_planted(Bug::AcksBeforeFollowers);
-    // In this order: what a later leader has committed says nothing of what was appended under this one.
-    let is_committed = || partition.high_watermark() >= up_to && partition.leads_in(epoch);
-    let commit = (work.acks == ACKS_ALL && !planted && !is_committed()).then_some(epoch);
+    let waits = work.acks == ACKS_ALL && !plant::is_planted(Bug::AcksBeforeFollowers);
+    let commit = waits.then(|| commit_due(&partition, epoch, up_to)).flatten();
     if sync || commit.is_some() {
         work.owed.push(Owed { up_to, sync, commit, partition });
     }

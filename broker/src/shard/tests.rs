@@ -19,14 +19,17 @@ use kafka_protocol::protocol::StrBytes;
 
 use milena_coordinator::group::{Reply, Request};
 use milena_coordinator::image::PartitionImage;
+use milena_storage::ids::{BrokerId, Offset};
 
 use super::*;
-use crate::api::testing::{answer, caller, create, cx, with_quorum};
+use crate::api::testing::{answer, caller, create, cx, with_quorum_and};
 use crate::api::{
     Ask, Outcome, describe_groups, find_coordinator, heartbeat, join_group, list_groups, offset_commit,
     offset_fetch, sync_group,
 };
 use crate::partition::ReadFrom;
+use crate::partition::replicas::Replica;
+use crate::partition::waiters::Wakes;
 use crate::state::BrokerState;
 
 /// Opens the partitions and takes up the shards, as a broker's followers do.
@@ -45,7 +48,11 @@ impl Follower for Follow {
 
 /// A broker with its deadlines running.
 async fn broker() -> Arc<BrokerState> {
-    let broker = with_quorum().await;
+    broker_with(&[]).await
+}
+
+async fn broker_with(settings: &[(&str, &str)]) -> Arc<BrokerState> {
+    let broker = with_quorum_and(settings).await;
     let follow = Follow(broker.clone(), ShardFollower(broker.shards.clone()));
     broker.quorum().unwrap().follow(Box::new(follow)).await;
     tokio::spawn(broker.shards.clone().run_deadlines());
@@ -357,4 +364,51 @@ async fn all_who_share_a_refused_append_are_told() {
     for outcome in waiting {
         assert_eq!(code(answer(outcome).await), ResponseError::NotCoordinator.code());
     }
+}
+
+#[tokio::test]
+async fn an_offset_counts_when_the_replicas_in_sync_have_it() {
+    let broker = broker_with(&[("min.insync.replicas", "2")]).await;
+    find(&broker, "g").await;
+    create(&broker, &[("t", 1)]).await;
+    assert_eq!(commit(&broker, "t", 1).await, 0, "one replica of one is enough");
+    let slot = slot_of(&broker.shards, &broker);
+    let partition = slot.partition().clone();
+    let led = broker.image.load().partition(&partition.name.topic, partition.name.partition).unwrap().clone();
+    let [own, other] = [broker.id, BrokerId(broker.id.0 + 1)];
+    let two = PartitionImage {
+        replicas: vec![own, other],
+        isr: vec![own, other],
+        partition_epoch: led.partition_epoch + 1,
+        ..(*led).clone()
+    };
+    partition.follow_image(&two, broker.clock.now()).unwrap();
+    let Outcome::Later(mut committed) = start_commit(&broker, "t", 2) else { panic!("not answered at once") };
+    until(async || partition.log_end_offset() > partition.high_watermark()).await;
+    let mut looking = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(
+        committed.as_mut().poll(&mut looking).is_pending(),
+        "rule 26: the other replica does not have it"
+    );
+    let at = ReadFrom {
+        any_replica: false,
+        offset: partition.log_end_offset(),
+        max_bytes: 1,
+        at_least_one: false,
+        committed: false,
+        whole: false,
+        current_leader_epoch: led.leader_epoch.0,
+        last_fetched_epoch: -1,
+    };
+    let replica = Replica { id: other, broker_epoch: -1, log_start: Offset::default() };
+    let mut wakes = Wakes::default();
+    partition.read_as_replica(at, replica, broker.clock.now(), &mut wakes).unwrap();
+    wakes.fire();
+    assert_eq!(code(committed.await), 0);
+    let alone = PartitionImage { isr: vec![own], partition_epoch: two.partition_epoch + 1, ..two };
+    partition.follow_image(&alone, broker.clock.now()).unwrap();
+    let end = partition.log_end_offset();
+    let refused = commit(&broker, "t", 3).await;
+    assert_eq!(refused, ResponseError::CoordinatorNotAvailable.code(), "rule 26: too few are in sync");
+    assert_eq!(partition.log_end_offset(), end, "rule 26: nothing is written that may not be kept");
 }

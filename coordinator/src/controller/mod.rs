@@ -88,3 +88,5 @@ fn stopped(image: &MetadataImage) -> BTreeSet<BrokerId> {
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use milena_storage::ids::{BrokerId, Timestamp};
 
 use super::{
     ConfigRules, Ctx, Dice, EffectiveConfig, FirstContent, Plan, Refusal, Registration, bootstrap,
-    create_topics, register, take_over,
+    create_topics, fence, register, take_over,
 };
 use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, SecurityProtocol};
 use crate::tree::{Command, CommandKind, MultiError, Op, Outcome, SessionId, Tree};
@@ -37,6 +37,24 @@ pub(super) fn brokers(list: &[(i32, Option<&str>, bool)]) -> MetadataImage {
         );
     }
     image
+}
+
+/// A broker with one listener and one log directory.
+pub(super) fn registration(id: i32) -> Registration {
+    let endpoint = Endpoint {
+        listener: "L".into(),
+        host: "h".into(),
+        port: 9092,
+        protocol: SecurityProtocol::Plaintext,
+    };
+    Registration {
+        broker: BrokerId(id),
+        endpoints: vec![endpoint],
+        rack: None,
+        directory: None,
+        log_dirs: Vec::new(),
+        cordoned: false,
+    }
 }
 
 /// Knows `cleanup.policy` (a list), `retention.ms` and `min.insync.replicas` (numbers) and `k`.
@@ -130,10 +148,12 @@ impl Stage {
         self.start_broker(id, true);
     }
 
-    /// Applies the operations of every item and returns the answers.
+    /// Applies the operations of every item, each of which has to begin with the fence, and returns the answers.
     pub(crate) fn run<R>(&mut self, plan: Plan<R>) -> Vec<R> {
+        let fence = fence(&self.image);
         plan.into_iter()
             .map(|item| {
+                assert!(item.ops.first().is_none_or(|op| *op == fence), "rule 3: {:?}", item.ops);
                 self.commit(item.ops);
                 item.result
             })
@@ -186,25 +206,11 @@ impl Stage {
             panic!("a session opens")
         };
         self.session = session;
-        let endpoint = Endpoint {
-            listener: "L".into(),
-            host: "h".into(),
-            port: 9092,
-            protocol: SecurityProtocol::Plaintext,
-        };
-        let registration = Registration {
-            broker: BrokerId(id),
-            endpoints: vec![endpoint],
-            rack: None,
-            directory: None,
-            log_dirs: Vec::new(),
-            cordoned: false,
-        };
         if controls {
             let ops = take_over(&self.image, BrokerId(id), Timestamp(1));
             self.commit(ops);
         }
-        let ops = register(&self.image, &registration, Timestamp(1));
+        let ops = register(&self.image, &registration(id), Timestamp(1));
         self.commit(ops);
     }
 

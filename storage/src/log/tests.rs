@@ -2,6 +2,7 @@
 
 mod ahead;
 mod full;
+mod repeated;
 
 use std::sync::Arc;
 

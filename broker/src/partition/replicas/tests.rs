@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use milena_storage::batch::{BatchBuilder, Record};
 use milena_storage::compress::Codec;
+use milena_storage::ids::{ProducerEpoch, ProducerId};
+use milena_storage::log::AppendError;
 use milena_storage::validate::Origin;
 
 use super::super::AppendAs;
@@ -184,6 +186,41 @@ fn a_new_leader_is_not_settled_before_its_epoch_is_committed() {
     fetch(&second, &third, 3, 1_000_011).unwrap();
     assert_eq!(second.high_watermark(), Offset(1));
     assert!(second.is_settled());
+}
+
+/// Appends one record of a producer; where it is, and whether it was there before.
+fn send(leader: &Partition, sequence: i32) -> Result<(Offset, bool), PartitionError> {
+    let now = Timestamp(1_000_000);
+    let mut builder = BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), sequence);
+    builder.push(Record { timestamp: now, ..Record::default() });
+    let how = AppendAs { origin: Origin::Client { produce_version: 9 }, all_replicas: true, now };
+    let appended = leader.append(builder.finish(Codec::None, None), how, &mut Wakes::default())?;
+    Ok((appended.first, appended.duplicate))
+}
+
+#[test]
+fn a_batch_that_comes_again_is_known_to_the_next_leader() {
+    let [first, second, third] = trio(2);
+    (0..3).for_each(|sequence| assert!(!send(&first, sequence).unwrap().1));
+    fetch(&first, &second, 2, 1_000_001).unwrap();
+    // This one reaches nobody else.
+    assert_eq!(send(&first, 3).unwrap(), (Offset(3), false));
+    let elected = state(2, 1, 1, &[2, 3], &ALL);
+    for partition in [&first, &second, &third] {
+        partition.follow_image(&elected, Timestamp(1_000_010)).unwrap();
+    }
+    (0..3).for_each(|at| {
+        let sequence = i32::try_from(at).unwrap();
+        assert_eq!(send(&second, sequence).unwrap(), (Offset(at), true), "rule 23");
+    });
+    let gap = send(&second, 4);
+    assert!(matches!(gap, Err(PartitionError::Refused(AppendError::Sequence { .. }))), "rule 23: {gap:?}");
+    assert_eq!(send(&second, 3).unwrap(), (Offset(3), false));
+    // The former leader gives up its own batch 3, and knows the new leader's when it leads again.
+    while fetch(&second, &first, 1, 1_000_020).is_ok_and(|taken| !taken || values(&first) < 4) {}
+    first.follow_image(&state(1, 2, 2, &ALL, &ALL), Timestamp(1_000_030)).unwrap();
+    assert_eq!(send(&first, 3).unwrap(), (Offset(3), true), "rule 23");
+    assert_eq!(send(&first, 4).unwrap(), (Offset(4), false));
 }
 
 #[test]

@@ -208,12 +208,12 @@ fn another_number_of_replicas_in_sync_makes_nobody_eligible_any_more() {
     assert_eq!(alter(&mut stage, vec![resource(2, "t", &[("k", SET, Some("v"))])]), ok);
     assert_eq!(kept(&stage), [2, 2], "that was another config");
     assert_eq!(alter(&mut stage, of(2, "t", SET, Some("2"))), ok);
-    assert_eq!(kept(&stage), [0, 2]);
+    assert_eq!(kept(&stage), [0, 2], "rule 9");
     eligible(&mut stage);
     assert_eq!(alter(&mut stage, of(2, "t", SET, Some("2"))), ok);
     assert_eq!(kept(&stage), [2, 2], "it was two before");
     assert_eq!(alter(&mut stage, of(4, "", SET, Some("2"))), ok);
-    assert_eq!(kept(&stage), [0, 0]);
+    assert_eq!(kept(&stage), [0, 0], "rule 9");
     let refused = |message: &str| [(40, message.to_owned())];
     assert_eq!(
         alter(&mut stage, of(4, "", DELETE, None)),

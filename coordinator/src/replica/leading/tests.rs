@@ -1,4 +1,4 @@
-//! The replication rules that the leader's arithmetic keeps; the numbers are those of the list in ARCHITECTURE.md.
+//! The replication rules that the leader's arithmetic keeps; the numbers are those of docs/REPLICATION.md.
 
 use super::*;
 use milena_storage::ids::PartitionIndex;
