@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use milena_coordinator::controller::FirstContent;
+use milena_coordinator::controller::{FirstContent, supported_features};
 use milena_coordinator::image::{Configs, Endpoint, MetadataImage};
 use milena_storage::fs::{Fs, RealFs};
 use tempfile::TempDir;
@@ -292,6 +292,7 @@ async fn enter(
         directory: Some(directory),
         log_dirs: state.partitions.disk.told_dirs(),
         cordoned: state.partitions.disk.is_cordoned(),
+        features: supported_features(),
     };
     quorum.register(told.clone(), clean).await?;
     let quorum = quorum.clone();

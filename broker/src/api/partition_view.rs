@@ -117,6 +117,7 @@ mod tests {
                 directory: None,
                 log_dirs: Vec::new(),
                 cordoned: false,
+                features: Default::default(),
             };
             image.brokers.insert(BrokerId(id), Arc::new(broker));
         }

@@ -92,6 +92,7 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
                 directory: None,
                 log_dirs: Vec::new(),
                 cordoned: false,
+                features: milena_coordinator::controller::supported_features(),
             },
             true,
         )

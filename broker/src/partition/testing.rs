@@ -68,6 +68,7 @@ pub(crate) fn peers(local: i32) -> Arc<Peers> {
             directory: None,
             log_dirs: Vec::new(),
             cordoned: false,
+            features: Default::default(),
         };
         image.brokers.insert(BrokerId(id), broker.into());
     }

@@ -5,10 +5,12 @@
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BufMut, Bytes};
-use kafka_protocol::error::ResponseError::{DuplicateBrokerRegistration, NotController};
+use kafka_protocol::error::ResponseError::{
+    DuplicateBrokerRegistration, InvalidRegistration, NotController, UnsupportedVersion,
+};
 use milena_coordinator::controller::{self, Adopted, Ctx, FirstContent, Item, Refusal, Registration};
 use milena_coordinator::ensemble::ProposeError;
-use milena_coordinator::image::{Endpoint, paths};
+use milena_coordinator::image::{Endpoint, SupportedFeatures, paths};
 use milena_coordinator::tree::{Owner, SessionId, Tree};
 use milena_storage::ids::BrokerId;
 use uuid::Uuid;
@@ -32,6 +34,8 @@ pub struct Listeners {
     pub log_dirs: Vec<Uuid>,
     /// All of its log directories are cordoned.
     pub cordoned: bool,
+    /// What it supports of features.
+    pub features: SupportedFeatures,
 }
 
 /// A registration on its way to the controller.
@@ -90,9 +94,9 @@ impl Quorum {
     pub async fn register(&self, listeners: Listeners, clean: bool) -> Result<(), QuorumError> {
         let clock = &self.shared.clock;
         let deadline = clock.steady_ms() + self.shared.registration_timeout_ms;
-        let Listeners { endpoints, rack, directory, log_dirs, cordoned } = listeners;
+        let Listeners { endpoints, rack, directory, log_dirs, cordoned, features } = listeners;
         let broker = self.shared.node;
-        let registration = Registration { broker, endpoints, rack, directory, log_dirs, cordoned };
+        let registration = Registration { broker, endpoints, rack, directory, log_dirs, cordoned, features };
         let mut is_told = false;
         loop {
             let done = match self.shared.session.open(&self.shared.ensemble).await {
@@ -110,7 +114,8 @@ impl Quorum {
                     return Ok(());
                 }
                 Err(refusal) if clock.steady_ms() < deadline => {
-                    if refusal.code == DuplicateBrokerRegistration && !std::mem::replace(&mut is_told, true) {
+                    let lasts = [DuplicateBrokerRegistration, InvalidRegistration, UnsupportedVersion];
+                    if lasts.contains(&refusal.code) && !std::mem::replace(&mut is_told, true) {
                         tracing::warn!(error = %refusal, "not registered; this node tries again");
                     }
                     tracing::debug!(error = %refusal, "not registered yet");
@@ -181,6 +186,8 @@ impl Quorum {
         let departed = self.decide(departed, |_, refusal| Err(refusal.clone())).await?;
         departed.into_iter().collect::<Result<(), Refusal>>()?;
         let decide = move |ctx: &mut Ctx<'_>| {
+            // Levels may have been finalized since the first look.
+            controller::check_features(ctx.image, &registration.features)?;
             let ops = controller::register(ctx.image, &registration, ctx.now);
             Ok(vec![Item { ops, result: Ok(()) }])
         };
@@ -206,7 +213,9 @@ impl Quorum {
     async fn make_room(&self, owner: Option<SessionId>, registration: &Registration) -> Result<(), Refusal> {
         let ensemble = &self.shared.ensemble;
         let is_silent = owner.is_none_or(|old| ensemble.suspects().borrow().contains(&old));
-        controller::check_duplicate(&self.newest_image(), registration, is_silent)?;
+        let image = self.newest_image();
+        controller::check_duplicate(&image, registration, is_silent)?;
+        controller::check_features(&image, &registration.features)?;
         let Some(old) = owner else { return Ok(()) };
         match ensemble.close_session(old).await {
             // It has expired meanwhile.

@@ -129,6 +129,7 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
                 directory: None,
                 log_dirs: Vec::new(),
                 cordoned: false,
+                features: milena_coordinator::controller::supported_features(),
             },
             clean,
         )

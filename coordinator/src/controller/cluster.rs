@@ -11,7 +11,7 @@ use crate::image::nodes::{
     BrokerNode, ClusterIdNode, ConfigNodeJson, ControllerNode, FeatureNode, ProducerIdsNode, to_json,
     topic_id_text,
 };
-use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, paths};
+use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, SupportedFeatures, paths};
 use crate::tree::{Mode, Op};
 
 /// Ids per block (`ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
@@ -29,6 +29,8 @@ pub struct Registration {
     pub log_dirs: Vec<Uuid>,
     /// All of its log directories are cordoned.
     pub cordoned: bool,
+    /// What it supports of features.
+    pub features: SupportedFeatures,
 }
 
 impl Registration {
@@ -42,14 +44,15 @@ impl Registration {
     #[must_use]
     pub fn from_bytes(broker: BrokerId, bytes: &[u8]) -> Option<Self> {
         let node: BrokerNode = serde_json::from_slice(bytes).ok()?;
-        let BrokerImage { endpoints, rack, directory, log_dirs, cordoned, .. } = node.image(broker, 0)?;
-        Some(Self { broker, endpoints, rack, directory, log_dirs, cordoned })
+        let BrokerImage { endpoints, rack, directory, log_dirs, cordoned, features, .. } =
+            node.image(broker, 0)?;
+        Some(Self { broker, endpoints, rack, directory, log_dirs, cordoned, features })
     }
 
     fn image(&self) -> BrokerImage {
-        let Self { broker: id, endpoints, rack, directory, log_dirs, cordoned } = self.clone();
-        let (fenced, suspect) = (false, false);
-        BrokerImage { id, epoch: 0, endpoints, rack, fenced, suspect, directory, log_dirs, cordoned }
+        let Self { broker: id, endpoints, rack, directory, log_dirs, cordoned, features } = self.clone();
+        let (epoch, fenced, suspect) = (0, false, false);
+        BrokerImage { id, epoch, endpoints, rack, fenced, suspect, directory, log_dirs, cordoned, features }
     }
 }
 
@@ -170,6 +173,7 @@ pub fn allocate_producer_ids(
 
 #[cfg(test)]
 mod tests {
+    use super::super::supported_features;
     use super::super::testing::Stage;
     use super::*;
 
@@ -204,6 +208,7 @@ mod tests {
             directory,
             log_dirs: vec![Uuid::from_u128(1 << 100)],
             cordoned: false,
+            features: supported_features(),
         };
         let first = of(directory(1));
         assert_eq!(Registration::from_bytes(BrokerId(5), &first.to_bytes()), Some(first.clone()));

@@ -1,7 +1,8 @@
 //! Finalized feature levels (KIP-584, KIP-1022): which there are, and how they change.
 //!
-//! Every node of a cluster is taken to run this build, so what it supports is what all support. Must never finalize a level that this
-//! build does not know. Kafka: `FeatureControlManager`, `Feature`, `MetadataVersion`.
+//! Each broker tells at its registration which levels it supports; of controllers, only the one that decides is asked. Must never finalize a
+//! level that it or a registered broker does not know, nor let a broker in that does not know a finalized one. Kafka:
+//! `FeatureControlManager`, `ClusterControlManager.processRegistrationFeature`, `Feature`, `MetadataVersion`.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,7 +13,7 @@ use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 
 use super::{Ctx, Item, Refusal, fence};
 use crate::image::nodes::{FeatureNode, to_json};
-use crate::image::{MetadataImage, paths};
+use crate::image::{MetadataImage, SupportedFeatures, paths};
 use crate::tree::Op;
 
 /// Features of Kafka 4.3 that work here, with the levels that may be finalized. Those that other APIs stand for
@@ -31,9 +32,49 @@ const ELIGIBLE_REPLICAS_NEED: i16 = 23;
 /// Metadata versions that changed what the metadata log holds: no downgrade goes past them (`MetadataVersion.didMetadataChange`).
 const CHANGED_METADATA: &[i16] = &[7, 8, 11, 13, 14, 15, 17, 19, 23, 30];
 
+/// What is supported of a feature that is not known (`QuorumFeatures.DISABLED`).
+const DISABLED: RangeInclusive<i16> = 0..=0;
+
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 const UNSAFE_DOWNGRADE: i8 = 3;
+
+/// What a broker of this build registers with.
+#[must_use]
+pub fn supported_features() -> SupportedFeatures {
+    SUPPORTED_FEATURES.iter().map(|(name, levels)| ((*name).to_owned(), levels.clone())).collect()
+}
+
+/// Whether a broker can work with all finalized levels. One of an earlier version, which tells nothing, is taken in.
+///
+/// # Errors
+/// UNSUPPORTED_VERSION, INVALID_REGISTRATION (`ClusterControlManager.registerBroker`).
+pub fn check_features(image: &MetadataImage, supported: &SupportedFeatures) -> Result<(), Refusal> {
+    if supported.is_empty() {
+        return Ok(());
+    }
+    if !supported.contains_key(METADATA) {
+        let message = format!("Request features do not contain '{METADATA}'");
+        return Err(Refusal::new(ResponseError::InvalidRegistration, message));
+    }
+    let levels = image.features.levels.as_ref();
+    let told = supported.keys().map(|name| (name, levels.get(name).copied().unwrap_or(0)));
+    let finalized = levels.iter().map(|(name, level)| (name, *level));
+    // A cluster that has finalized no metadata version is one of an earlier version.
+    for (name, level) in told.chain(finalized).filter(|(name, level)| *level > 0 || *name != METADATA) {
+        let range = supported.get(name).unwrap_or(&DISABLED);
+        if !range.contains(&level) {
+            let message = format!(
+                "Unable to register because the broker does not support finalized version {level} of {name}. The broker wants a version \
+                 between {} and {}, inclusive.",
+                range.start(),
+                range.end()
+            );
+            return Err(Refusal::new(ResponseError::UnsupportedVersion, message));
+        }
+    }
+    Ok(())
+}
 
 /// Whether eligible leader replicas are kept (KIP-966).
 pub(super) fn keeps_eligible_replicas(image: &MetadataImage) -> bool {
@@ -116,28 +157,36 @@ fn check(
     Ok(())
 }
 
-/// `QuorumFeatures.reasonNotLocallySupported`
+/// Who does not support a level: this controller, or a registered broker (`FeatureControlManager.reasonNotSupported`).
 fn not_supported(ctx: &Ctx<'_>, name: &str, level: i16) -> Option<String> {
     let controller = ctx.image.controller.map_or(-1, |id| id.0);
-    let levels =
-        SUPPORTED_FEATURES.iter().find(|(known, _)| *known == name).map(|(_, levels)| levels.clone());
-    let levels = levels.unwrap_or(0..=0);
+    let local = SUPPORTED_FEATURES.iter().find(|(known, _)| *known == name).map(|(_, levels)| levels);
+    not_in(level, &format!("Local controller {controller}"), local).or_else(|| {
+        let mut brokers = ctx.image.brokers.iter();
+        brokers.find_map(|(id, broker)| not_in(level, &format!("Broker {}", id.0), broker.features.get(name)))
+    })
+}
+
+/// `QuorumFeatures.reasonNotSupported`, `VersionRange.toString`
+fn not_in(level: i16, who: &str, levels: Option<&RangeInclusive<i16>>) -> Option<String> {
+    let levels = levels.unwrap_or(&DISABLED);
     if levels.contains(&level) {
         return None;
     }
-    let (min, max) = (levels.start(), levels.end());
-    Some(if *max == 0 {
-        format!("Local controller {controller} does not support this feature.")
-    } else {
-        format!("Local controller {controller} only supports versions {min}-{max}")
+    Some(match levels.clone().into_inner() {
+        (_, 0) => format!("{who} does not support this feature."),
+        (min, max) if min == max => format!("{who} only supports versions {min}"),
+        (min, max) => format!("{who} only supports versions {min}-{max}"),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use kafka_protocol::protocol::StrBytes;
+    use milena_storage::ids::{BrokerId, Timestamp};
 
-    use super::super::testing::Stage;
+    use super::super::testing::{Stage, registration};
+    use super::super::{Registration, register};
     use super::*;
 
     fn ask(stage: &mut Stage, name: &str, level: i16, kind: i8, validate_only: bool) -> Option<String> {
@@ -173,6 +222,71 @@ mod tests {
         assert!(keeps_eligible_replicas(&stage.image));
         assert_eq!(ask(&mut stage, ELIGIBLE_REPLICAS, 0, SAFE_DOWNGRADE, false), None);
         assert_eq!(level(&stage, ELIGIBLE_REPLICAS), None);
+    }
+
+    /// Broker 2 comes, and supports these levels.
+    fn join(stage: &mut Stage, features: &[(&str, RangeInclusive<i16>)]) -> Result<(), String> {
+        let features = features.iter().map(|(name, levels)| ((*name).to_owned(), levels.clone())).collect();
+        check_features(&stage.image, &features)
+            .map_err(|refusal| format!("{}: {}", refusal.code.code(), refusal.message))?;
+        let ops = register(&stage.image, &Registration { features, ..registration(2) }, Timestamp(1));
+        stage.commit(ops);
+        Ok(())
+    }
+
+    #[test]
+    fn a_level_that_a_registered_broker_does_not_support_is_not_finalized() {
+        let mut stage = Stage::with_brokers(&[1]);
+        join(&mut stage, &[(METADATA, 7..=29), ("group.version", 0..=1)]).unwrap();
+        for (name, level, expected) in [
+            (METADATA, 30, "30 for feature metadata.version. Broker 2 only supports versions 7-29"),
+            (
+                "transaction.version",
+                2,
+                "2 for feature transaction.version. Broker 2 does not support this feature.",
+            ),
+        ] {
+            let said = ask(&mut stage, name, level, UPGRADE, false).unwrap();
+            assert!(said.ends_with(expected), "{said}");
+        }
+        assert_eq!(ask(&mut stage, METADATA, 29, UPGRADE, false), None);
+        assert_eq!(ask(&mut stage, "group.version", 1, UPGRADE, false), None);
+        let leaves = vec![Op::delete(paths::broker(BrokerId(2)), crate::tree::ANY_VERSION)];
+        stage.commit(leaves);
+        assert_eq!(ask(&mut stage, METADATA, 30, UPGRADE, false), None, "nobody is left who cannot");
+    }
+
+    #[test]
+    fn a_broker_that_does_not_support_a_finalized_level_is_not_registered() {
+        let mut stage = Stage::with_brokers(&[1]);
+        assert_eq!(join(&mut stage, &[(METADATA, 1..=6)]), Ok(()), "nothing is finalized yet");
+        stage.commit(vec![Op::delete(paths::broker(BrokerId(2)), crate::tree::ANY_VERSION)]);
+        assert_eq!(ask(&mut stage, METADATA, 30, UPGRADE, false), None);
+        assert_eq!(ask(&mut stage, "group.version", 1, UPGRADE, false), None);
+        let unable = |level, name, min, max| {
+            Err(format!(
+                "35: Unable to register because the broker does not support finalized version {level} of {name}. The broker wants a \
+                 version between {min} and {max}, inclusive."
+            ))
+        };
+        let all = (METADATA, 7..=30);
+        assert_eq!(join(&mut stage, &[(METADATA, 7..=29)]), unable(30, METADATA, 7, 29));
+        assert_eq!(join(&mut stage, std::slice::from_ref(&all)), unable(1, "group.version", 0, 0));
+        assert_eq!(
+            join(&mut stage, &[all.clone(), ("group.version", 2..=3)]),
+            unable(1, "group.version", 2, 3)
+        );
+        assert_eq!(
+            join(&mut stage, &[all.clone(), ("group.version", 0..=1), ("new.version", 1..=2)]),
+            unable(0, "new.version", 1, 2)
+        );
+        assert_eq!(
+            join(&mut stage, &[("group.version", 0..=1)]),
+            Err("119: Request features do not contain 'metadata.version'".to_owned())
+        );
+        assert!(check_features(&stage.image, &SupportedFeatures::new()).is_ok(), "one that tells nothing");
+        assert!(stage.image.broker(BrokerId(2)).is_none());
+        assert_eq!(join(&mut stage, &[all, ("group.version", 0..=2), ("new.version", 0..=2)]), Ok(()));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub use delete_topics::delete_topics;
 pub use directories::{Assigned, assign_replicas_to_dirs, assigned, keep_log_dirs};
 pub use elections::{elect_leaders, take_up_leadership};
 pub use fail_over::{fail_over, prefer, restart, shut_down, suspect, unregister_broker};
-pub use features::{SUPPORTED_FEATURES, refused, update_features};
+pub use features::{SUPPORTED_FEATURES, check_features, refused, supported_features, update_features};
 pub use names::check_topic_name;
 pub use partitions::create_partitions;
 pub use reassign::alter_partition_reassignments;

@@ -10,7 +10,7 @@ use milena_storage::ids::{BrokerId, Timestamp};
 
 use super::{
     ConfigRules, Ctx, Dice, EffectiveConfig, FirstContent, Plan, Refusal, Registration, bootstrap,
-    create_topics, fence, register, take_over,
+    create_topics, fence, register, supported_features, take_over,
 };
 use crate::image::{BrokerImage, ConfigKind, Configs, Endpoint, MetadataImage, SecurityProtocol};
 use crate::tree::{Command, CommandKind, MultiError, Op, Outcome, SessionId, Tree};
@@ -32,6 +32,7 @@ pub(super) fn brokers(list: &[(i32, Option<&str>, bool)]) -> MetadataImage {
                 directory: None,
                 log_dirs: Vec::new(),
                 cordoned: false,
+                features: supported_features(),
             }
             .into(),
         );
@@ -54,6 +55,7 @@ pub(super) fn registration(id: i32) -> Registration {
         directory: None,
         log_dirs: Vec::new(),
         cordoned: false,
+        features: supported_features(),
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Must never hold what only that broker knows: the paths of its log directories and its settings are asked from it.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
 use milena_storage::ids::BrokerId;
 use uuid::Uuid;
 
@@ -23,7 +26,12 @@ pub struct BrokerImage {
     pub log_dirs: Vec<Uuid>,
     /// All of its log directories are cordoned, so that it gets no new partitions (KIP-1066).
     pub cordoned: bool,
+    pub features: SupportedFeatures,
 }
+
+/// The levels of each feature that a broker can work with (KIP-584). Empty for one that an earlier version of this broker registered,
+/// which told none.
+pub type SupportedFeatures = BTreeMap<String, RangeInclusive<i16>>;
 
 /// Where clients of one listener reach a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]

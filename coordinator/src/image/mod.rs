@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::tree::Zxid;
 
-pub use broker::{BrokerImage, Endpoint, SecurityProtocol};
+pub use broker::{BrokerImage, Endpoint, SecurityProtocol, SupportedFeatures};
 pub use config::{ConfigKind, ConfigResource, Configs};
 pub use delta::Delta;
 pub use ordered::Ordered;

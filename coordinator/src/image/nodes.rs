@@ -3,6 +3,7 @@
 //! Must never reject a field it does not know: the classic decoders ignore those, and ours are added that way.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -43,7 +44,7 @@ pub struct BrokerNode {
     #[serde(default)]
     listener_security_protocol_map: BTreeMap<String, String>,
     #[serde(default)]
-    features: BTreeMap<String, serde_json::Value>,
+    features: BTreeMap<String, FeatureRange>,
     /// Ours: the broker is registered but must not lead.
     #[serde(default, skip_serializing_if = "is_false")]
     fenced: bool,
@@ -57,6 +58,13 @@ pub struct BrokerNode {
     log_dirs: Vec<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     cordoned: bool,
+}
+
+/// The levels of a feature that a broker supports.
+#[derive(Debug, Serialize, Deserialize)]
+struct FeatureRange {
+    min_version: i16,
+    max_version: i16,
 }
 
 /// `/brokers/topics/<name>`
@@ -138,7 +146,12 @@ impl ControllerNode {
 impl BrokerNode {
     /// The classic host and port are those of the first plaintext listener, or none.
     pub fn new(broker: &BrokerImage, now: i64) -> Self {
-        let BrokerImage { endpoints, rack, fenced, suspect, directory, log_dirs, cordoned, .. } = broker;
+        let BrokerImage { endpoints, rack, fenced, suspect, directory, log_dirs, cordoned, features, .. } =
+            broker;
+        let range = |levels: &RangeInclusive<i16>| FeatureRange {
+            min_version: *levels.start(),
+            max_version: *levels.end(),
+        };
         let plain = endpoints.iter().find(|e| e.protocol == SecurityProtocol::Plaintext);
         Self {
             version: 5,
@@ -152,7 +165,7 @@ impl BrokerNode {
                 .iter()
                 .map(|e| (e.listener.clone(), e.protocol.name().into()))
                 .collect(),
-            features: BTreeMap::new(),
+            features: features.iter().map(|(name, levels)| (name.clone(), range(levels))).collect(),
             fenced: *fenced,
             suspect: *suspect,
             directory: directory.map(topic_id_text),
@@ -168,8 +181,22 @@ impl BrokerNode {
             self.endpoints.iter().map(|uri| parse_endpoint(uri, protocols)).collect::<Option<Vec<_>>>()?;
         let directory = self.directory.as_deref().and_then(parse_topic_id);
         let log_dirs = self.log_dirs.iter().filter_map(|text| parse_topic_id(text)).collect();
-        let Self { rack, fenced, suspect, cordoned, .. } = self;
-        Some(BrokerImage { id, epoch, endpoints, rack, fenced, suspect, directory, log_dirs, cordoned })
+        let Self { rack, fenced, suspect, cordoned, features, .. } = self;
+        let features = features.into_iter();
+        let features = features.map(|(name, range)| (name, range.min_version..=range.max_version)).collect();
+        let image = BrokerImage {
+            id,
+            epoch,
+            endpoints,
+            rack,
+            fenced,
+            suspect,
+            directory,
+            log_dirs,
+            cordoned,
+            features,
+        };
+        Some(image)
     }
 }
 
@@ -337,12 +364,14 @@ mod tests {
             directory: None,
             log_dirs: vec![Uuid::from_u128(1 << 100)],
             cordoned: true,
+            features: BTreeMap::from([("group.version".to_owned(), 0..=1)]),
         };
         let json = to_json(&BrokerNode::new(&broker, 1_700_000_000_000));
         let text = String::from_utf8(json.clone()).unwrap();
         assert!(text.starts_with(
             r#"{"version":5,"host":"::1","port":9092,"jmx_port":-1,"timestamp":"1700000000000","endpoints":["SECURE://b1.example:9093","PLAINTEXT://[::1]:9092"],"rack":"r1""#
         ));
+        assert!(text.contains(r#""features":{"group.version":{"min_version":0,"max_version":1}}"#), "{text}");
         let node: BrokerNode = serde_json::from_slice(&json).unwrap();
         assert_eq!(node.image(BrokerId(3), 77), Some(broker));
     }

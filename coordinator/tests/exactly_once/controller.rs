@@ -147,6 +147,7 @@ impl Controller {
             directory: None,
             log_dirs: Vec::new(),
             cordoned: false,
+            features: controller::supported_features(),
         };
         let ops = controller::register(&self.image, &registration, now);
         self.commit(ops, session);

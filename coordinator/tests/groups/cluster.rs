@@ -68,6 +68,7 @@ impl Cluster {
             directory: None,
             log_dirs: Vec::new(),
             cordoned: false,
+            features: Default::default(),
         };
         self.put(&paths::broker(broker.id), to_json(&BrokerNode::new(&broker, 0)));
     }

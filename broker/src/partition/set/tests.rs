@@ -35,9 +35,19 @@ fn a_process_whose_id_was_taken_leads_nothing_until_it_has_it_back() {
         if directory.is_some() {
             let (id, endpoints) = (BrokerId(1), Vec::new());
             let (rack, fenced, suspect) = (None, false, false);
-            let (log_dirs, cordoned) = (Vec::new(), false);
-            let broker =
-                BrokerImage { id, epoch: 7, endpoints, rack, fenced, suspect, directory, log_dirs, cordoned };
+            let (epoch, log_dirs, cordoned, features) = (7, Vec::new(), false, Default::default());
+            let broker = BrokerImage {
+                id,
+                epoch,
+                endpoints,
+                rack,
+                fenced,
+                suspect,
+                directory,
+                log_dirs,
+                cordoned,
+                features,
+            };
             image.brokers.insert(id, broker.into());
         }
         image
