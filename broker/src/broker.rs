@@ -324,7 +324,7 @@ async fn compose(
     let clock: Arc<Clock> = Arc::default();
     let hub = Arc::new(Hub::new(clock.clone()));
     let (image, producer_ids): (Arc<ArcSwap<MetadataImage>>, Arc<ProducerIds>) = Default::default();
-    let partitions = Arc::new(Partitions::new(Peers::new(node.id, image.clone()), disk));
+    let partitions = Arc::new(Partitions::new(Peers::timed(node.id, image.clone(), clock.clone()), disk));
     let settings = Arc::new(ArcSwap::from_pointee(settings));
     let shards = Shards::new(node.id, clock.clone(), partitions.clone(), image.clone(), tuning);
     let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), random_pair());

@@ -18,13 +18,15 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
 pub struct Clock {
     started: Instant,
     ahead_ms: AtomicI64,
+    skew_ms: AtomicI64,
     moved: Notify,
 }
 
 impl Clock {
     #[must_use]
     pub fn new() -> Self {
-        Self { started: Instant::now(), ahead_ms: AtomicI64::new(0), moved: Notify::new() }
+        let (ahead_ms, skew_ms) = (AtomicI64::new(0), AtomicI64::new(0));
+        Self { started: Instant::now(), ahead_ms, skew_ms, moved: Notify::new() }
     }
 
     /// Milliseconds since 1970, as records, logs and groups count them.
@@ -32,7 +34,8 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let since = since_epoch();
         let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        Timestamp(millis.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
+        let off = self.ahead_ms.load(Ordering::Relaxed).saturating_add(self.skew_ms.load(Ordering::Relaxed));
+        Timestamp(millis.saturating_add(off))
     }
 
     /// Time since the clock was made, never going back.
@@ -71,6 +74,11 @@ impl Clock {
         self.ahead_ms.load(Ordering::Relaxed)
     }
 
+    /// Sets by how much the wall clock is wrong, ahead or back, as that of a machine may be. Deadlines are not moved.
+    pub fn skew(&self, by_ms: i64) {
+        self.skew_ms.store(by_ms, Ordering::Relaxed);
+    }
+
     /// Moves wall-clock time, for tests of retention, sessions and time-outs.
     pub fn advance(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
@@ -107,6 +115,17 @@ mod tests {
         tokio::task::yield_now().await;
         clock.advance(Duration::from_secs(3600));
         tokio::time::timeout(Duration::from_secs(10), sleeper).await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_wrong_wall_clock_moves_no_deadline() {
+        let clock = Clock::new();
+        let (wall, steady) = (clock.now().0, clock.steady_ms());
+        for by in [86_400_000, -86_400_000, 0] {
+            clock.skew(by);
+            assert!((0..3_600_000).contains(&(clock.now().0 - wall - by)), "{by}");
+            assert!((0..3_600_000).contains(&(clock.steady_ms() - steady)), "{by}");
+        }
     }
 
     #[test]

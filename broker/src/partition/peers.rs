@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use milena_coordinator::image::MetadataImage;
-use milena_storage::ids::{BrokerId, TopicPartition};
+use milena_storage::ids::{BrokerId, Timestamp, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::throttle::Throttles;
+use crate::clock::Clock;
 
 /// Kafka's default of `replica.lag.time.max.ms`.
 const LAG_MAX_MS: i64 = 30_000;
@@ -31,6 +32,8 @@ pub struct Peers {
     /// Partitions whose in-sync set is to change; each is here at most once.
     changes: Mutex<BTreeSet<TopicPartition>>,
     changed: Notify,
+    /// Tells how long followers have been behind; without one it is the time that comes with what is asked.
+    clock: Option<Arc<Clock>>,
 }
 
 impl Peers {
@@ -44,7 +47,22 @@ impl Peers {
             throttles: Throttles::default(),
             changes: Mutex::default(),
             changed: Notify::new(),
+            clock: None,
         })
+    }
+
+    /// As [`Peers::new`], where followers are judged by this clock's steady time: a wall clock that is set would have all of them late, or none
+    /// for as long as it was set back (Kafka goes by the wall clock).
+    #[must_use]
+    pub fn timed(local: BrokerId, image: Arc<ArcSwap<MetadataImage>>, clock: Arc<Clock>) -> Arc<Self> {
+        let mut peers = Self::new(local, image);
+        Arc::get_mut(&mut peers).expect("it was just made").clock = Some(clock);
+        peers
+    }
+
+    /// The time by which followers are judged, for what is asked at `now`.
+    pub(super) fn lag_time(&self, now: Timestamp) -> Timestamp {
+        self.clock.as_ref().map_or(now, |clock| Timestamp(clock.steady_ms()))
     }
 
     /// Whether another process is registered with this broker's id: what the image says of the broker is said of that one.

@@ -144,6 +144,7 @@ impl Partition {
 
     /// Takes up, or gives up, the leader's arithmetic; `end` is where the log ends.
     pub(super) fn lead_replicas(&self, state: &PartitionImage, leads: bool, end: Offset, now: Timestamp) {
+        let now = self.peers.lag_time(now);
         let mut leading = self.leading.lock();
         if !leads || state.replicas.len() < 2 {
             *leading = None;
@@ -184,7 +185,7 @@ impl Partition {
     fn note_fetch(&self, fetched: &Fetched, end: Offset, now: Timestamp, wakes: &mut Wakes) {
         let mut leading = self.leading.lock();
         let Some(state) = leading.as_mut() else { return };
-        if !state.fetched(fetched, end, now) {
+        if !state.fetched(fetched, end, self.peers.lag_time(now)) {
             return;
         }
         let (proposed, committed) = self.with_terms(end, now, |terms| {
@@ -211,7 +212,7 @@ impl Partition {
     fn with_terms<T>(&self, end: Offset, now: Timestamp, run: impl FnOnce(&Terms<'_>) -> T) -> T {
         let live = |id| self.peers.live(id);
         run(&Terms {
-            now,
+            now: self.peers.lag_time(now),
             end,
             lag_max_ms: self.peers.lag_max_ms(),
             min_in_sync: self.rules.load().min_insync_replicas,

@@ -17,6 +17,7 @@ use super::disk::uuid_text;
 use super::health::{DirHealth, Failures};
 use super::peers::Peers;
 use super::{Partition, Place, TopicRules};
+use crate::clock::Clock;
 
 /// The state of a partition: its leader, the leader epoch, the node's version, the in-sync set and all replicas.
 pub(crate) fn state(leader: i32, epoch: i32, version: i32, isr: &[i32], replicas: &[i32]) -> PartitionImage {
@@ -56,6 +57,11 @@ pub(crate) fn image_of(topic: &str, id: Uuid) -> MetadataImage {
 
 /// Peers of broker `local`, where brokers 1, 2 and 3 live, in epochs of ten times their ids.
 pub(crate) fn peers(local: i32) -> Arc<Peers> {
+    Peers::new(BrokerId(local), Arc::new(ArcSwap::from_pointee(brokers())))
+}
+
+/// Brokers 1, 2 and 3, in epochs of ten times their ids.
+fn brokers() -> MetadataImage {
     let mut image = MetadataImage::default();
     for id in 1..=3 {
         let broker = BrokerImage {
@@ -72,7 +78,7 @@ pub(crate) fn peers(local: i32) -> Arc<Peers> {
         };
         image.brokers.insert(BrokerId(id), broker.into());
     }
-    Peers::new(BrokerId(local), Arc::new(ArcSwap::from_pointee(image)))
+    image
 }
 
 /// A place without anybody to wake.
@@ -88,17 +94,21 @@ pub(crate) fn place(local: i32) -> Place {
 
 /// An empty replica of `t-0` on broker `local`.
 pub(crate) fn replica(local: i32, min_insync_replicas: usize) -> Partition {
+    replica_at(place(local), min_insync_replicas)
+}
+
+/// As [`replica`], where followers are judged by a clock.
+pub(crate) fn timed_replica(local: i32, min_insync_replicas: usize, clock: Arc<Clock>) -> Partition {
+    let image = Arc::new(ArcSwap::from_pointee(brokers()));
+    let peers = Peers::timed(BrokerId(local), image, clock);
+    replica_at(Place { peers, ..place(local) }, min_insync_replicas)
+}
+
+fn replica_at(place: Place, min_insync_replicas: usize) -> Partition {
     let config = LogConfig::default();
     let rules = TopicRules { validation: config.rules(), min_insync_replicas, only_compacted: false };
     let opened =
         Log::open(Arc::new(SimFs::new()), Path::new("/d/t-0"), config, OpenHow::default(), Timestamp(0));
     let (log, _) = opened.expect("the disk is empty");
-    Partition::new(
-        TopicPartition::new("t", 0),
-        Uuid::from_u128(1),
-        place(local),
-        log,
-        Offset(0),
-        Arc::new(rules),
-    )
+    Partition::new(TopicPartition::new("t", 0), Uuid::from_u128(1), place, log, Offset(0), Arc::new(rules))
 }

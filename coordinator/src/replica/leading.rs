@@ -13,6 +13,9 @@ use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp};
 use crate::image::PartitionImage;
 use crate::plant::{self, Bug};
 
+/// Longer ago than any lag time, on whatever clock.
+const NEVER: Timestamp = Timestamp(i64::MIN / 2);
+
 /// A follower's Fetch for this partition: its offset is where the follower's log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fetched {
@@ -241,7 +244,8 @@ impl Leading {
         for id in state.replicas.iter().filter(|id| **id != self.local) {
             let in_sync = state.isr.contains(id);
             self.followers.entry(*id).or_insert_with(|| Follower {
-                caught_up_at: if in_sync { now } else { Timestamp(0) },
+                caught_up_at: if in_sync { now } else { NEVER },
+                fetched_at: NEVER,
                 ..Follower::default()
             });
         }

@@ -1,5 +1,7 @@
 //! A leader and its followers, passing records by hand: what is committed when, and who gives way after an election.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use milena_storage::batch::{BatchBuilder, Record};
 use milena_storage::compress::Codec;
@@ -9,8 +11,9 @@ use milena_storage::validate::Origin;
 
 use super::super::AppendAs;
 use super::super::following::{Replicated, Standing};
-use super::super::testing::{replica, state};
+use super::super::testing::{replica, state, timed_replica};
 use super::*;
+use crate::clock::Clock;
 
 const ALL: [i32; 3] = [1, 2, 3];
 
@@ -19,7 +22,9 @@ fn append(leader: &Partition, value: &str, all_replicas: bool) -> Result<Offset,
     let mut builder = BatchBuilder::new();
     builder.push(Record { timestamp: now, key: None, value: Some(value.as_bytes()), headers: &[] });
     let how = AppendAs { origin: Origin::Client { produce_version: 9 }, all_replicas, now };
-    let appended = leader.append(builder.finish(Codec::None, None), how, &mut Wakes::default())?;
+    let mut wakes = Wakes::default();
+    let appended = leader.append(builder.finish(Codec::None, None), how, &mut wakes)?;
+    wakes.fire();
     Ok(appended.last.plus(1))
 }
 
@@ -186,6 +191,26 @@ fn a_new_leader_is_not_settled_before_its_epoch_is_committed() {
     fetch(&second, &third, 3, 1_000_011).unwrap();
     assert_eq!(second.high_watermark(), Offset(1));
     assert!(second.is_settled());
+}
+
+#[test]
+fn a_wall_clock_that_jumps_makes_no_follower_late_and_keeps_no_late_one() {
+    let clock = Arc::new(Clock::new());
+    let leader = timed_replica(1, 2, clock.clone());
+    leader.follow_image(&state(1, 0, 0, &ALL, &ALL), clock.now()).unwrap();
+    let second = replica(2, 2);
+    second.follow_image(&state(1, 0, 0, &ALL, &ALL), clock.now()).unwrap();
+    append(&leader, "a", false).unwrap();
+    for day in [86_400_000, -86_400_000] {
+        clock.skew(day);
+        fetch(&leader, &second, 2, clock.now().0).unwrap();
+        leader.check_lag(clock.now());
+        assert_eq!(leader.proposal(), None, "nobody is late because the clock is");
+    }
+    clock.advance(Duration::from_secs(31));
+    fetch(&leader, &second, 2, clock.now().0).unwrap();
+    leader.check_lag(clock.now());
+    assert_eq!(leader.proposal().unwrap().isr, [(BrokerId(1), -1), (BrokerId(2), 20)], "the third is");
 }
 
 /// Appends one record of a producer; where it is, and whether it was there before.

@@ -9,6 +9,7 @@
 //! Must never wait for anything real, nor ask for time or randomness that is not the seed's.
 
 mod client;
+mod clocks;
 mod dice;
 mod entropy;
 mod history;

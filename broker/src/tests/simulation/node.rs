@@ -2,6 +2,7 @@
 //!
 //! Must never do anything for the broker that a process would not do.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub(super) struct Node {
     pub(super) shared: Shared,
     /// Asks the process to stop by itself.
     pub(super) stop: Rc<Notify>,
+    /// By how much the machine's clock is wrong, in milliseconds.
+    pub(super) skew_ms: Rc<Cell<i64>>,
 }
 
 /// What a process ends with.
@@ -68,6 +71,8 @@ fn settings(id: i32) -> Result<Settings, String> {
         ("group.consumer.heartbeat.interval.ms", "1000"),
         ("group.consumer.min.heartbeat.interval.ms", "1000"),
         ("leader.imbalance.check.interval.seconds", "5"),
+        // Or a broker whose clock is behind would refuse what clients send, as Kafka's does.
+        ("log.message.timestamp.after.max.ms", "604800000"),
     ])
 }
 
@@ -82,6 +87,7 @@ impl Node {
         match Broker::start_on(Arc::new(self.disk.clone()), settings).await {
             Ok(broker) => {
                 self.shared.note(|| format!("b{} runs", self.id));
+                broker.state().clock.skew(self.skew_ms.get());
                 self.shared.started(self.id, broker.state().clone());
                 tokio::select! {
                     biased;

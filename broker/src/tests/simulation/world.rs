@@ -2,6 +2,7 @@
 //!
 //! Everything follows from the seed. Must never wait for anything real.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -12,6 +13,7 @@ use milena_storage::fs::{Fs, SimFault, SimFs};
 use milena_storage::ids::Timestamp;
 
 use super::client::{Client, topic_name};
+use super::clocks::Clocks;
 use super::dice::Dice;
 use super::judge::{self, Watch};
 use super::member::Member;
@@ -42,6 +44,7 @@ pub(super) struct World<'a> {
     shared: Shared,
     nodes: BTreeMap<i32, Node>,
     dice: Dice,
+    clocks: Clocks,
     watch: Watch,
     steps: usize,
     /// What is mended when.
@@ -76,6 +79,7 @@ impl World<'_> {
             shared,
             nodes: BTreeMap::new(),
             dice,
+            clocks: Clocks::new(seed),
             watch: Watch::default(),
             steps: 0,
             due: Vec::new(),
@@ -88,7 +92,8 @@ impl World<'_> {
         let disk = SimFs::new();
         disk.create_dir_all("/data".as_ref()).expect("a new disk");
         disk.sync_dir("/".as_ref()).expect("a new disk");
-        let node = Node { id, disk, shared: self.shared.clone(), stop: Rc::default() };
+        let skew_ms = Rc::new(Cell::new(self.clocks.skew_ms()));
+        let node = Node { id, disk, shared: self.shared.clone(), stop: Rc::default(), skew_ms };
         self.nodes.insert(id, node.clone());
         self.sim.host(node.host(), move || node.clone().run());
     }
@@ -228,6 +233,7 @@ impl World<'_> {
             let pause = self.dice.ms(50, 1_500);
             self.pass(pause);
             self.trouble_once();
+            self.set_a_clock();
         }
     }
 
@@ -241,6 +247,17 @@ impl World<'_> {
             6 | 7 => self.cut_off(broker),
             8 => self.cut(broker),
             _ => self.cut_one_way(broker),
+        }
+    }
+
+    /// A machine's clock jumps, forward or back.
+    fn set_a_clock(&mut self) {
+        let Some((id, skew_ms)) = self.clocks.jump(&self.shared.brokers()) else { return };
+        self.count("jumps of clocks");
+        self.shared.note(|| format!("b{id}'s clock is {skew_ms} ms wrong"));
+        self.nodes[&id].skew_ms.set(skew_ms);
+        if let Some(broker) = self.shared.running().get(&id) {
+            broker.clock.skew(skew_ms);
         }
     }
 

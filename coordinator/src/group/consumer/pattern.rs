@@ -75,7 +75,9 @@ impl ConsumerGroup {
         }
         let last = self.subscriptions.some_resolved();
         let (last_at, last_version) = last.map_or((i64::MIN, 0), |regex| (regex.at.0, regex.version));
-        if turn.now.0 <= last_at.saturating_add(REFRESH_MIN_MS) {
+        // Below 0 where a clock was set back, or another broker's is ahead.
+        let since = turn.now.0.saturating_sub(last_at);
+        if (0..=REFRESH_MIN_MS).contains(&since) {
             return;
         }
         let mut patterns: BTreeSet<String> = self.subscriptions.patterns().map(str::to_owned).collect();
@@ -87,7 +89,7 @@ impl ConsumerGroup {
         patterns.extend(after.map(str::to_owned));
         needed |= patterns.len() != self.subscriptions.resolved_patterns().count();
         needed |= last_version < turn.topics_version;
-        needed |= turn.now.0 > last_at.saturating_add(turn.config.consumer.regex_refresh_ms);
+        needed |= !(0..=turn.config.consumer.regex_refresh_ms).contains(&since);
         if needed && !patterns.is_empty() {
             self.resolving = Some(patterns);
             turn.set_timer(TimerKey::Patterns { group: self.id.clone() }, 0);

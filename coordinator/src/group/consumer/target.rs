@@ -38,8 +38,9 @@ impl ConsumerGroup {
     ) -> Target {
         let interval = turn.consumer_config(&self.id).assignment_interval_ms;
         let computed = self.target_epoch.at.0;
-        let due =
-            computed == 0 || interval == 0 || turn.now.0 >= computed.saturating_add(i64::from(interval));
+        // A time that is still to come is of a broker whose clock is ahead, or of a clock that was set back.
+        let early = (0..i64::from(interval)).contains(&turn.now.0.saturating_sub(computed));
+        let due = computed == 0 || !early;
         if self.target_epoch.epoch >= epoch || !due {
             return self.last_target(updated);
         }
