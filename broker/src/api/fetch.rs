@@ -21,7 +21,7 @@ use crate::codec::Node;
 use crate::codec::fetch_request::{FetchRequest, TopicRef};
 use crate::codec::fetch_response::{Aborted, FetchAnswer, PartitionAnswer, TopicAnswer};
 use crate::fetch::cache::{Asked, Context};
-use crate::fetch::poll::{self, Follower, Params, Pass, Served};
+use crate::fetch::poll::{self, Follower, Params, Pass, Served, Target};
 use crate::fetch::session::{Key, Told, Wanted};
 use crate::partition::throttle::Side;
 use crate::state::BrokerState;
@@ -34,9 +34,12 @@ const LEADER_HINTS: i16 = 16;
 /// Versions up to here do not know KAFKA_STORAGE_ERROR.
 const NO_STORAGE_ERROR: i16 = 5;
 const READ_COMMITTED: i8 = 1;
+/// How often partitions that rest in a follower's session are looked at within `replica.lag.time.max.ms`: when something comes again after a
+/// long time, the follower has been heard so lately that most of its time is left.
+const ROUSED_PER_LAG: i64 = 3;
 
 pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
-    let params = params(cx, &request);
+    let mut params = params(cx, &request);
     let mut context = cx.broker.fetch_sessions.begin(asked(cx, request, &params), cx.now);
     let reply = Reply {
         version: cx.version,
@@ -51,18 +54,23 @@ pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
             return FetchAnswer { error_code: *code, ..FetchAnswer::default() }.into();
         }
         // Nothing looks at them there any more.
-        Context::Sessionless(wanted) | Context::Full { wanted, .. } | Context::Incremental { wanted, .. } => {
+        Context::Sessionless(wanted) | Context::Full { wanted, .. } => mem::take(wanted),
+        Context::Incremental { session, wanted, .. } => {
+            params.interest = session.lock().interest();
             mem::take(wanted)
         }
     };
     let (targets, missing) = poll::resolve(&cx.broker.partitions, &cx.image, wanted, params.by_topic_id);
     let pass = poll::read(&targets, &params);
-    if pass.suffices(&params) {
+    // Where nothing else is looked at, nothing is waited for beside what is missing.
+    if pass.suffices(&params) || (targets.is_empty() && !missing.is_empty()) {
         poll::note(&targets, &pass);
         return reply.finish(&context, pass, missing).into();
     }
     Outcome::later(async move {
-        let pass = poll::wait(targets, params, pass, &reply.broker.clock).await;
+        let by_topic_id = params.by_topic_id;
+        let stirred = || reply.stirred(&context, by_topic_id);
+        let pass = poll::wait(targets, params, pass, &reply.broker.clock, stirred).await;
         reply.finish(&context, pass, missing)
     })
 }
@@ -79,6 +87,7 @@ fn params(cx: &Cx<'_>, request: &FetchRequest) -> Params {
         follower: (request.replica_id >= 0)
             .then_some(Follower { id: BrokerId(request.replica_id), broker_epoch: request.replica_epoch }),
         any_replica: cx.version >= RACKS && request.replica_id < 0,
+        interest: None,
         near: near(cx, request).map(Arc::new),
         now: cx.now,
     }
@@ -132,6 +141,7 @@ fn asked(cx: &Cx<'_>, request: FetchRequest, params: &Params) -> Asked {
         session_epoch: request.session_epoch,
         uses_topic_ids: params.by_topic_id,
         follower: params.follower.is_some(),
+        rouse_ms: (cx.broker.partitions.peers.lag_max_ms() / ROUSED_PER_LAG).max(1),
         wanted,
         forgotten,
     }
@@ -148,6 +158,13 @@ struct Reply {
 }
 
 impl Reply {
+    /// The partitions of a follower's session in which something has happened, and those that are not there any more.
+    fn stirred(&self, context: &Context, by_topic_id: bool) -> (Vec<Target>, Vec<Served>) {
+        let Context::Incremental { session, .. } = context else { return Default::default() };
+        let wanted = session.lock().stirred();
+        poll::resolve(&self.broker.partitions, &self.image, wanted, by_topic_id)
+    }
+
     fn finish(&self, context: &Context, pass: Pass, missing: Vec<Served>) -> FetchAnswer {
         let throttles = &self.broker.partitions.peers.throttles;
         throttles.record(Side::Leader, pass.throttled, self.broker.clock.now().0);

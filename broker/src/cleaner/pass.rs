@@ -127,11 +127,7 @@ impl Cleaner {
                 return None;
             }
         }
-        let high_watermark = partition.high_watermark();
-        let due = partition.tend(|log| {
-            log.retain(now, high_watermark)?;
-            log.retention_due()
-        });
+        let due = partition.retain(now).and_then(|()| partition.tend(|log| log.retention_due()));
         match due {
             Ok(due) => due.map(|due| due.0.saturating_sub(now.0)),
             Err(PartitionError::Offline) => None,

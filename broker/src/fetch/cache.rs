@@ -29,6 +29,8 @@ pub struct Asked {
     pub uses_topic_ids: bool,
     /// Followers are kept before consumers when room runs out.
     pub follower: bool,
+    /// How often partitions that rest in a follower's session are looked at too, in milliseconds.
+    pub rouse_ms: i64,
     pub wanted: Vec<Wanted>,
     pub forgotten: Vec<Key>,
 }
@@ -160,7 +162,7 @@ impl SessionCache {
         }
         session.last_used = now;
         session.epoch = next_epoch(session.epoch);
-        let wanted = session.wanted();
+        let wanted = session.due(now, asked.rouse_ms);
         drop(session);
         Context::Incremental { session: found, epoch: asked.session_epoch, wanted }
     }
@@ -243,12 +245,13 @@ mod tests {
     }
 
     fn told() -> Told {
-        Told { bytes: 0, error: 0, high_watermark: 3, log_start_offset: 0, redirects: false }
+        Told { bytes: 0, error: 0, high_watermark: 3, log_start_offset: 0, redirects: false, rests: false }
     }
 
     fn ask(session_id: i32, session_epoch: i32, wanted: Vec<Wanted>) -> Asked {
         let forgotten = Vec::new();
-        Asked { session_id, session_epoch, uses_topic_ids: false, follower: false, wanted, forgotten }
+        let (uses_topic_ids, follower, rouse_ms) = (false, false, 1000);
+        Asked { session_id, session_epoch, uses_topic_ids, follower, rouse_ms, wanted, forgotten }
     }
 
     fn open(cache: &SessionCache, now: i64) -> i32 {

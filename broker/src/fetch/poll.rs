@@ -2,7 +2,7 @@
 //!
 //! It must never copy records: answers carry slices of files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use milena_coordinator::image::MetadataImage;
 use milena_storage::ids::{BrokerId, Offset, Timestamp};
 use tokio::time::sleep;
 
-use super::session::{Told, Wanted};
+use super::session::{Key, Told, Wanted};
 use crate::clock::Clock;
+use crate::partition::interest::Interest;
 use crate::partition::replicas::Replica;
 use crate::partition::set::Partitions;
 use crate::partition::throttle::Side;
@@ -32,6 +33,8 @@ pub struct Params {
     pub follower: Option<Follower>,
     /// A consumer that may read from followers.
     pub any_replica: bool,
+    /// The follower's session, in which partitions may rest.
+    pub interest: Option<Arc<Interest>>,
     /// Brokers that stand in the consumer's rack, if it is to be sent there.
     pub near: Option<Arc<BTreeSet<BrokerId>>>,
     pub now: Timestamp,
@@ -52,6 +55,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// Lets it rest, if there was nothing to read and there is nothing to be waited for.
+    fn rests(&self, read: &ReadAt, params: &Params) -> bool {
+        let (Some(interest), Some(follower), Ok(partition)) =
+            (&params.interest, &params.follower, &self.place)
+        else {
+            return false;
+        };
+        let wanted = &self.wanted;
+        wanted.current_leader_epoch >= 0
+            && read.diverging.is_none()
+            && read.log_end_offset.0 == wanted.fetch_offset
+            && partition.rest(interest, (follower.id, wanted.current_leader_epoch.into()), read)
+    }
+
     fn is_throttled(&self, params: &Params) -> bool {
         let is_named = |partition: &Arc<Partition>| partition.is_throttled(Side::Leader);
         params.follower.is_some() && self.place.as_ref().is_ok_and(is_named)
@@ -63,6 +80,8 @@ impl Target {
 pub struct Served {
     pub wanted: Wanted,
     pub outcome: Result<ReadAt, i16>,
+    /// There was nothing, and it is not looked at before something happens.
+    pub rests: bool,
 }
 
 impl Served {
@@ -76,10 +95,16 @@ impl Served {
                 high_watermark: read.high_watermark.0,
                 log_start_offset: read.log_start_offset.0,
                 redirects: read.diverging.is_some() || read.preferred.is_some(),
+                rests: self.rests,
             },
-            Err(code) => {
-                Told { bytes: 0, error: *code, high_watermark: -1, log_start_offset: -1, redirects: false }
-            }
+            Err(code) => Told {
+                bytes: 0,
+                error: *code,
+                high_watermark: -1,
+                log_start_offset: -1,
+                redirects: false,
+                rests: false,
+            },
         }
     }
 }
@@ -103,7 +128,7 @@ pub fn resolve(
         match found {
             Ok(partition) => targets.push(Target { wanted, place: Ok(partition) }),
             Err(error @ (PartitionError::Unknown | PartitionError::UnknownTopicId)) => {
-                missing.push(Served { wanted, outcome: Err(error.code()) });
+                missing.push(Served { wanted, outcome: Err(error.code()), rests: false });
             }
             Err(error) => targets.push(Target { wanted, place: Err(error.code()) }),
         }
@@ -126,7 +151,9 @@ impl Pass {
     /// Whether the answer can go without waiting (ReplicaManager.fetchMessages).
     #[must_use]
     pub fn suffices(&self, params: &Params) -> bool {
-        self.urgent || self.served.is_empty() || params.max_wait.is_zero() || self.bytes >= params.min_bytes
+        // Where all rest there is something to wait for.
+        let asks_for_nothing = self.served.is_empty() && params.interest.is_none();
+        self.urgent || asks_for_nothing || params.max_wait.is_zero() || self.bytes >= params.min_bytes
     }
 }
 
@@ -152,7 +179,8 @@ pub fn read(targets: &[Target], params: &Params) -> Pass {
             }
             Err(_) => pass.urgent = true,
         }
-        pass.served.push(Served { wanted: target.wanted.clone(), outcome });
+        let rests = outcome.as_ref().is_ok_and(|read| target.rests(read, params));
+        pass.served.push(Served { wanted: target.wanted.clone(), outcome, rests });
     }
     wakes.fire();
     pass
@@ -170,11 +198,22 @@ pub fn note(targets: &[Target], pass: &Pass) {
     }
 }
 
-/// Waits until enough bytes have come, somebody disturbs the wait, or time is up; then reads again.
-pub async fn wait(targets: Vec<Target>, mut params: Params, mut pass: Pass, clock: &Clock) -> Pass {
+/// Waits until enough bytes have come, somebody disturbs the wait, or time is up; then reads again what does not rest. `stirred` gives
+/// where something has happened meanwhile, and what is not there any more.
+pub async fn wait(
+    mut targets: Vec<Target>,
+    mut params: Params,
+    mut pass: Pass,
+    clock: &Clock,
+    mut stirred: impl FnMut() -> (Vec<Target>, Vec<Served>),
+) -> Pass {
     let time_out = sleep(params.max_wait);
     tokio::pin!(time_out);
+    let mut resting = HashMap::new();
     loop {
+        if params.interest.is_some() {
+            set_aside(&mut targets, &mut pass, &mut resting);
+        }
         if let Some(watching) = Watching::start(&targets, &pass, &params) {
             tokio::select! {
                 () = watching.0.ready() => {}
@@ -182,10 +221,29 @@ pub async fn wait(targets: Vec<Target>, mut params: Params, mut pass: Pass, cloc
             }
         }
         params.now = clock.now();
+        let (found, gone) = stirred();
+        let again = found.iter().map(|target| &target.wanted).chain(gone.iter().map(|gone| &gone.wanted));
+        again.for_each(|wanted| drop(resting.remove(&wanted.key)));
+        targets.extend(found);
         pass = read(&targets, &params);
-        if pass.suffices(&params) || time_out.is_elapsed() {
+        if pass.suffices(&params) || time_out.is_elapsed() || !gone.is_empty() {
             note(&targets, &pass);
+            pass.served.extend(gone);
+            pass.served.extend(resting.into_values());
             return pass;
+        }
+    }
+}
+
+/// Those that rest are not read again; what was found there is told in the end.
+fn set_aside(targets: &mut Vec<Target>, pass: &mut Pass, resting: &mut HashMap<Key, Served>) {
+    let served = std::mem::take(&mut pass.served);
+    for (target, served) in std::mem::take(targets).into_iter().zip(served) {
+        if served.rests {
+            resting.insert(served.wanted.key.clone(), served);
+        } else {
+            targets.push(target);
+            pass.served.push(served);
         }
     }
 }
@@ -226,13 +284,20 @@ fn read_one(
 }
 
 /// A registered wait that partitions forget when it is dropped, also when its connection goes away.
-struct Watching(Arc<FetchWait>);
+struct Watching(Arc<FetchWait>, Option<Arc<Interest>>);
 
 impl Watching {
     /// `None` when something changed since the pass, so that there is nothing to wait for.
     fn start(targets: &[Target], pass: &Pass, params: &Params) -> Option<Self> {
         let missing = params.min_bytes.saturating_sub(pass.bytes).max(1);
-        let watching = Self(FetchWait::new(i64::try_from(missing).unwrap_or(i64::MAX)));
+        let wait = FetchWait::new(i64::try_from(missing).unwrap_or(i64::MAX));
+        let watching = Self(wait, params.interest.clone());
+        if let Some(interest) = &params.interest {
+            interest.wait(watching.0.clone());
+            if interest.has_stirred() {
+                return None;
+            }
+        }
         for (target, served) in targets.iter().zip(&pass.served) {
             if let (Ok(partition), Ok(read)) = (&target.place, &served.outcome)
                 && !params.follower.map_or_else(
@@ -250,5 +315,8 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         self.0.finish();
+        if let Some(interest) = &self.1 {
+            interest.leave(&self.0);
+        }
     }
 }

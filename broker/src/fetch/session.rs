@@ -2,11 +2,13 @@
 //!
 //! Decides which partitions an answer lists. It must never read a log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use milena_storage::ids::Timestamp;
 use uuid::Uuid;
+
+use crate::partition::interest::Interest;
 
 /// A session epoch in a request that starts over with a full list (FetchMetadata.INITIAL_EPOCH).
 pub const INITIAL_EPOCH: i32 = 0;
@@ -51,6 +53,8 @@ pub struct Told {
     pub log_start_offset: i64,
     /// A preferred read replica or a diverging epoch is named.
     pub redirects: bool,
+    /// The partition rests: it is not looked at before something happens there.
+    pub rests: bool,
 }
 
 #[derive(Debug)]
@@ -90,6 +94,20 @@ pub struct Session {
     next_place: u64,
     /// Stands for every name where topics have ids.
     nameless: Arc<str>,
+    /// By which partitions know the session, if it is a follower's: they rest while nothing happens.
+    interest: Option<Arc<Interest>>,
+    /// Places of those that do not rest.
+    awake: BTreeSet<u64>,
+    /// When none was let rest, last.
+    roused: Timestamp,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(interest) = &self.interest {
+            interest.finish();
+        }
+    }
 }
 
 impl Session {
@@ -106,7 +124,16 @@ impl Session {
             places: HashMap::new(),
             next_place: 0,
             nameless: Arc::from(""),
+            interest: (uses_topic_ids && privileged).then(Arc::default),
+            awake: BTreeSet::new(),
+            roused: now,
         }
+    }
+
+    /// By which partitions know the session; none for one in which they do not rest.
+    #[must_use]
+    pub fn interest(&self) -> Option<Arc<Interest>> {
+        self.interest.clone()
     }
 
     #[must_use]
@@ -125,6 +152,7 @@ impl Session {
             if let Some(place) = self.places.get(&self.known_as(&each.key)) {
                 if let Some(followed) = self.order.get_mut(place) {
                     followed.wanted = each;
+                    self.awake.insert(*place);
                 }
             } else {
                 self.add(each, -1, -1);
@@ -133,6 +161,7 @@ impl Session {
         for key in forgotten {
             if let Some(place) = self.places.remove(&self.known_as(key)) {
                 self.order.remove(&place);
+                self.awake.remove(&place);
             }
         }
     }
@@ -148,6 +177,37 @@ impl Session {
         self.order.values().map(|followed| followed.wanted.clone()).collect()
     }
 
+    /// The partitions that a request looks at, in serving order: all, but for those that rest. These are looked at every `rouse_ms` too, for
+    /// what nobody is told of: that the follower still asks.
+    pub fn due(&mut self, now: Timestamp, rouse_ms: i64) -> Vec<Wanted> {
+        if self.interest.is_none() {
+            return self.wanted();
+        }
+        if now.0.abs_diff(self.roused.0) >= rouse_ms.unsigned_abs() {
+            self.roused = now;
+            self.awake = self.order.keys().copied().collect();
+        }
+        drop(self.stirred());
+        let awake = self.awake.iter().filter_map(|place| self.order.get(place));
+        awake.map(|followed| followed.wanted.clone()).collect()
+    }
+
+    /// Where something has happened since this was asked last; these do not rest any more.
+    pub fn stirred(&mut self) -> Vec<Wanted> {
+        let stirred = self.interest.as_ref().map(|interest| interest.take_stirred()).unwrap_or_default();
+        let mut wanted = Vec::with_capacity(stirred.len());
+        for (topic_id, partition) in stirred {
+            let key = Key { topic_id, topic: self.nameless.clone(), partition };
+            if let Some(place) = self.places.get(&key)
+                && let Some(followed) = self.order.get(place)
+            {
+                self.awake.insert(*place);
+                wanted.push(followed.wanted.clone());
+            }
+        }
+        wanted
+    }
+
     /// Whether an answer must list the partition. Partitions with data go to the end of the serving order,
     /// so that all get their turn when answers are full.
     pub fn must_tell(&mut self, key: &Key, told: &Told) -> bool {
@@ -155,9 +215,14 @@ impl Session {
         let Some(&place) = self.places.get(&key) else { return false };
         let Some(followed) = self.order.get_mut(&place) else { return false };
         let listed = followed.learn(told);
+        if told.rests {
+            self.awake.remove(&place);
+        }
         if told.bytes > 0
             && let Some(followed) = self.order.remove(&place)
         {
+            self.awake.remove(&place);
+            self.awake.insert(self.next_place);
             self.places.insert(key, self.next_place);
             self.order.insert(self.next_place, followed);
             self.next_place += 1;
@@ -176,7 +241,9 @@ impl Session {
         self.next_place += 1;
         if let Some(old) = self.places.insert(self.known_as(&wanted.key), place) {
             self.order.remove(&old);
+            self.awake.remove(&old);
         }
+        self.awake.insert(place);
         self.order.insert(place, Followed { wanted, high_watermark, log_start_offset });
     }
 }
@@ -197,7 +264,7 @@ mod tests {
     }
 
     fn told(bytes: usize, high_watermark: i64) -> Told {
-        Told { bytes, error: 0, high_watermark, log_start_offset: 0, redirects: false }
+        Told { bytes, error: 0, high_watermark, log_start_offset: 0, redirects: false, rests: false }
     }
 
     fn session(partitions: i32) -> Session {
@@ -242,6 +309,38 @@ mod tests {
         let order: Vec<(i32, i64)> =
             session.wanted().iter().map(|each| (each.key.partition, each.fetch_offset)).collect();
         assert_eq!(order, [(1, 5), (2, 0), (9, 0)]);
+    }
+
+    #[test]
+    fn what_rests_in_a_followers_session_is_left_alone_until_it_is_named_or_time_has_passed() {
+        let named = |partition, offset| {
+            let mut wanted = wanted(partition, offset);
+            wanted.key.topic_id = Uuid::from_u128(1);
+            wanted
+        };
+        let mut session = Session::new(7, true, true, Timestamp(0));
+        (0..3).for_each(|partition| session.follow(named(partition, 0), &told(0, 10)));
+        let due = |session: &mut Session, now: i64| {
+            let due = session.due(Timestamp(now), 1000);
+            due.into_iter().map(|each| (each.key.partition, each.fetch_offset)).collect::<Vec<_>>()
+        };
+        assert_eq!(due(&mut session, 1), [(0, 0), (1, 0), (2, 0)]);
+        let rests = Told { rests: true, ..told(0, 11) };
+        assert!(session.must_tell(&named(0, 0).key, &rests), "it is told once more");
+        session.must_tell(&named(1, 0).key, &rests);
+        assert_eq!(due(&mut session, 2), [(2, 0)]);
+        session.update(vec![named(1, 5)], &[named(0, 0).key]);
+        assert_eq!(due(&mut session, 3), [(1, 5), (2, 0)]);
+        session.must_tell(&named(1, 5).key, &rests);
+        assert_eq!(due(&mut session, 999), [(2, 0)]);
+        assert_eq!(due(&mut session, 1000), [(1, 5), (2, 0)]);
+        let interest = session.interest().unwrap();
+        drop(session);
+        assert!(interest.is_over(), "partitions forget a session that is gone");
+        let mut of_a_consumer = Session::new(8, true, false, Timestamp(0));
+        of_a_consumer.follow(named(0, 0), &rests);
+        of_a_consumer.must_tell(&named(0, 0).key, &rests);
+        assert_eq!(due(&mut of_a_consumer, 1), [(0, 0)], "nothing rests there");
     }
 
     #[test]

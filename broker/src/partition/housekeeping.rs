@@ -118,11 +118,10 @@ fn run_task(task: Task, partitions: &Partitions, clock: &Clock) {
 }
 
 fn tend(task: Task, partition: &Partition, now: Timestamp) -> Result<(), PartitionError> {
-    let high_watermark = partition.high_watermark();
     match task {
         // The cleaner deletes from compacted logs, so that it does not meet itself there.
         Task::Retain if partition.is_compacted() => Ok(()),
-        Task::Retain => partition.tend(|log| log.retain(now, high_watermark).map(drop)),
+        Task::Retain => partition.retain(now),
         Task::Remove => partition.tend(|log| log.remove_deleted(now).map(drop)),
         Task::Flush => partition.sync_overdue(now),
         // An unclean stop then leaves only the active segments to scan (`UnifiedLog.roll`).

@@ -11,6 +11,7 @@ pub mod following;
 pub mod futures;
 pub mod health;
 pub mod housekeeping;
+pub mod interest;
 mod log_dir;
 pub mod marker;
 pub mod moves;
@@ -204,6 +205,8 @@ impl Partition {
         wakes.fire();
         if state.leader_epoch != before || led != leads || !leads {
             self.disturb();
+        } else {
+            self.moved();
         }
         Ok(())
     }
@@ -300,6 +303,9 @@ impl Partition {
         drop(log);
         let moved = self.noted(moved.map_err(PartitionError::Storage))?;
         // It is the cleaner that deletes from compacted logs.
+        if moved {
+            self.moved();
+        }
         if moved && self.is_compacted() {
             self.cleaner_wake.notify_one();
         }
@@ -464,12 +470,6 @@ impl Partition {
         if !waiters.is_empty() {
             waiters.advanced(self.high_watermark(), i64::try_from(bytes).unwrap_or(i64::MAX), wakes);
         }
-    }
-
-    fn disturb(&self) {
-        let mut wakes = Wakes::default();
-        self.waiters.lock().disturb(&mut wakes);
-        wakes.fire();
     }
 
     /// A failed disk takes its directory offline, damage the partition, so that it never answers from a log it cannot

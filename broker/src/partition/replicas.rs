@@ -10,6 +10,7 @@ use milena_coordinator::replica::{Fetched, Leading, Outcome, Proposal, Terms};
 use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp};
 use milena_storage::log::LogSlice;
 
+use super::interest::Interest;
 use super::throttle::Side;
 use super::waiters::{FetchWait, Wakes};
 use super::{Partition, PartitionError, ReadAt, ReadFrom};
@@ -74,6 +75,28 @@ impl Partition {
         }
         waiters.watch_end(wait.clone());
         true
+    }
+
+    /// Lets the partition rest in a follower's session: the follower, which is in sync, has all that was `seen`, and all of that is
+    /// committed. False if it is not so, or not any more.
+    pub fn rest(
+        &self,
+        interest: &Arc<Interest>,
+        (follower, epoch): (BrokerId, LeaderEpoch),
+        seen: &ReadAt,
+    ) -> bool {
+        // What happens from here on finds it resting.
+        let mut waiters = self.waiters.lock();
+        let end = self.log_end_offset();
+        let is_quiet = self.leads_in(epoch)
+            && (end, end) == (seen.log_end_offset, self.high_watermark())
+            && seen.high_watermark == end
+            && seen.log_start_offset == self.log_start_offset()
+            && self.leading.lock().as_ref().is_some_and(|leading| leading.is_in_sync(follower));
+        if is_quiet {
+            waiters.rest(Arc::clone(interest), (self.topic_id, self.name.partition.0));
+        }
+        is_quiet
     }
 
     /// Whether this broker leads in that epoch.

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use milena_storage::ids::Offset;
 use tokio::sync::Notify;
 
+use super::interest::{Happened, Interest, Rested};
+
 /// One long poll: ready when enough bytes have arrived over all its partitions, or when one of them changed
 /// in a way that the client must hear of.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl FetchWait {
     }
 
     /// Counts bytes that arrived; true when this arrival completed the poll.
-    fn arrived(&self, bytes: i64) -> bool {
+    pub(super) fn arrived(&self, bytes: i64) -> bool {
         let before = self.missing.fetch_sub(bytes, Ordering::AcqRel);
         before > 0 && before <= bytes
     }
@@ -58,6 +60,10 @@ pub struct Wakes {
 }
 
 impl Wakes {
+    pub(super) fn add(&mut self, poll: Arc<FetchWait>) {
+        self.fetches.push(poll);
+    }
+
     /// Wakes everybody at once, after all appends of the request.
     pub fn fire(self) {
         for wait in self.fetches {
@@ -76,12 +82,17 @@ pub struct Waiters {
     /// Followers' polls, which wait for the log's end and not for the high watermark.
     followers: Vec<Arc<FetchWait>>,
     acks: Vec<(Offset, Arc<Notify>)>,
+    /// Sessions of followers in which the partition rests; at most one for each follower that lives.
+    resting: Vec<(Arc<Interest>, Rested)>,
 }
 
 impl Waiters {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fetches.is_empty() && self.followers.is_empty() && self.acks.is_empty()
+        self.fetches.is_empty()
+            && self.followers.is_empty()
+            && self.acks.is_empty()
+            && self.resting.is_empty()
     }
 
     /// Adds a poll, forgetting those that are over.
@@ -96,9 +107,27 @@ impl Waiters {
         self.followers.push(wait);
     }
 
+    /// The partition rests in that session, and not in those that are over.
+    pub fn rest(&mut self, interest: Arc<Interest>, partition: Rested) {
+        self.resting.retain(|(each, _)| !each.is_over() && !Arc::ptr_eq(each, &interest));
+        self.resting.push((interest, partition));
+    }
+
+    /// Something has moved that followers hear of with their next answer.
+    pub fn moved(&mut self, wakes: &mut Wakes) {
+        self.stir(Happened::Moved, wakes);
+    }
+
     /// The log has `bytes` more, committed or not.
     pub fn grown(&mut self, bytes: i64, wakes: &mut Wakes) {
         arrived(&mut self.followers, bytes, wakes);
+        self.stir(Happened::Grown(bytes), wakes);
+    }
+
+    fn stir(&mut self, happened: Happened, wakes: &mut Wakes) {
+        for (interest, partition) in self.resting.drain(..).filter(|(interest, _)| !interest.is_over()) {
+            interest.stir(partition, happened, wakes);
+        }
     }
 
     /// Adds a reply that waits until the high watermark reaches `offset`.
@@ -123,6 +152,7 @@ impl Waiters {
         wakes.fetches.append(&mut self.fetches);
         wakes.fetches.append(&mut self.followers);
         wakes.acks.extend(self.acks.drain(..).map(|(_, notify)| notify));
+        self.stir(Happened::Disturbed, wakes);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It must never keep what it asked under one leader epoch for another: the partition checks it once more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::image::{Endpoint, MetadataImage, PartitionImage};
-use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicPartition};
+use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, Timestamp};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::Means;
 use super::peer::{Peer, PeerError};
-use super::session::Session;
+use super::session::{Ask, Key, Looked, Session};
 use crate::partition::following::{Replicated, Standing};
 use crate::partition::throttle::Side;
 use crate::partition::{Partition, PartitionError};
@@ -31,6 +31,9 @@ const FETCH_VERSION: i16 = 16;
 const LIST_OFFSETS_VERSION: i16 = 7;
 /// Pause where the leader's image is behind ours, in milliseconds: commits reach all brokers within a few.
 const BEHIND_MS: i64 = 20;
+/// How often all partitions are looked at for what nobody tells the fetcher, in milliseconds: that retention has moved a log's start, or that a
+/// log is out of service. Neither is waited for.
+const ALL_MS: i64 = 10_000;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
@@ -50,8 +53,14 @@ pub(super) struct Fetcher {
 struct Course {
     image: Arc<MetadataImage>,
     partitions: Vec<Followed>,
+    /// Where each is among them.
+    places: HashMap<Key, usize>,
     /// Partitions that failed are left alone until then.
-    paused: HashMap<TopicPartition, i64>,
+    paused: HashMap<usize, i64>,
+    /// Those that may stand elsewhere than they were asked for with.
+    stirred: BTreeSet<usize>,
+    /// When all are looked at, whether or not anything is known to have happened; on the steady clock.
+    all_due: i64,
 }
 
 struct Followed {
@@ -72,8 +81,10 @@ impl Fetcher {
             if course.partitions.is_empty() {
                 return;
             }
-            let standing = course.standing(self.means.clock.steady_ms(), self.means.clock.now());
-            if standing.is_empty() {
+            let looked = course.look(session.is_new(), self.means.clock.steady_ms(), self.means.clock.now());
+            let ask = session.ask(&looked, int(settings.fetch_max_bytes));
+            if session.is_idle() {
+                session.begin_anew();
                 let due = course.next_due().unwrap_or_else(|| self.means.clock.steady_ms() + backoff_ms);
                 self.pause(due - self.means.clock.steady_ms()).await;
                 continue;
@@ -81,7 +92,7 @@ impl Fetcher {
             let known = course.partitions.len();
             let (mut published, mut stop) = (self.published.clone(), self.stop.clone());
             let fetched = tokio::select! {
-                fetched = self.round((&mut peer, &mut session), &mut course, &standing, &settings) => fetched,
+                fetched = self.round((&mut peer, &mut session), &mut course, ask, &settings) => fetched,
                 _ = stop.wait_for(|stop| *stop) => return,
                 // A poll that waits at the leader does not know of partitions that came since.
                 () = asks_for_more(&mut published, &self.means, (self.leader, self.index), known) => {
@@ -111,14 +122,14 @@ impl Fetcher {
         &self,
         (peer, session): (&mut Option<Peer>, &mut Session),
         course: &mut Course,
-        standing: &[(usize, Standing)],
+        ask: Ask,
         settings: &ReplicationSettings,
     ) -> Result<(), PeerError> {
         let connected = match peer {
             Some(peer) => peer,
             None => peer.insert(self.connect(&course.image, settings).await?),
         };
-        let request = self.request(course, session, standing, settings);
+        let request = self.request(course, ask, settings);
         let answer: FetchResponse = connected.ask(FETCH_VERSION, &request).await?;
         match ResponseError::try_from_code(answer.error_code) {
             None => session.answered(answer.session_id),
@@ -130,28 +141,28 @@ impl Fetcher {
             Some(code) => return Err(PeerError::Malformed(code.to_string())),
         }
         let mut beside = Vec::new();
-        {
-            let mut told: HashMap<(Uuid, i32), PartitionData> = HashMap::new();
-            for topic in answer.responses {
-                let id = topic.topic_id;
-                told.extend(topic.partitions.into_iter().map(|each| ((id, each.partition_index), each)));
-            }
-            for (index, stood) in standing {
-                let followed = &course.partitions[*index];
-                let key = (followed.topic, followed.partition.name.partition.0);
-                match told.remove(&key).map(|data| self.take(followed, stood, data)) {
-                    Some(Ok(Taken::Kept)) => {}
-                    Some(Ok(Taken::Beside)) => beside.push((*index, *stood)),
-                    Some(Err(Failed { why, backoff_ms })) => {
-                        let name = followed.partition.name.clone();
-                        tracing::info!(partition = %name, leader = %self.leader, why, "not replicated for now");
-                        let backoff_ms = backoff_ms.unwrap_or(millis(settings.fetch_backoff));
-                        course.paused.insert(name, self.means.clock.steady_ms() + backoff_ms);
-                        // The leader may remember it under what it knew of the topic then.
-                        session.begin_anew();
-                    }
-                    // Nothing has happened there.
-                    None => {}
+        let topics = answer.responses.into_iter();
+        // Where nothing has happened nothing is told.
+        for (topic, data) in topics.flat_map(|topic| {
+            let id = topic.topic_id;
+            topic.partitions.into_iter().map(move |data| (id, data))
+        }) {
+            let key = (topic, data.partition_index);
+            let (Some(index), Some(stood)) = (course.places.get(&key).copied(), session.asked(&key)) else {
+                continue;
+            };
+            course.stirred.insert(index);
+            let followed = &course.partitions[index];
+            match self.take(followed, &stood, data) {
+                Ok(Taken::Kept) => {}
+                Ok(Taken::Beside) => beside.push((index, stood)),
+                Err(Failed { why, backoff_ms }) => {
+                    let name = &followed.partition.name;
+                    tracing::info!(partition = %name, leader = %self.leader, why, "not replicated for now");
+                    let backoff_ms = backoff_ms.unwrap_or(millis(settings.fetch_backoff));
+                    course.paused.insert(index, self.means.clock.steady_ms() + backoff_ms);
+                    // The leader may remember it under what it knew of the topic then.
+                    session.begin_anew();
                 }
             }
         }
@@ -172,35 +183,22 @@ impl Fetcher {
         Peer::connect(endpoint, id, settings.socket_timeout).await
     }
 
-    fn request(
-        &self,
-        course: &Course,
-        session: &mut Session,
-        standing: &[(usize, Standing)],
-        settings: &ReplicationSettings,
-    ) -> FetchRequest {
-        let key = |index: usize| {
-            let followed = &course.partitions[index];
-            (followed.topic, followed.partition.name.partition.0)
-        };
-        let wanted: Vec<_> = standing.iter().map(|(index, stood)| (key(*index), *stood)).collect();
-        let ask = session.ask(&wanted, int(settings.fetch_max_bytes));
+    fn request(&self, course: &Course, ask: Ask, settings: &ReplicationSettings) -> FetchRequest {
         let mut forgotten: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
         ask.forgotten.iter().for_each(|(topic, index)| forgotten.entry(*topic).or_default().push(*index));
         let forgotten = forgotten
             .into_iter()
             .map(|(id, indexes)| ForgottenTopic::default().with_topic_id(id).with_partitions(indexes));
         let mut topics: BTreeMap<Uuid, Vec<FetchPartition>> = BTreeMap::new();
-        for (index, stood) in ask.named.iter().map(|named| &standing[*named]) {
-            let followed = &course.partitions[*index];
+        for ((topic, index), stood) in ask.named {
             let partition = FetchPartition::default()
-                .with_partition(followed.partition.name.partition.0)
+                .with_partition(index)
                 .with_current_leader_epoch(stood.epoch.0)
                 .with_fetch_offset(stood.end.0)
                 .with_last_fetched_epoch(stood.last_epoch.map_or(-1, |epoch| epoch.0))
                 .with_log_start_offset(stood.log_start.0)
                 .with_partition_max_bytes(int(settings.fetch_max_bytes));
-            topics.entry(followed.topic).or_default().push(partition);
+            topics.entry(topic).or_default().push(partition);
         }
         let topics = topics
             .into_iter()
@@ -342,7 +340,11 @@ impl Course {
             return;
         }
         self.partitions = followed(means, &image, leader, index);
+        let keys = self.partitions.iter().enumerate();
+        self.places = keys.map(|(place, followed)| (followed.key(), place)).collect();
         self.paused.clear();
+        self.stirred.clear();
+        self.all_due = i64::MIN;
         self.image = image;
     }
 
@@ -351,16 +353,34 @@ impl Course {
         self.paused.values().min().copied()
     }
 
-    /// Where the partitions stand that are to be asked for now.
-    fn standing(&mut self, now_ms: i64, now: Timestamp) -> Vec<(usize, Standing)> {
+    /// Where the partitions stand in which something has happened, or all of them. Those that wait for their time, and those that may be held
+    /// back, are looked at each time.
+    fn look(&mut self, all: bool, now_ms: i64, now: Timestamp) -> Looked {
+        let all = all || now_ms >= self.all_due;
+        let mut looked = std::mem::take(&mut self.stirred);
+        looked.extend(self.paused.keys());
+        if all {
+            self.all_due = now_ms.saturating_add(ALL_MS);
+            looked = (0..self.partitions.len()).collect();
+        }
         self.paused.retain(|_, until| *until > now_ms);
-        let wanted = |(index, followed): (usize, &Followed)| {
-            if self.paused.contains_key(&followed.partition.name) || followed.partition.is_held_back(now) {
-                return None;
+        let mut standing = Vec::with_capacity(looked.len());
+        for place in looked {
+            let followed = &self.partitions[place];
+            let waits = self.paused.contains_key(&place) || followed.partition.is_held_back(now);
+            let stood = if waits { None } else { followed.partition.standing() };
+            standing.push((followed.key(), stood));
+            if followed.partition.is_throttled(Side::Follower) {
+                self.stirred.insert(place);
             }
-            followed.partition.standing().map(|stood| (index, stood))
-        };
-        self.partitions.iter().enumerate().filter_map(wanted).collect()
+        }
+        Looked { standing, all }
+    }
+}
+
+impl Followed {
+    fn key(&self) -> Key {
+        (self.topic, self.partition.name.partition.0)
     }
 }
 

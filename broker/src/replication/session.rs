@@ -21,16 +21,9 @@ pub(super) struct Session {
     /// 0 where the leader keeps none.
     id: i32,
     epoch: i32,
-    asked: BTreeMap<Key, Asked>,
-}
-
-/// What was asked of a partition.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Asked {
-    stood: Standing,
+    asked: BTreeMap<Key, Standing>,
+    /// The limit that was named for each.
     max_bytes: i32,
-    /// The request that named it last, or would have.
-    round: i32,
 }
 
 /// What a request says.
@@ -38,42 +31,70 @@ struct Asked {
 pub(super) struct Ask {
     pub session_id: i32,
     pub session_epoch: i32,
-    /// Indexes of the partitions that are named.
-    pub named: Vec<usize>,
+    pub named: Vec<(Key, Standing)>,
     pub forgotten: Vec<Key>,
 }
 
+/// What was found of partitions since the last request.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// Where they stand; none for what is not asked for now.
+    pub standing: Vec<(Key, Option<Standing>)>,
+    /// These are all that are followed.
+    pub all: bool,
+}
+
 impl Session {
-    /// The request for these partitions.
-    pub(super) fn ask(&mut self, wanted: &[(Key, Standing)], max_bytes: i32) -> Ask {
-        let full = self.epoch == FULL;
-        if full {
-            self.asked.clear();
-        }
-        let mut named = Vec::new();
-        for (index, (key, stood)) in wanted.iter().enumerate() {
-            let now = Asked { stood: *stood, max_bytes, round: self.epoch };
-            let before = self.asked.insert(*key, now);
-            if before.is_none_or(|before| (before.stood, before.max_bytes) != (now.stood, now.max_bytes)) {
-                named.push(index);
+    /// The request for what was looked at, and for what is asked for already. In a new session all has to be looked at.
+    pub(super) fn ask(&mut self, looked: &Looked, max_bytes: i32) -> Ask {
+        let full = self.is_new();
+        assert!(looked.all || !full, "a new session names all that is followed");
+        let before = match (full || looked.all).then(|| std::mem::take(&mut self.asked)) {
+            Some(before) if !full => before,
+            _ => BTreeMap::new(),
+        };
+        let renamed = std::mem::replace(&mut self.max_bytes, max_bytes) != max_bytes;
+        let (mut named, mut forgotten) = (Vec::new(), Vec::new());
+        for (key, stood) in &looked.standing {
+            match stood {
+                Some(stood) => {
+                    let known = self.asked.insert(*key, *stood);
+                    if known.as_ref().or(before.get(key)) != Some(stood) {
+                        named.push((*key, *stood));
+                    }
+                }
+                None => forgotten.extend(self.asked.remove(key).map(|_| *key)),
             }
         }
-        let forgotten: Vec<Key> = if self.asked.len() == wanted.len() {
-            Vec::new()
-        } else {
-            self.asked.iter().filter(|(_, asked)| asked.round != self.epoch).map(|(key, _)| *key).collect()
-        };
-        self.asked.retain(|_, asked| asked.round == self.epoch);
+        forgotten.extend(before.into_keys().filter(|key| !self.asked.contains_key(key)));
+        if renamed {
+            named = self.asked.iter().map(|(key, stood)| (*key, *stood)).collect();
+        }
         Ask { session_id: self.id, session_epoch: self.epoch, named, forgotten }
+    }
+
+    /// Whether the next request names everything.
+    pub(super) fn is_new(&self) -> bool {
+        self.epoch == FULL
+    }
+
+    /// Whether nothing is asked for.
+    pub(super) fn is_idle(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// What a partition was asked for with.
+    pub(super) fn asked(&self, key: &Key) -> Option<Standing> {
+        self.asked.get(key).copied()
     }
 
     /// The leader has answered in this session; 0 if it keeps none.
     pub(super) fn answered(&mut self, session_id: i32) {
         if session_id == 0 {
-            *self = Self::default();
+            (self.id, self.epoch) = (0, FULL);
             return;
         }
-        if self.epoch != FULL && session_id != self.id {
+        if !self.is_new() && session_id != self.id {
             return self.begin_anew();
         }
         self.id = session_id;
@@ -92,61 +113,102 @@ mod tests {
 
     use super::*;
 
-    fn at(partition: i32, end: i64) -> (Key, Standing) {
-        let stood = Standing {
+    fn key(partition: i32) -> Key {
+        (Uuid::from_u128(1), partition)
+    }
+
+    fn stood(end: i64) -> Standing {
+        Standing {
             epoch: LeaderEpoch(1),
             end: Offset(end),
             log_start: Offset(0),
             last_epoch: Some(LeaderEpoch(1)),
-        };
-        ((Uuid::from_u128(1), partition), stood)
+        }
+    }
+
+    /// Partitions, with where they end.
+    fn looked(all: bool, ends: &[(i32, Option<i64>)]) -> Looked {
+        let standing = ends.iter().map(|(partition, end)| (key(*partition), end.map(stood))).collect();
+        Looked { standing, all }
+    }
+
+    fn all(ends: &[(i32, i64)]) -> Looked {
+        looked(true, &ends.iter().map(|(partition, end)| (*partition, Some(*end))).collect::<Vec<_>>())
+    }
+
+    fn some(ends: &[(i32, i64)]) -> Looked {
+        Looked { all: false, ..all(ends) }
+    }
+
+    /// The numbers of what is named, and of what is forgotten.
+    fn ask(session: &mut Session, looked: &Looked) -> (Vec<i32>, Vec<i32>) {
+        let Ask { named, forgotten, .. } = session.ask(looked, 100);
+        let named = named.into_iter().map(|((_, partition), _)| partition).collect();
+        (named, forgotten.into_iter().map(|(_, partition)| partition).collect())
+    }
+
+    /// A session in which these were asked for.
+    fn session(ends: &[(i32, i64)]) -> Session {
+        let mut session = Session::default();
+        let _ = session.ask(&all(ends), 100);
+        session.answered(77);
+        session
     }
 
     #[test]
     fn only_what_changed_is_named_once_there_is_a_session() {
         let mut session = Session::default();
-        let ask = session.ask(&[at(0, 5), at(1, 5)], 100);
-        assert_eq!(ask, Ask { session_id: 0, session_epoch: 0, named: vec![0, 1], forgotten: vec![] });
+        let first = session.ask(&all(&[(0, 5), (1, 5)]), 100);
+        assert_eq!((first.session_id, first.session_epoch), (0, 0));
+        assert_eq!(first.named, [(key(0), stood(5)), (key(1), stood(5))]);
         session.answered(77);
-        let ask = session.ask(&[at(0, 5), at(1, 6)], 100);
-        assert_eq!(ask, Ask { session_id: 77, session_epoch: 1, named: vec![1], forgotten: vec![] });
+        let next = session.ask(&all(&[(0, 5), (1, 6)]), 100);
+        assert_eq!((next.session_id, next.session_epoch, next.named), (77, 1, vec![(key(1), stood(6))]));
+        assert_eq!(session.asked(&key(1)), Some(stood(6)));
         session.answered(77);
-        assert_eq!(session.ask(&[at(0, 5), at(1, 6)], 100).named, Vec::<usize>::new());
+        assert_eq!(ask(&mut session, &some(&[])), (vec![], vec![]));
         session.answered(77);
-        assert_eq!(session.ask(&[at(0, 5), at(1, 6)], 200).named, vec![0, 1], "another limit");
+        assert_eq!(ask(&mut session, &some(&[(0, 5), (1, 7)])), (vec![1], vec![]));
+        session.answered(77);
+        assert_eq!(session.ask(&some(&[]), 200).named.len(), 2, "another limit");
     }
 
     #[test]
     fn what_is_not_wanted_any_more_is_forgotten_and_named_when_it_comes_back() {
-        let mut session = Session::default();
-        let _ = session.ask(&[at(0, 5), at(1, 5), at(2, 5)], 100);
+        let mut session = session(&[(0, 5), (1, 5), (2, 5)]);
+        assert_eq!(ask(&mut session, &all(&[(1, 5), (3, 0)])), (vec![3], vec![0, 2]));
         session.answered(77);
-        let ask = session.ask(&[at(1, 5), at(3, 0)], 100);
-        assert_eq!((ask.named, ask.forgotten), (vec![1], vec![at(0, 5).0, at(2, 5).0]));
+        assert_eq!(ask(&mut session, &looked(false, &[(1, None), (2, None)])), (vec![], vec![1]));
         session.answered(77);
-        let ask = session.ask(&[at(1, 5), at(2, 5), at(3, 0)], 100);
-        assert_eq!((ask.named, ask.forgotten), (vec![1], vec![]));
+        assert_eq!(ask(&mut session, &some(&[(1, 5), (2, 5)])), (vec![1, 2], vec![]));
+        session.answered(77);
+        assert_eq!(ask(&mut session, &looked(true, &[(3, Some(0)), (1, None)])), (vec![], vec![1, 2]));
+        assert!(!session.is_idle());
     }
 
     #[test]
     fn without_a_session_or_after_a_doubt_everything_is_named() {
         let mut session = Session::default();
         for _ in 0..2 {
-            assert_eq!(session.ask(&[at(0, 5)], 100).named, [0]);
+            assert_eq!(ask(&mut session, &all(&[(0, 5)])), (vec![0], vec![]));
             session.answered(0);
+            assert_eq!(session.asked(&key(0)), Some(stood(5)), "the answer is to that");
         }
-        let _ = session.ask(&[at(0, 5)], 100);
+        let _ = session.ask(&all(&[(0, 5)]), 100);
         session.answered(77);
-        let _ = session.ask(&[at(0, 5)], 100);
+        let _ = session.ask(&some(&[]), 100);
         session.answered(78);
-        let ask = session.ask(&[at(0, 5)], 100);
-        assert_eq!(
-            (ask.session_id, ask.session_epoch, ask.named),
-            (77, 0, vec![0]),
-            "that was another session"
-        );
+        let again = session.ask(&all(&[(0, 5)]), 100);
+        let expected =
+            Ask { session_id: 77, session_epoch: 0, named: vec![(key(0), stood(5))], forgotten: vec![] };
+        assert_eq!(again, expected, "that was another session");
         session.answered(79);
         session.begin_anew();
-        assert_eq!(session.ask(&[at(0, 5)], 100).session_epoch, 0);
+        assert!(session.is_new());
+        assert_eq!(
+            session.ask(&all(&[(1, 5)]), 100).forgotten,
+            Vec::<Key>::new(),
+            "nobody remembers what was asked before"
+        );
     }
 }

@@ -11,6 +11,7 @@ use milena_storage::validate::Origin;
 
 use super::super::AppendAs;
 use super::super::following::{Replicated, Standing};
+use super::super::interest::Interest;
 use super::super::testing::{replica, state, timed_replica};
 use super::*;
 use crate::clock::Clock;
@@ -191,6 +192,70 @@ fn a_new_leader_is_not_settled_before_its_epoch_is_committed() {
     fetch(&second, &third, 3, 1_000_011).unwrap();
     assert_eq!(second.high_watermark(), Offset(1));
     assert!(second.is_settled());
+}
+
+/// Asks once for the second replica, and lets the leader rest in its session if it may.
+fn rest(leader: &Partition, second: &Partition, interest: &Arc<Interest>) -> bool {
+    let stood = second.standing().unwrap();
+    let now = Timestamp(1_000_005);
+    let seen = leader.read_as_replica(ask(&stood), as_replica(2), now, &mut Wakes::default()).unwrap();
+    leader.rest(interest, (BrokerId(2), stood.epoch), &seen)
+}
+
+/// A leader that rests in a session of the second replica.
+fn at_rest() -> ([Partition; 3], Arc<Interest>) {
+    let trio = trio(2);
+    let interest = Arc::new(Interest::default());
+    let [leader, second, third] = &trio;
+    append(leader, "a", false).unwrap();
+    assert!(!rest(leader, second, &interest), "there is something to read");
+    fetch(leader, second, 2, 1_000_001).unwrap();
+    assert!(!rest(leader, second, &interest), "it is not committed");
+    fetch(leader, third, 3, 1_000_001).unwrap();
+    fetch(leader, third, 3, 1_000_002).unwrap();
+    assert_eq!(leader.high_watermark(), Offset(1));
+    assert!(rest(leader, second, &interest));
+    assert!(!interest.has_stirred());
+    (trio, interest)
+}
+
+#[test]
+fn a_partition_rests_in_a_followers_session_until_anything_happens() {
+    type Event = (&'static str, bool, fn(&Partition));
+    let events: [Event; 5] = [
+        ("an append", true, |leader| assert_eq!(append(leader, "b", false).unwrap(), Offset(2))),
+        ("another in-sync set", false, |leader| {
+            leader.follow_image(&state(1, 0, 1, &[1, 3], &ALL), Timestamp(1_000_010)).unwrap();
+        }),
+        ("another epoch", true, |leader| {
+            leader.follow_image(&state(1, 1, 1, &ALL, &ALL), Timestamp(1_000_010)).unwrap();
+        }),
+        ("deleted records", false, |leader| assert_eq!(leader.delete_records(-1).unwrap(), Offset(1))),
+        ("the end of its topic", true, Partition::take_offline),
+    ];
+    for (what, wakes, happen) in events {
+        let ([leader, ..], interest) = at_rest();
+        let poll = FetchWait::new(1);
+        interest.wait(poll.clone());
+        let mut ready = std::pin::pin!(poll.ready());
+        let mut looking = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(ready.as_mut().poll(&mut looking).is_pending());
+        happen(&leader);
+        assert_eq!(interest.take_stirred(), [(leader.topic_id, 0)], "{what}");
+        assert_eq!(ready.as_mut().poll(&mut looking).is_ready(), wakes, "{what}");
+        leader.moved();
+        assert!(!interest.has_stirred(), "{what}: it is looked at with each request from now on");
+    }
+}
+
+#[test]
+fn who_is_not_in_sync_lets_nothing_rest_and_a_session_that_is_over_is_forgotten() {
+    let ([leader, second, _], interest) = at_rest();
+    interest.finish();
+    leader.moved();
+    assert!(!interest.has_stirred());
+    leader.follow_image(&state(1, 0, 1, &[1, 3], &ALL), Timestamp(1_000_010)).unwrap();
+    assert!(!rest(&leader, &second, &Arc::default()), "it may have to be taken in");
 }
 
 #[test]
