@@ -230,7 +230,8 @@ impl Log {
         }
     }
 
-    /// Writes at the end of the active segment; if that fails, nothing of it stays.
+    /// Writes at the end of the active segment; if that fails, nothing of it stays, not even when the power fails next: of a follower's
+    /// batches some may have been written whole, and a recovery could not tell that they were refused.
     fn write(
         &mut self,
         size: usize,
@@ -242,8 +243,8 @@ impl Log {
         let file = segment.file(place)?.clone();
         let written = write(segment, &*file).at_path("append to", || segment.path(place));
         if written.is_err() {
-            // Recovery would cut the half batch too; a failure here adds nothing to the first one.
-            let _ = file.set_len(segment.size);
+            let cut = file.set_len(segment.size).and_then(|()| file.sync_data());
+            cut.at_path("cut", || segment.path(place))?;
         }
         written
     }

@@ -432,14 +432,22 @@ impl Segment {
     /// Makes a cut durable at once, with indexes that need no more entry. An older checkpoint may name the very offset
     /// of the cut; if the segment ends there for good, recovery will not look at it again.
     pub(super) fn sync_cut(&mut self, place: &Place) -> Result<(), StorageError> {
+        // A full disk may refuse an index entry. The cut itself is durable all the same.
+        let cut = self.file(place)?.sync_data().at("sync", &self.path(place));
+        let indexed = self.sync_indexes(place);
+        let named = place.fs.sync_dir(&place.dir).at("sync", &place.dir);
+        cut.and(indexed).and(named)?;
+        self.indexes_synced = true;
+        Ok(())
+    }
+
+    fn sync_indexes(&mut self, place: &Place) -> Result<(), StorageError> {
         self.index_time(place)?;
         self.offsets.write_pending(place)?;
         self.times.write_pending(place)?;
-        for file in [self.file(place)?, self.offsets.file(place)?, self.times.file(place)?] {
+        for file in [self.offsets.file(place)?, self.times.file(place)?] {
             file.sync_data().at("sync", &self.path(place))?;
         }
-        place.fs.sync_dir(&place.dir).at("sync", &place.dir)?;
-        self.indexes_synced = true;
         Ok(())
     }
 

@@ -108,3 +108,27 @@ fn batches_that_a_full_disk_refused_leave_no_epoch_behind() {
     }
     assert!(refused > 0);
 }
+
+#[test]
+fn batches_that_a_full_disk_refused_are_not_there_when_the_power_fails() {
+    let leader = written(&SimFs::new());
+    let all = leader.read(Offset(0), 5000, Offset(40), true).unwrap().read_all().unwrap();
+    let one = walk(&all).next().unwrap().unwrap().size();
+    assert!(all.len() > 3 * one);
+    let mut refused = 0;
+    for seed in 0..200 {
+        let fs = SimFs::new();
+        // All in one segment, so that they are written together.
+        let mut log = open(&fs, LogConfig::default());
+        log.append_as_follower(Bytes::copy_from_slice(&all[..one]), at(1)).unwrap();
+        log.flush().unwrap();
+        // Room for some whole batches, not for all.
+        fs.fill((all.len() - one - 10) as u64);
+        refused += usize::from(log.append_as_follower(Bytes::copy_from_slice(&all[one..]), at(1)).is_err());
+        let end = log.log_end_offset();
+        drop(log);
+        fs.power_loss(seed);
+        assert!(open(&fs, LogConfig::default()).log_end_offset() <= end, "seed {seed}");
+    }
+    assert_eq!(refused, 200);
+}
