@@ -100,7 +100,9 @@ impl Next {
         }
         let left = partition.isr.iter().filter(|id| !partition.elr.contains(id));
         let eligible = partition.elr.iter().chain(left).copied();
-        self.elr = eligible.filter(|id| !self.isr.contains(id) && Some(*id) != distrusted).collect();
+        // Kafka keeps one that a cancelled move took away from the replicas: it can never lead, and would keep the last leader from it.
+        let counts = |id: &BrokerId| partition.replicas.contains(id) && Some(*id) != distrusted;
+        self.elr = eligible.filter(|id| !self.isr.contains(id) && counts(id)).collect();
     }
 
     /// `PartitionChangeBuilder.electLeader` for an election of whoever is available.

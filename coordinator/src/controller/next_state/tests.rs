@@ -59,6 +59,15 @@ fn who_leaves_a_set_below_the_minimum_stays_eligible() {
 }
 
 #[test]
+fn who_is_no_replica_any_more_is_not_eligible() {
+    // A move to broker 4 was cancelled while 4 was one of the two that were in sync.
+    let state = after(&partition(1, &[1, 4], &[], &[]), &[1], false, None).unwrap();
+    assert_eq!(state, (1, 5, vec![1], vec![], vec![], false));
+    let state = after(&partition(-1, &[], &[4], &[1]), &[1, 2, 3], false, None).unwrap();
+    assert_eq!((state.0, state.2, state.5), (1, vec![1], true), "so the last leader is not kept from it");
+}
+
+#[test]
 fn an_eligible_replica_leads_when_nobody_is_in_sync() {
     let state = after(&partition(-1, &[], &[2, 1], &[1]), &[2, 3], false, None).unwrap();
     assert_eq!(state, (2, 6, vec![2], vec![1], vec![1], false), "rule 7");
