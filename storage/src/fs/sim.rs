@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Entry, File, Fs, Lock, Meta, Open};
 use crate::ids::Timestamp;
@@ -50,6 +50,9 @@ struct Disk {
     mutations: u64,
     cue: Option<(u64, SimFault)>,
     state: State,
+    /// How many processes have died. A file is of the process that opened it: a thread of a dead one that is still running must not write
+    /// into what the next one reads.
+    deaths: u64,
     /// How many bytes more fit, if that is limited.
     free: Option<u64>,
     lie: Option<SimLie>,
@@ -83,6 +86,20 @@ struct SimFile {
     disk: Arc<Mutex<Disk>>,
     node: usize,
     suffix: String,
+    /// The deaths before it was opened.
+    deaths: u64,
+}
+
+impl SimFile {
+    /// The disk, if the process that opened the file lives.
+    fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {
+        let disk = self.disk.lock();
+        if self.deaths == disk.deaths { Ok(disk) } else { Err(dead()) }
+    }
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the simulated process is dead")
 }
 
 #[derive(Debug)]
@@ -137,7 +154,9 @@ impl SimFs {
     pub fn power_loss(&self, seed: u64) {
         self.heal();
         let mut chance = Chance(seed);
-        for node in &mut self.disk.lock().nodes {
+        let mut disk = self.disk.lock();
+        disk.deaths += 1;
+        for node in &mut disk.nodes {
             node.lose_power(&mut chance);
         }
     }
@@ -179,7 +198,8 @@ impl Fs for SimFs {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default().to_owned();
-        Ok(Arc::new(SimFile { disk: self.disk.clone(), node, suffix }))
+        let deaths = disk.deaths;
+        Ok(Arc::new(SimFile { disk: self.disk.clone(), node, suffix, deaths }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -272,7 +292,7 @@ impl Fs for SimFs {
 
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
-        let disk = self.disk.lock();
+        let disk = self.disk()?;
         disk.alive()?;
         let data = disk.data(self.node);
         let Some(rest) = usize::try_from(at).ok().and_then(|at| data.get(at..)) else { return Ok(0) };
@@ -282,23 +302,22 @@ impl File for SimFile {
     }
 
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
-        self.disk.lock().change_file(self.node, Change::Write(at, buf.to_vec()))
+        self.disk()?.change_file(self.node, Change::Write(at, buf.to_vec()))
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.lock().data(self.node).len() as u64)
+        Ok(self.disk()?.data(self.node).len() as u64)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        if self.disk.lock().lie.is_some_and(|lie| matches!(lie, SimLie::Shortening(of) if self.suffix == of))
-        {
+        if self.disk()?.lie.is_some_and(|lie| matches!(lie, SimLie::Shortening(of) if self.suffix == of)) {
             return Ok(());
         }
-        self.disk.lock().change_file(self.node, Change::Length(len))
+        self.disk()?.change_file(self.node, Change::Length(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.disk()?;
         disk.mutation()?;
         if disk.lie == Some(SimLie::Syncs) {
             return Ok(());
@@ -311,7 +330,7 @@ impl File for SimFile {
     }
 
     fn set_modified(&self, at: Timestamp) -> io::Result<()> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.disk()?;
         disk.mutation()?;
         if let Node::File { modified, .. } = &mut disk.nodes[self.node] {
             *modified = at.0;
@@ -320,7 +339,7 @@ impl File for SimFile {
     }
 
     fn allocate(&self, _at: u64, len: u64) -> io::Result<()> {
-        let mut disk = self.disk.lock();
+        let mut disk = self.disk()?;
         disk.mutation()?;
         disk.has_room(len)
     }
@@ -328,11 +347,7 @@ impl File for SimFile {
 
 impl Disk {
     fn alive(&self) -> io::Result<()> {
-        if self.state == State::Dead {
-            Err(io::Error::other("the simulated process is dead"))
-        } else {
-            Ok(())
-        }
+        if self.state == State::Dead { Err(dead()) } else { Ok(()) }
     }
 
     /// Counts one change and meets the fault that is due.
@@ -348,7 +363,10 @@ impl Disk {
                 match fault {
                     SimFault::Error => return Err(io::Error::other("simulated failure")),
                     SimFault::Full => self.state = State::Full,
-                    SimFault::Death => self.state = State::Dead,
+                    SimFault::Death => {
+                        self.state = State::Dead;
+                        self.deaths += 1;
+                    }
                 }
                 self.alive().and(Err(io::ErrorKind::StorageFull.into()))
             }
