@@ -60,13 +60,7 @@ impl Dispatch {
         if let Some(principal) = principal {
             caller.principal = principal;
         }
-        let cx = Cx {
-            version: head.version,
-            image: self.broker.image.load_full(),
-            caller: &caller,
-            now: self.broker.clock.now(),
-            broker: &self.broker,
-        };
+        let cx = self.cx(&caller, head.version);
         self.look_for_lost(row.key, &cx);
         if self.broker.faults.is_armed()
             && let Some(hit) = faulty::met(&cx, row, &body)
@@ -74,6 +68,17 @@ impl Dispatch {
             return faulty::carry_out(hit, &cx, row, head, body);
         }
         row.start(&cx, head, body)
+    }
+
+    /// One image and one time for the whole request.
+    fn cx<'a>(&'a self, caller: &'a Caller, version: i16) -> Cx<'a> {
+        Cx {
+            version,
+            image: self.broker.image.load_full(),
+            caller,
+            now: self.broker.clock.now(),
+            broker: &self.broker,
+        }
     }
 
     /// Names a client that was told where to go and cannot get there.

@@ -14,9 +14,7 @@ use smallvec::smallvec;
 use uuid::Uuid;
 
 use super::{Dispatch, Head, Opened, answer, frame_of, open};
-use crate::api::{
-    API_VERSIONS, Caller, Cx, Outcome, Principal, SASL_AUTHENTICATE, SASL_HANDSHAKE, api_versions,
-};
+use crate::api::{API_VERSIONS, Caller, Outcome, Principal, SASL_AUTHENTICATE, SASL_HANDSHAKE, api_versions};
 use crate::net::frame::{Chunk, Frame};
 use crate::net::guard;
 use crate::net::{Closing, Last, Served};
@@ -162,16 +160,6 @@ impl Dispatch {
             let told = stepped.as_ref().err().map(|failure| session.told(failure, mechanism));
             (stepped, told.unwrap_or_default())
         })
-    }
-
-    fn cx<'a>(&'a self, caller: &'a Caller, version: i16) -> Cx<'a> {
-        Cx {
-            version,
-            image: self.broker.image.load_full(),
-            caller,
-            now: self.broker.clock.now(),
-            broker: &self.broker,
-        }
     }
 }
 
