@@ -26,7 +26,10 @@ pub fn handle(cx: &Cx<'_>, request: AddOffsetsToTxnRequest) -> Outcome<AddOffset
         Some(topic) => topic.partition_count(),
         None => cx.broker.settings.load().groups().offsets.topic_partitions,
     };
-    let partition = TopicPartition::new(group::TOPIC, group::partition_for(&request.group_id, count));
+    let Some(index) = group::partition_for(&request.group_id, count) else {
+        return refuse(&request, ResponseError::CoordinatorNotAvailable.code()).into();
+    };
+    let partition = TopicPartition::new(group::TOPIC, index);
     let partitions = Partitions {
         id: id.into(),
         producer_id: ProducerId(request.producer_id.0),

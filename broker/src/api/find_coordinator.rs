@@ -105,7 +105,7 @@ fn find(
     };
     let topic = topic.ok_or(ResponseError::CoordinatorNotAvailable)?;
     let index = group::partition_for(key, topic.partition_count());
-    let partition = topic.partition(PartitionIndex(index));
+    let partition = index.and_then(|index| topic.partition(PartitionIndex(index)));
     let leader =
         partition.and_then(|partition| image.broker(partition.leader?)).filter(|leader| !leader.fenced);
     let endpoint = leader.and_then(|leader| Some((leader.id, leader.endpoint(listener)?)));

@@ -50,9 +50,10 @@ pub fn handle(cx: &Cx<'_>, mut request: TxnOffsetCommitRequest) -> Outcome<TxnOf
     };
     let group = request.group_id.clone();
     let count = cx.image.topic(group::TOPIC).map_or(0, |topic| topic.partition_count());
-    let partition = cx.broker.partitions.find(&cx.image, group::TOPIC, group::partition_for(&group, count));
+    let partition = group::partition_for(&group, count)
+        .and_then(|index| cx.broker.partitions.find(&cx.image, group::TOPIC, index).ok());
     let question = Question::new(cx, Request::CommitInTransaction(request.clone()));
-    let Ok(partition) = partition else {
+    let Some(partition) = partition else {
         return cx.broker.shards.ask(cx, &group, question).then(|reply| merge(refused, reply));
     };
     let verification = Verification::of_offsets(cx, &client, partition);

@@ -225,10 +225,12 @@ impl<M: Machine> Shards<M> {
         }
     }
 
-    /// The shard of a group or a transactional id, if it is here.
+    /// The shard of a group or a transactional id, if it is here. Shards are taken up before the image that names their topic is
+    /// published: who has the one before does not know yet how many partitions there are, so no shard is his.
     fn slot(&self, image: &MetadataImage, id: &str) -> Result<Arc<Slot<M>>, ResponseError> {
         let count = image.topic(self.topic).map_or(0, |topic| topic.partition_count());
-        self.slot_of(group::partition_for(id, count)).ok_or(ResponseError::NotCoordinator)
+        let index = group::partition_for(id, count);
+        index.and_then(|index| self.slot_of(index)).ok_or(ResponseError::NotCoordinator)
     }
 
     /// The shard of a partition, if it is here.

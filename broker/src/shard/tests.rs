@@ -71,15 +71,36 @@ async fn find(broker: &Arc<BrokerState>, group: &str) -> (i16, i32) {
 
 /// Joins with a version that needs no id first.
 fn start_join(broker: &Arc<BrokerState>, group: &str, member: &str) -> Outcome<JoinGroupResponse> {
+    join_group::handle(&cx(broker, &caller(), 3), join_request(group, member))
+}
+
+fn join_request(group: &str, member: &str) -> JoinGroupRequest {
     let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
-    let request = JoinGroupRequest::default()
+    JoinGroupRequest::default()
         .with_group_id(GroupId(text(group)))
         .with_member_id(text(member))
         .with_protocol_type(text("consumer"))
         .with_session_timeout_ms(10_000)
         .with_rebalance_timeout_ms(60_000)
-        .with_protocols(vec![protocol]);
-    join_group::handle(&cx(broker, &caller(), 3), request)
+        .with_protocols(vec![protocol])
+}
+
+/// Shards are taken up before the image that names their topic is published, so there are requests that still go by the one before.
+#[tokio::test]
+async fn who_does_not_know_the_topic_yet_finds_no_shard() {
+    let broker = broker().await;
+    find(&broker, "g").await;
+    // Partition 0 is where an id would be put whose hash is taken modulo nothing.
+    assert!(broker.shards.slot_of(0).is_some());
+    let before = MetadataImage::default();
+    let question = Question::new(&cx(&broker, &caller(), 3), Request::Join(join_request("g", "")));
+    let Reply::Join(refused) = broker.shards.ask_with(&before, "g", question).wait().await else {
+        panic!("a reply is of its request's kind")
+    };
+    assert_eq!(refused.error_code, ResponseError::NotCoordinator.code());
+    assert_eq!(state_of(&broker).await, "Dead", "nothing was begun anywhere");
+    let listed = answer(list_groups::handle(&cx(&broker, &caller(), 4), ListGroupsRequest::default())).await;
+    assert!(listed.groups.is_empty());
 }
 
 async fn sync(broker: &Arc<BrokerState>, joined: &JoinGroupResponse) -> Bytes {

@@ -107,7 +107,7 @@ impl Transactions {
     /// The broker that coordinates a transactional id, if it is another one.
     fn coordinator_elsewhere(&self, image: &MetadataImage, id: &str) -> Option<BrokerId> {
         let topic = image.topic(TOPIC)?;
-        let index = partition_for(id, topic.partition_count());
+        let index = partition_for(id, topic.partition_count())?;
         topic.partition(PartitionIndex(index))?.leader.filter(|leader| *leader != self.broker)
     }
 
