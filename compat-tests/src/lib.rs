@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod dice;
 pub mod fetched;
 pub mod history;
+pub mod http;
 pub mod java;
 pub mod links;
 pub mod members;
