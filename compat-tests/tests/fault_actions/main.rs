@@ -5,4 +5,6 @@
 //! a client says what it saw.
 
 mod actions;
+mod clock;
+mod groups;
 mod world;
