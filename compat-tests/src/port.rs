@@ -28,3 +28,34 @@ pub fn free() -> u16 {
         })
         .expect("a port of the range is free")
 }
+
+/// The first of so many ports in a row, on terms as those of `free`.
+///
+/// # Panics
+/// When there is no such row.
+#[must_use]
+pub fn free_row(count: u16) -> u16 {
+    let mut row = Vec::new();
+    for _ in 0..COUNT {
+        let next = free();
+        if row.last().is_some_and(|last| last + 1 != next) {
+            row.clear();
+        }
+        row.push(next);
+        if row.len() == usize::from(count) {
+            return row[0];
+        }
+    }
+    panic!("no {count} ports in a row are free");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_ports_are_given_once() {
+        let (first, second) = (free_row(6), free_row(6));
+        assert!((FIRST..FIRST + COUNT - 5).contains(&first) && first.abs_diff(second) >= 6);
+    }
+}

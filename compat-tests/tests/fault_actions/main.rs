@@ -7,4 +7,5 @@
 mod actions;
 mod clock;
 mod groups;
+mod local;
 mod world;
