@@ -2,21 +2,22 @@
 //!
 //! Must never hold an epoch that begins at or behind a larger one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::place::Place;
 use crate::StorageError;
 use crate::dirs::{malformed, read_lines};
 use crate::error::At;
-use crate::fs::File;
+use crate::fs::{File, Open};
 use crate::ids::{LeaderEpoch, Offset};
 
 /// Epochs in ascending order, with their first offsets.
 #[derive(Debug, Default)]
 pub(super) struct Epochs {
     entries: Vec<(LeaderEpoch, Offset)>,
-    /// The file of the last write, until it is synced.
-    unsynced: Option<Arc<dyn File>>,
+    /// The file was written and not synced since. It is not kept open for that: most logs wait long for their next flush.
+    unsynced: bool,
     /// The disk refused the last write, so the file is older than the entries.
     pub unsaved: bool,
 }
@@ -121,20 +122,25 @@ impl Epochs {
         let text = format!("0\n{}\n{lines}", self.entries.len());
         let path = place.epochs();
         self.unsaved = true;
-        let file = place.fs.replace_unsynced(&path, text.as_bytes()).at("write", &path)?;
+        place.fs.replace_unsynced(&path, text.as_bytes()).at("write", &path)?;
         self.unsaved = false;
-        self.unsynced = Some(file);
+        self.unsynced = true;
         Ok(())
     }
 
-    /// The file if it must be synced with the next flush.
-    pub(super) fn unsynced(&self) -> Option<Arc<dyn File>> {
-        self.unsynced.clone()
+    /// The file, opened, if it must be synced with the next flush.
+    pub(super) fn unsynced(&self, place: &Place) -> Result<Option<(PathBuf, Arc<dyn File>)>, StorageError> {
+        if !self.unsynced {
+            return Ok(None);
+        }
+        let path = place.epochs();
+        let file = place.fs.open(&path, Open::Write).at("open", &path)?;
+        Ok(Some((path, file)))
     }
 
     /// The file was synced as it is.
     pub(super) fn synced(&mut self) {
-        self.unsynced = None;
+        self.unsynced = false;
     }
 }
 
@@ -201,5 +207,25 @@ mod tests {
         all.save(&place).unwrap();
         assert_eq!(place.fs.read(&place.epochs(), 100).unwrap(), b"0\n2\n0 0\n3 17\n");
         assert_eq!(pairs(&Epochs::load(&place).unwrap()), [(0, 0), (3, 17)]);
+    }
+
+    #[test]
+    fn a_file_that_waits_for_its_sync_is_not_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(Arc::new(crate::fs::RealFs), dir.path());
+        let open = || {
+            let all = std::fs::read_dir("/proc/self/fd").unwrap();
+            let targets = all.filter_map(|each| std::fs::read_link(each.unwrap().path()).ok());
+            targets.filter(|target| target.starts_with(dir.path())).count()
+        };
+        let mut all = epochs(&[(0, 0)]);
+        assert!(all.unsynced(&place).unwrap().is_none());
+        all.save(&place).unwrap();
+        assert_eq!(open(), 0);
+        let (path, file) = all.unsynced(&place).unwrap().expect("it is to be synced");
+        assert_eq!((path, open()), (place.epochs(), 1));
+        drop(file);
+        all.synced();
+        assert!(all.unsynced(&place).unwrap().is_none());
     }
 }

@@ -119,9 +119,7 @@ impl Log {
         if closed_one {
             self.plan_side_files(&mut files)?;
         }
-        if let Some(file) = self.epochs.unsynced() {
-            files.push((self.place.epochs(), file));
-        }
+        files.extend(self.epochs.unsynced(&self.place)?);
         let mut dirs = Vec::new();
         if self.unsynced.changes != self.unsynced.synced {
             dirs.push(self.place.dir.clone());
