@@ -71,6 +71,24 @@ pub fn rdkafka(program: &str) -> PathBuf {
     folder.join("debug").join(program)
 }
 
+/// A program of `compat-tests/clients/go`. Go knows itself what is to be built again; its modules and its cache stay in our
+/// folder, and the toolchain that `go.mod` asks for, where an older one is installed.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn go(program: &str) -> PathBuf {
+    let _lock = lock("go");
+    let folder = root().join("go");
+    let binary = folder.join("bin").join(program);
+    let build = Program::new("go").args(["build", "-modcacherw", "-mod=readonly", "-o"]).arg(&binary);
+    let build = build.arg(format!("./{program}")).current_dir(clients().join("go"));
+    let build = build.env("GOMODCACHE", folder.join("modules")).env("GOCACHE", folder.join("cache"));
+    let build = build.env("GOTOOLCHAIN", "auto");
+    build.patience(FETCH_PATIENCE).ok();
+    binary
+}
+
 /// `compat-tests/clients`.
 #[must_use]
 pub fn clients() -> PathBuf {

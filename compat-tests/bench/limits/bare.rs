@@ -7,11 +7,15 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use milena_compat_tests::members::allow_many_connections;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::fs::{FallocateFlags, fallocate, sendfile};
+
+use crate::{bare_tls, tls};
 
 /// What a loop does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +26,18 @@ pub(crate) enum Kind {
     Send(usize),
     /// Answer.
     Echo,
+    /// What a longer request brought is appended and acknowledged, and goes to the connection whose short request waits for it.
+    Relay,
+    /// Send so many bytes of a file that is in the page cache, encrypted.
+    Encrypt(usize),
 }
 
 /// The first argument of a process that is one of these loops.
 pub(crate) const COMMAND: &str = "bare-loop";
 /// As long as the answer to a produce or a heartbeat.
-const ANSWER: usize = 60;
+pub(crate) const ANSWER: usize = 60;
+/// A request that brings records is longer.
+const SHORT: usize = 512;
 /// Room for the largest request and the beginning of the next.
 const BUFFER: usize = 2 << 20;
 const PREALLOCATED: u64 = 64 << 20;
@@ -40,13 +50,20 @@ pub(crate) struct Bare {
 
 impl Bare {
     pub(crate) fn start(kind: Kind) -> io::Result<Self> {
+        Self::with(kind, &[])
+    }
+
+    /// As `start`, with the files of a certificate.
+    pub(crate) fn with(kind: Kind, files: &[&Path]) -> io::Result<Self> {
         let (name, size) = match kind {
             Kind::Append => ("append", 0),
             Kind::Send(size) => ("send", size),
             Kind::Echo => ("echo", 0),
+            Kind::Relay => ("relay", 0),
+            Kind::Encrypt(size) => ("encrypt", size),
         };
         let mut command = Command::new(std::env::current_exe()?);
-        let command = command.args([COMMAND, name, &size.to_string()]).stdout(Stdio::piped());
+        let command = command.args([COMMAND, name, &size.to_string()]).args(files).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line)?;
@@ -72,19 +89,26 @@ pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
     let kind = match arguments.first().map(String::as_str) {
         Some("append") => Kind::Append,
         Some("send") => Kind::Send(size),
+        Some("relay") => Kind::Relay,
+        Some("encrypt") => Kind::Encrypt(size),
         _ => Kind::Echo,
     };
+    allow_many_connections();
     let file = tempfile::tempfile()?;
-    if let Kind::Send(size) = kind {
+    if let Kind::Send(size) | Kind::Encrypt(size) = kind {
         file.write_all_at(&vec![7; size], 0)?;
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     writeln!(io::stdout(), "{}", listener.local_addr()?)?;
+    if let (Kind::Encrypt(size), [_, _, chain, key]) = (kind, arguments) {
+        return bare_tls::serve(&listener, &file, size, tls::server(Path::new(chain), Path::new(key))?);
+    }
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let flags = epoll::EventFlags::IN;
     epoll::add(&poll, &listener, epoll::EventData::new_u64(u64::MAX), flags)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
-    let mut disk = Disk { file, end: 0, allocated: 0 };
+    let mut disk = Disk { file, end: 0, allocated: 0, passed_on: Vec::new() };
+    let mut spare: Vec<Vec<u8>> = Vec::new();
     let mut events = Vec::with_capacity(1024);
     loop {
         events.clear();
@@ -96,13 +120,19 @@ pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
                 stream.set_nonblocking(true)?;
                 let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
                 epoll::add(&poll, &stream, epoll::EventData::new_u64(connections.len() as u64), flags)?;
-                connections.push(Some(Connection::of(stream)));
+                // A buffer that was used before has its pages.
+                let buffer = spare.pop().unwrap_or_else(|| vec![0; BUFFER]);
+                connections.push(Some(Connection::of(stream, buffer)));
                 continue;
             }
             let slot = &mut connections[event.data.u64() as usize];
             let Some(connection) = slot else { continue };
             if connection.turn(kind, &mut disk).is_err() {
-                *slot = None;
+                spare.extend(slot.take().map(|connection| connection.buffer));
+            }
+            if kind == Kind::Relay && !disk.passed_on.is_empty() {
+                let waiting = connections.iter_mut().flatten().find(|connection| connection.waits);
+                waiting.map_or(Ok(()), |connection| connection.hand_over(&mut disk.passed_on))?;
             }
         }
     }
@@ -112,6 +142,8 @@ struct Disk {
     file: File,
     end: u64,
     allocated: u64,
+    /// What is to go to a connection that waits.
+    passed_on: Vec<u8>,
 }
 
 impl Disk {
@@ -137,12 +169,13 @@ struct Connection {
     owed: usize,
     header_sent: bool,
     file_sent: usize,
+    waits: bool,
 }
 
 impl Connection {
-    fn of(stream: TcpStream) -> Self {
-        let buffer = vec![0; BUFFER];
-        Self { stream, buffer, filled: 0, out: Vec::new(), owed: 0, header_sent: false, file_sent: 0 }
+    fn of(stream: TcpStream, buffer: Vec<u8>) -> Self {
+        let out = Vec::new();
+        Self { stream, buffer, filled: 0, out, owed: 0, header_sent: false, file_sent: 0, waits: false }
     }
 
     /// Everything that can be done now.
@@ -172,8 +205,17 @@ impl Connection {
             let whole = 4 + u32::from_be_bytes(*prefix) as usize;
             let Some(frame) = self.buffer[at..self.filled].get(..whole) else { break };
             match kind {
+                Kind::Relay if frame.len() < SHORT => {
+                    self.waits = true;
+                    at += whole;
+                    continue;
+                }
                 Kind::Append => disk.append(frame)?,
-                Kind::Send(_) => self.owed += 1,
+                Kind::Relay => {
+                    disk.append(frame)?;
+                    disk.passed_on.extend_from_slice(frame);
+                }
+                Kind::Send(_) | Kind::Encrypt(_) => self.owed += 1,
                 Kind::Echo => {}
             }
             if !matches!(kind, Kind::Send(_)) {
@@ -189,9 +231,20 @@ impl Connection {
     fn send(&mut self, kind: Kind, disk: &Disk) -> io::Result<()> {
         let sent = match kind {
             Kind::Send(size) => self.send_files(size, disk),
-            Kind::Append | Kind::Echo => self.send_answers(),
+            Kind::Append | Kind::Echo | Kind::Relay | Kind::Encrypt(_) => self.send_answers(),
         };
         match sent {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Answers with all that is there.
+    fn hand_over(&mut self, passed_on: &mut Vec<u8>) -> io::Result<()> {
+        self.waits = false;
+        self.out.extend_from_slice(&answer(passed_on.len()));
+        self.out.append(passed_on);
+        match self.send_answers() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             other => other,
         }
@@ -226,7 +279,7 @@ impl Connection {
 }
 
 /// An answer's first bytes, all zero behind its size.
-fn answer(rest: usize) -> [u8; ANSWER] {
+pub(crate) fn answer(rest: usize) -> [u8; ANSWER] {
     let mut answer = [0; ANSWER];
     let size = u32::try_from(ANSWER - 4 + rest).expect("a small answer");
     answer[..4].copy_from_slice(&size.to_be_bytes());

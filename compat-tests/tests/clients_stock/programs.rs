@@ -3,7 +3,7 @@
 //! It must never fetch or build outside `target/`, nor use a version that the tree does not pin.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use milena_compat_tests::Program;
@@ -46,21 +46,7 @@ pub(crate) fn node(file: &str) -> Program {
 
 /// One of the folders of `clients/go`.
 pub(crate) fn go(program: &str) -> Program {
-    Program::new(go_binary(program))
-}
-
-/// Go knows itself what is to be built again; its modules and its cache stay in our folder, and the toolchain that
-/// `go.mod` asks for, where an older one is installed.
-fn go_binary(program: &str) -> PathBuf {
-    let _lock = fetched::lock("go");
-    let folder = fetched::root().join("go");
-    let binary = folder.join("bin").join(program);
-    let build = Program::new("go").args(["build", "-modcacherw", "-mod=readonly", "-o"]).arg(&binary);
-    let build = build.arg(format!("./{program}")).current_dir(clients().join("go"));
-    let build = build.env("GOMODCACHE", folder.join("modules")).env("GOCACHE", folder.join("cache"));
-    let build = build.env("GOTOOLCHAIN", "auto");
-    build.patience(FETCH_PATIENCE).ok();
-    binary
+    Program::new(fetched::go(program))
 }
 
 pub(crate) fn rdkafka() -> Program {
