@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::effective::{Given, Settings, Source};
 use super::legacy::{Legacy, legacy};
@@ -43,8 +43,11 @@ impl Sources {
             take(source::read_file(path), &mut pairs, &mut problems);
             notes.extend(repetitions(&pairs));
         }
-        let (from_environment, said) = source::environment::read(&self.environment);
+        let (mut from_environment, said) = source::environment::read(&self.environment);
         notes.extend(said);
+        if self.in_container {
+            problems.extend(source::secrets::resolve(&mut from_environment, Path::new(source::secrets::DIR)));
+        }
         pairs.extend(from_environment.into_iter().filter(|pair| !is_empty_number(pair)));
         take(source::read_overrides(&self.overrides), &mut pairs, &mut problems);
 

@@ -6,6 +6,7 @@ pub mod container;
 pub mod dev_security;
 pub mod environment;
 pub mod properties;
+pub mod secrets;
 pub mod toml_file;
 
 use std::fs;
