@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use tls::server_config;
+pub use tls::{client_config, server_config};
 
 /// Why a listener cannot be protected as its settings say.
 #[derive(Debug, Error)]

@@ -1,6 +1,8 @@
-//! The TLS side of a listener: versions, suites, the broker's key and whose certificates are trusted.
+//! The TLS side of a listener, and of a client (`client`): versions, suites, the broker's key and whose certificates are trusted.
 //!
 //! Must never fall back to less than the settings ask for.
+
+mod client;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use rustls::{
 use super::stores::{Identity, identity, trusted};
 use super::{Flaw, SecurityError};
 use crate::settings::{ClientAuth, TlsSettings};
+pub use client::client_config;
 
 /// What rustls needs for one listener. Reads files.
 pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, SecurityError> {

@@ -70,7 +70,7 @@ pub(crate) fn modules(text: &str) -> Result<Vec<Module>, String> {
 }
 
 /// A file of `name { module; module; };`.
-fn contexts(text: &str) -> Result<BTreeMap<String, Vec<Module>>, String> {
+pub(crate) fn contexts(text: &str) -> Result<BTreeMap<String, Vec<Module>>, String> {
     let mut words = Words::of(text)?.into_iter().peekable();
     let mut contexts = BTreeMap::new();
     while let Some(name) = words.next() {

@@ -3,6 +3,7 @@
 //! Must never tell a client why its credentials were refused beyond what Kafka tells. Nothing is compared in a time that
 //! depends on a secret.
 
+mod client;
 mod exchange;
 pub(crate) mod jaas;
 mod plain;
@@ -17,6 +18,7 @@ use milena_coordinator::controller::ScramMechanism;
 
 use super::{Flaw, SecurityError};
 use crate::settings::SaslSettings;
+pub use client::{Exchange, Login};
 pub use exchange::Failure;
 pub use scram::salted_password;
 pub use session::{Begun, Expected, Granted, Sasl, SaslSession, Step};
@@ -40,7 +42,9 @@ impl Mechanism {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    /// By its name; `None` if it is not served.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mechanism| mechanism.name() == name)
     }
 }

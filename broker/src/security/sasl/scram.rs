@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::exchange::{Failure, Known, Outcome};
 
 /// Credentials with fewer are not taken (`ScramMechanism.minIterations`).
-const MIN_ITERATIONS: i32 = 4096;
+pub(super) const MIN_ITERATIONS: i32 = 4096;
 
 /// The server's side of one exchange.
 pub(super) struct Scram {
@@ -220,7 +220,7 @@ pub fn salted_password(mechanism: ScramMechanism, password: &str, salt: &[u8], i
     }
 }
 
-fn hmac_of(mechanism: ScramMechanism, key: &[u8], text: &[u8]) -> Vec<u8> {
+pub(super) fn hmac_of(mechanism: ScramMechanism, key: &[u8], text: &[u8]) -> Vec<u8> {
     match mechanism {
         ScramMechanism::Sha256 => {
             let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length of key will do");
@@ -235,7 +235,7 @@ fn hmac_of(mechanism: ScramMechanism, key: &[u8], text: &[u8]) -> Vec<u8> {
     }
 }
 
-fn hash(mechanism: ScramMechanism, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn hash(mechanism: ScramMechanism, bytes: &[u8]) -> Vec<u8> {
     match mechanism {
         ScramMechanism::Sha256 => Sha256::digest(bytes).to_vec(),
         ScramMechanism::Sha512 => Sha512::digest(bytes).to_vec(),

@@ -13,38 +13,73 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
+use super::login::log_in;
+use super::properties::Connecting;
+use super::stream::Stream;
+use super::{Missed, Refused};
+
 /// A larger answer is a broken one: fetches ask for 50 MiB at most.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// What a broker that does not know a newer version answers in.
 const UNSUPPORTED_VERSION: i16 = 35;
 
-/// A connection whose broker has told its versions.
+/// What Java's clients say of any handshake that failed, and do not try again after.
+const HANDSHAKE_EXCEPTION: &str = "org.apache.kafka.common.errors.SslAuthenticationException";
+
+/// A connection whose broker has told its versions, and believes the client.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     client_id: StrBytes,
     correlation: i32,
     pub(super) versions: ApiVersionsResponse,
     ranges: BTreeMap<i16, (i16, i16)>,
+    /// How long the broker believes who the client is, in milliseconds; 0 for ever.
+    pub(super) session_ms: i64,
 }
 
 impl Connection {
-    pub(super) fn open(host: &str, port: u16, client_id: &str, limit: Duration) -> io::Result<Self> {
+    pub(super) fn open(
+        host: &str,
+        port: u16,
+        connecting: &Connecting,
+        limit: Duration,
+    ) -> Result<Self, Missed> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
         for address in (host, port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, limit) {
-                Ok(stream) => return Self::greet(stream, client_id, limit),
+                Ok(socket) => return Self::begin(socket, host, connecting, limit),
                 Err(error) => last = error,
             }
         }
-        Err(last)
+        Err(last.into())
     }
 
-    fn greet(stream: TcpStream, client_id: &str, limit: Duration) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(limit))?;
+    fn begin(
+        socket: TcpStream,
+        host: &str,
+        connecting: &Connecting,
+        limit: Duration,
+    ) -> Result<Self, Missed> {
+        socket.set_nodelay(true)?;
+        socket.set_write_timeout(Some(limit))?;
+        socket.set_read_timeout(Some(limit))?;
+        let tls = connecting.security.tls.as_ref();
+        let stream = Stream::open(socket, host, tls).map_err(|error| of_handshake(error, tls.is_some()))?;
+        // A certificate of the client's that is not believed is told of only by the first answer.
+        let is_tls = stream.is_tls();
+        let mut own =
+            Self::greet(stream, &connecting.client_id, limit).map_err(|error| of_handshake(error, is_tls))?;
+        if let Some(login) = &connecting.security.login {
+            own.session_ms = log_in(&mut own, login, limit)?;
+        }
+        Ok(own)
+    }
+
+    fn greet(stream: Stream, client_id: &str, limit: Duration) -> io::Result<Self> {
         let client_id = StrBytes::from_string(client_id.to_owned());
         let versions = ApiVersionsResponse::default();
-        let mut own = Self { stream, client_id, correlation: 0, versions, ranges: BTreeMap::new() };
+        let ranges = BTreeMap::new();
+        let mut own = Self { stream, client_id, correlation: 0, versions, ranges, session_ms: 0 };
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("milena-tools"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
@@ -95,11 +130,12 @@ impl Connection {
         request.encode(&mut frame, version).map_err(invalid)?;
         let length = u32::try_from(frame.len() - 4).map_err(invalid)?;
         frame[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.write_all(&frame)
+        self.stream.write_all(&frame)?;
+        self.stream.flush()
     }
 
     fn exchange<R: Request>(&mut self, request: &R, version: i16, limit: Duration) -> io::Result<Bytes> {
-        self.stream.set_read_timeout(Some(limit))?;
+        self.stream.socket().set_read_timeout(Some(limit))?;
         self.send(request, version)?;
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
@@ -130,6 +166,16 @@ fn newest(api: i16) -> Option<i16> {
         ApiKey::OffsetCommit => Some(9),
         ApiKey::OffsetFetch => Some(7),
         _ => None,
+    }
+}
+
+/// What TLS finds wrong is not tried again; who only went away is.
+fn of_handshake(error: io::Error, is_tls: bool) -> Missed {
+    let is_of_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    if is_tls && is_of_tls {
+        Refused::own(HANDSHAKE_EXCEPTION, "SSL handshake failed").because(error).into()
+    } else {
+        error.into()
     }
 }
 

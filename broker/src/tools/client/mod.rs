@@ -3,9 +3,12 @@
 //! Must never give up on what may pass before the call's time is up, nor try again what may have been done twice to harm.
 
 mod connection;
+mod login;
 mod offsets;
 mod properties;
 mod refused;
+mod secure;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -57,12 +60,30 @@ enum Missed {
     Refused(Refused),
 }
 
+impl From<io::Error> for Missed {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Refused> for Missed {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
 pub(super) struct Client {
     connecting: Connecting,
     clock: Clock,
     nodes: Vec<Node>,
     controller: Option<i32>,
-    open: BTreeMap<Option<i32>, Connection>,
+    open: BTreeMap<Option<i32>, Open>,
+}
+
+struct Open {
+    connection: Connection,
+    /// When the broker wants to know again who the client is.
+    until_ms: i64,
 }
 
 impl Client {
@@ -157,7 +178,7 @@ impl Client {
         limit: Duration,
     ) -> Result<R::Response, Missed> {
         let whom = self.connect(at, limit)?;
-        let connection = self.open.get_mut(&whom).expect("it was just opened");
+        let connection = &mut self.open.get_mut(&whom).expect("it was just opened").connection;
         let Some(version) = connection.version::<R>() else {
             let name = kafka_protocol::messages::ApiKey::try_from(R::KEY);
             let name = name.map_or_else(|()| R::KEY.to_string(), |key| format!("{key:?}"));
@@ -190,8 +211,11 @@ impl Client {
     /// Sends what nobody answers.
     pub(super) fn send<R: Request>(&mut self, at: At, make: impl Fn(i16) -> R) -> Result<(), Refused> {
         let network = || Refused::of(ResponseError::NetworkException.code(), None).expect("an error's code");
-        let whom = self.connect(at, self.connecting.request_timeout).map_err(|_| network())?;
-        let connection = self.open.get_mut(&whom).expect("it was just opened");
+        let whom = self.connect(at, self.connecting.request_timeout).map_err(|missed| match missed {
+            Missed::Refused(refused) => refused,
+            Missed::Io(_) => network(),
+        })?;
+        let connection = &mut self.open.get_mut(&whom).expect("it was just opened").connection;
         let version = connection.version::<R>().ok_or_else(network)?;
         connection.send(&make(version), version).map_err(|_| {
             self.open.remove(&whom);
@@ -210,7 +234,7 @@ impl Client {
             At::Node(id) => Some(id),
             At::Controller => self.controller.filter(|id| self.node(*id).is_some()),
         };
-        if self.open.contains_key(&whom) {
+        if self.open.get(&whom).is_some_and(|open| self.steady_ms() < open.until_ms) {
             return Ok(whom);
         }
         let addresses = match whom {
@@ -226,12 +250,18 @@ impl Client {
         };
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for (host, port) in addresses {
-            match Connection::open(&host, port, &self.connecting.client_id, limit) {
+            match Connection::open(&host, port, &self.connecting, limit) {
                 Ok(connection) => {
-                    self.open.insert(whom, connection);
+                    let until_ms = match connection.session_ms {
+                        // Java's clients prove themselves anew at 85 to 95 % of it; a new connection does as well.
+                        session @ 1.. => self.steady_ms().saturating_add(session / 100 * 85),
+                        _ => i64::MAX,
+                    };
+                    self.open.insert(whom, Open { connection, until_ms });
                     return Ok(whom);
                 }
-                Err(error) => last = error,
+                Err(Missed::Io(error)) => last = error,
+                Err(refused) => return Err(refused),
             }
         }
         // Its address may have changed.
@@ -311,7 +341,7 @@ impl Client {
     pub(super) fn versions(&mut self, node: i32) -> Result<ApiVersionsResponse, Refused> {
         let limit = self.connecting.request_timeout;
         match self.connect(At::Node(node), limit) {
-            Ok(whom) => Ok(self.open[&whom].versions.clone()),
+            Ok(whom) => Ok(self.open[&whom].connection.versions.clone()),
             Err(Missed::Refused(refused)) => Err(refused),
             Err(Missed::Io(error)) => {
                 Err(Refused::own("org.apache.kafka.common.errors.DisconnectException", error.to_string()))

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Refused;
+use super::secure::Security;
 use crate::settings::source::properties;
 
 const CONFIG_EXCEPTION: &str = "org.apache.kafka.common.config.ConfigException";
@@ -74,7 +75,6 @@ pub(in crate::tools) fn wrong(message: String) -> Refused {
 }
 
 /// What a connection needs to know.
-#[derive(Clone, Debug)]
 pub(super) struct Connecting {
     pub(super) bootstrap: Vec<(String, u16)>,
     pub(super) client_id: String,
@@ -83,16 +83,11 @@ pub(super) struct Connecting {
     /// How long a call with all its attempts may take.
     pub(super) api_timeout: Duration,
     pub(super) retry_backoff: Duration,
+    pub(super) security: Security,
 }
 
 impl Connecting {
     pub(super) fn from(properties: &Properties) -> Result<Self, Refused> {
-        let protocol = properties.get("security.protocol").unwrap_or("PLAINTEXT");
-        if !protocol.eq_ignore_ascii_case("PLAINTEXT") {
-            return Err(wrong(format!(
-                "Invalid value {protocol} for configuration security.protocol: this tool speaks PLAINTEXT only"
-            )));
-        }
         let request_timeout = millis(properties, "request.timeout.ms", 30_000)?;
         let api_timeout = millis(properties, "default.api.timeout.ms", 60_000)?;
         if properties.get("default.api.timeout.ms").is_some() && api_timeout < request_timeout {
@@ -107,6 +102,7 @@ impl Connecting {
             request_timeout,
             api_timeout: api_timeout.max(request_timeout),
             retry_backoff: millis(properties, "retry.backoff.ms", 100)?,
+            security: Security::from(properties, std::env::var("KAFKA_OPTS").ok().as_deref())?,
         })
     }
 }
@@ -149,11 +145,11 @@ mod tests {
     #[test]
     fn what_cannot_be_honoured_is_refused() {
         let mut given = Properties::default();
-        given.add(&["bootstrap.servers=a:1", "security.protocol=SASL_SSL"]);
-        let refused = Connecting::from(&given).expect_err("not spoken");
+        given.add(&["bootstrap.servers=a:1", "security.protocol=TLS"]);
+        let refused = Connecting::from(&given).err().expect("not known");
         assert!(refused.message.contains("security.protocol"), "{refused}");
         given.add(&["security.protocol=plaintext", "request.timeout.ms=x"]);
-        let refused = Connecting::from(&given).expect_err("no number");
+        let refused = Connecting::from(&given).err().expect("no number");
         assert!(refused.message.ends_with("Not a number of type INT"), "{refused}");
     }
 }

@@ -13,6 +13,8 @@ pub(in crate::tools) struct Refused {
     pub error: Option<ResponseError>,
     class: &'static str,
     pub message: String,
+    /// What Java's trace has under it, if anything.
+    cause: Option<String>,
 }
 
 impl Refused {
@@ -20,7 +22,7 @@ impl Refused {
     pub(in crate::tools) fn of(code: i16, message: Option<&str>) -> Option<Self> {
         let error = ResponseError::try_from_code(code)?;
         let message = message.map_or_else(|| meaning(error), str::to_owned);
-        Some(Self { error: Some(error), class: "", message })
+        Some(Self { error: Some(error), class: "", message, cause: None })
     }
 
     /// As `of`, for `?`.
@@ -33,12 +35,18 @@ impl Refused {
             error: None,
             class: "org.apache.kafka.common.errors.TimeoutException",
             message: message.into(),
+            cause: None,
         }
     }
 
     /// Something that the client itself does not accept.
     pub(in crate::tools) fn own(class: &'static str, message: impl Into<String>) -> Self {
-        Self { error: None, class, message: message.into() }
+        Self { error: None, class, message: message.into(), cause: None }
+    }
+
+    /// The same with what it came from.
+    pub(in crate::tools) fn because(self, cause: impl fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string()), ..self }
     }
 
     /// The same with another message.
@@ -57,10 +65,11 @@ impl Refused {
     }
 }
 
-/// As `Throwable.toString`.
+/// As `Throwable.toString`, and the cause on a line of its own.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.class(), self.message)
+        write!(f, "{}: {}", self.class(), self.message)?;
+        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, "\nCaused by: {cause}"))
     }
 }
 
@@ -81,6 +90,7 @@ fn class_of(error: ResponseError) -> String {
         E::GroupAuthorizationFailed => "GroupAuthorizationException".to_owned(),
         E::ClusterAuthorizationFailed => "ClusterAuthorizationException".to_owned(),
         E::NetworkException => "NetworkException".to_owned(),
+        E::SaslAuthenticationFailed => "SaslAuthenticationException".to_owned(),
         other => format!("{other}Exception"),
     }
 }
