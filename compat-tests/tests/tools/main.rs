@@ -13,6 +13,8 @@ mod dump_log;
 mod group_flags;
 mod groups;
 mod native;
+mod native_cluster;
+mod native_secured;
 mod offsets;
 mod performance;
 mod security;

@@ -20,10 +20,10 @@ type Step<'a> = (&'a str, &'a str, &'a str);
 /// The binary under the names of the tools.
 static TOOLS: LazyLock<TempDir> = LazyLock::new(|| paths::scratch("native-tools"));
 
-struct Ended {
-    status: i32,
-    stdout: String,
-    stderr: String,
+pub(super) struct Ended {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 fn program(tool: &str) -> PathBuf {
@@ -34,7 +34,7 @@ fn program(tool: &str) -> PathBuf {
 }
 
 /// The words of a line; a part in single quotes is one word.
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in line.split('\'').enumerate() {
         if index % 2 == 1 {
@@ -47,13 +47,20 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn native(server: &Server, (tool, line, input): Step<'_>) -> Ended {
+    let mut arguments = Vec::new();
+    if !line.contains("--bootstrap-server") {
+        arguments.extend(["--bootstrap-server".to_owned(), server.bootstrap()]);
+    }
+    arguments.extend(words(line));
+    run(tool, &arguments, input)
+}
+
+/// A tool of our own with these arguments and this input.
+pub(super) fn run(tool: &str, arguments: &[String], input: &str) -> Ended {
     // One that does not end by itself is ended, and its exit code tells.
     let mut command = Command::new("timeout");
-    command.arg("60").arg(program(tool));
-    if !line.contains("--bootstrap-server") {
-        command.args(["--bootstrap-server", &server.bootstrap()]);
-    }
-    command.args(words(line)).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("60").arg(program(tool)).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
     // One that refuses its options does not read.
     let _ = child.stdin.take().expect("a pipe was asked for").write_all(input.as_bytes());

@@ -26,13 +26,13 @@ const SOON: Duration = Duration::from_secs(20);
 const REFUSED: [&str; 3] = ["-L", "-m", "2"];
 
 /// A broker with every kind of listener, shared by these tests.
-struct Secured {
+pub(super) struct Secured {
     server: Server,
     files: TempDir,
 }
 
 impl Secured {
-    fn shared() -> &'static Self {
+    pub(super) fn shared() -> &'static Self {
         static SHARED: OnceLock<Secured> = OnceLock::new();
         SHARED.get_or_init(|| {
             let files = tempfile::tempdir().expect("a directory");
@@ -45,16 +45,16 @@ impl Secured {
         })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// Where the clients of a properties file go.
-    fn address(&self, properties: &str) -> SocketAddr {
+    pub(super) fn address(&self, properties: &str) -> SocketAddr {
         let text = self.text(properties);
         let address = text.lines().find_map(|line| line.strip_prefix("bootstrap.servers="));
         address.expect("told where to go").parse().expect("an address")
