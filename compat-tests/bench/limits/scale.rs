@@ -61,7 +61,9 @@ pub(crate) fn of_broker(table: &mut Table, broker: &Running, length: &Length) ->
             }
             Err(error) => table.note(format!("{}, {partitions} partitions: {error}.", column.title())),
         }
-        requests::delete(&mut wire, &[topic])?;
+        if let Err(error) = requests::delete(&mut wire, &[topic]) {
+            table.note(format!("{}, {partitions} partitions: {error}.", column.title()));
+        }
     }
     for connections in CONNECTIONS {
         let asked = requests::heartbeat(&mut broker.wire()?)?;
