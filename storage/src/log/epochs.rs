@@ -2,14 +2,12 @@
 //!
 //! Must never hold an epoch that begins at or behind a larger one.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
+use super::flush::OpenFile;
 use super::place::Place;
 use crate::StorageError;
 use crate::dirs::{malformed, read_lines};
 use crate::error::At;
-use crate::fs::{File, Open};
+use crate::fs::Open;
 use crate::ids::{LeaderEpoch, Offset};
 
 /// Epochs in ascending order, with their first offsets.
@@ -129,7 +127,7 @@ impl Epochs {
     }
 
     /// The file, opened, if it must be synced with the next flush.
-    pub(super) fn unsynced(&self, place: &Place) -> Result<Option<(PathBuf, Arc<dyn File>)>, StorageError> {
+    pub(super) fn unsynced(&self, place: &Place) -> Result<Option<OpenFile>, StorageError> {
         if !self.unsynced {
             return Ok(None);
         }
@@ -146,6 +144,8 @@ impl Epochs {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::fs::SimFs;
 

@@ -12,6 +12,9 @@ use crate::error::At;
 use crate::fs::{File, Fs, Open};
 use crate::ids::{Offset, Timestamp};
 
+/// A file with its path, for errors.
+pub(super) type OpenFile = (PathBuf, Arc<dyn File>);
+
 /// Changes of names in the log's directory, counted so that a plan knows whether it saw the last one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Unsynced {
@@ -55,7 +58,7 @@ impl Unsynced {
 /// kernel forgets what it could not write.
 #[derive(Clone, Debug)]
 pub struct FlushPlan {
-    files: Vec<(PathBuf, Arc<dyn File>)>,
+    files: Vec<OpenFile>,
     dirs: Vec<PathBuf>,
     fs: Arc<dyn Fs>,
     up_to: Offset,
@@ -133,7 +136,7 @@ impl Log {
     }
 
     /// The producer snapshot and the transaction indexes of closed segments.
-    fn plan_side_files(&self, files: &mut Vec<(PathBuf, Arc<dyn File>)>) -> Result<(), StorageError> {
+    fn plan_side_files(&self, files: &mut Vec<OpenFile>) -> Result<(), StorageError> {
         let closed =
             self.segments[..self.segments.len() - 1].iter().filter(|segment| !segment.indexes_synced);
         let transactions =
