@@ -137,3 +137,20 @@ fn wrong_passwords_end_as_with_the_official_tools() {
         }
     }
 }
+
+#[test]
+fn what_is_not_trusted_or_not_spoken_ends_as_with_the_official_tools() {
+    let name = "client-sasl-ssl-plain.properties";
+    let untrusting = changed(name, "ssl.truststore.", "unknown.", "native-untrusting.properties");
+    compare("kafka-topics", "--list", "", &untrusting);
+    compare("kafka-console-consumer", "--topic native-wrong --max-messages 1", "", &untrusting);
+    let missing = changed(name, "truststore.p12", "missing.p12", "native-missing.properties");
+    let locked = changed(name, "=changeit", "=wrong", "native-locked.properties");
+    let nobody = changed(name, "sasl.jaas.config", "unknown.config", "native-nobody.properties");
+    let spoken = changed(name, "=SASL_SSL", "=TLS", "native-spoken.properties");
+    for file in [missing, locked, nobody, spoken] {
+        let own = own("kafka-topics", "--list", "", &file);
+        let official = Tool::new("kafka-topics").args(arguments("--list", &file)).run();
+        assert_eq!(own.status, official.status, "{}\n{official}\n{}", file.display(), own.stderr);
+    }
+}
