@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -115,11 +115,7 @@ pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
         epoll::wait(&poll, spare_capacity(&mut events), None)?;
         for event in &events {
             if event.data.u64() == u64::MAX {
-                let (stream, _) = listener.accept()?;
-                stream.set_nodelay(true)?;
-                stream.set_nonblocking(true)?;
-                let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
-                epoll::add(&poll, &stream, epoll::EventData::new_u64(connections.len() as u64), flags)?;
+                let stream = accept(&listener, &poll, connections.len())?;
                 // A buffer that was used before has its pages.
                 let buffer = spare.pop().unwrap_or_else(|| vec![0; BUFFER]);
                 connections.push(Some(Connection::of(stream, buffer)));
@@ -158,6 +154,16 @@ impl Disk {
         self.end += frame.len() as u64;
         Ok(())
     }
+}
+
+/// Takes the next connection, which the poll knows by its number.
+pub(crate) fn accept(listener: &TcpListener, poll: &OwnedFd, number: usize) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+    epoll::add(poll, &stream, epoll::EventData::new_u64(number as u64), flags)?;
+    Ok(stream)
 }
 
 struct Connection {

@@ -12,7 +12,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::bare::{ANSWER, answer};
+use crate::bare::{ANSWER, accept, answer};
 
 /// Read and encrypted at a time: it stays in the processor's cache.
 const CHUNK: usize = 64 << 10;
@@ -33,11 +33,7 @@ pub(crate) fn serve(
         epoll::wait(&poll, spare_capacity(&mut events), None)?;
         for event in &events {
             if event.data.u64() == u64::MAX {
-                let (socket, _) = listener.accept()?;
-                socket.set_nodelay(true)?;
-                socket.set_nonblocking(true)?;
-                let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
-                epoll::add(&poll, &socket, epoll::EventData::new_u64(connections.len() as u64), flags)?;
+                let socket = accept(listener, &poll, connections.len())?;
                 let mut session = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
                 session.set_buffer_limit(None);
                 connections.push(Some(Connection { socket, session, asked: Vec::new(), owed: 0, sent: 0 }));
