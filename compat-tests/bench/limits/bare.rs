@@ -2,6 +2,7 @@
 //!
 //! Each runs as a process of its own, so that it is measured as a broker is. It must never look into a request further than its size.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::fs::{FallocateFlags, fallocate, sendfile};
 
-use crate::{bare_tls, tls};
+use crate::{bare_tls, requests, tls};
 
 /// What a loop does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,7 @@ pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
     let flags = epoll::EventFlags::IN;
     epoll::add(&poll, &listener, epoll::EventData::new_u64(u64::MAX), flags)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
-    let mut disk = Disk { file, end: 0, allocated: 0, passed_on: Vec::new() };
+    let mut disk = Disk { file, end: 0, allocated: 0, full: VecDeque::new(), passed_on: Vec::new() };
     let mut spare: Vec<Vec<u8>> = Vec::new();
     let mut events = Vec::with_capacity(1024);
     loop {
@@ -138,6 +139,8 @@ struct Disk {
     file: File,
     end: u64,
     allocated: u64,
+    /// Full files that are not deleted yet.
+    full: VecDeque<File>,
     /// What is to go to a connection that waits.
     passed_on: Vec<u8>,
 }
@@ -146,6 +149,13 @@ impl Disk {
     fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, frame);
         assert!(crc != u64::MAX, "it is not left out");
+        if self.end + frame.len() as u64 > u64::from(requests::SEGMENT) {
+            self.full.push_back(std::mem::replace(&mut self.file, tempfile::tempfile()?));
+            (self.end, self.allocated) = (0, 0);
+            if self.full.len() as u64 * u64::from(requests::SEGMENT) > requests::KEPT {
+                self.full.pop_front();
+            }
+        }
         if self.end + frame.len() as u64 > self.allocated {
             fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.allocated, PREALLOCATED)?;
             self.allocated += PREALLOCATED;

@@ -155,8 +155,12 @@ impl Line {
             What::Metadata => (0..TOPICS).map(|_| requests::new_topic()).collect(),
             _ => vec![requests::new_topic()],
         };
-        requests::create(&mut wire, &topics, 1)?;
         let topic = &topics[0];
+        if self.is_transfer() && self.sent(0).is_some() {
+            requests::create_brief(&mut wire, topic)?;
+        } else {
+            requests::create(&mut wire, &topics, 1)?;
+        }
         let asked = match self.what {
             What::Produce(records, bytes) => {
                 requests::fill(&mut wire, topic, 0, 1, &requests::records(1, 1))?;

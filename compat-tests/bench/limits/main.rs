@@ -1,11 +1,12 @@
 //! Milena next to the bare loops, which are the machine's limit, and to Apache Kafka 4.3.1, kfake and Tansu: one run, one machine, one load.
 //!
 //! `cargo run --release -p milena-compat-tests --bin bench-limits -- [PART...] [--short] [--write]`, with the parts `produce`, `codecs`, `fetch`,
-//! `tls`, `small`, `latency`, `scale` and `start`; all of them without one. `--write` puts what was measured into `docs/benchmarks`. The load is a
+//! `tls`, `clients`, `small`, `latency`, `scale` and `start`; all of them without one. `--write` puts what was measured into `docs/benchmarks`. The load is a
 //! program of ours that costs less than a broker. It must never print a number that it did not measure in this run.
 
 mod bare;
 mod bare_tls;
+mod clients;
 mod codecs;
 mod latency;
 mod lines;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use page::Section;
-use parts::Part;
+use parts::{Part, guarded};
 use report::Column;
 
 /// How long things are measured, and how often.
@@ -44,6 +45,8 @@ pub(crate) struct Length {
     pub(crate) idle: Duration,
     pub(crate) starts: usize,
     pub(crate) jvm_starts: usize,
+    /// Records of 1,000 bytes that a stock client moves.
+    pub(crate) client_records: u64,
 }
 
 const FULL: Length = Length {
@@ -56,6 +59,7 @@ const FULL: Length = Length {
     idle: Duration::from_secs(5),
     starts: 21,
     jvm_starts: 3,
+    client_records: 300_000,
 };
 
 /// To see that everything works: its numbers say little.
@@ -69,6 +73,7 @@ const SHORT: Length = Length {
     idle: Duration::from_secs(1),
     starts: 5,
     jvm_starts: 2,
+    client_records: 20_000,
 };
 
 impl Length {

@@ -1,7 +1,7 @@
 //! The brokers that are measured: Milena, Apache Kafka from its published jars, franz-go's kfake and Tansu, the last two with their
 //! logs in memory.
 //!
-//! All run with their defaults. It must never give one of them a setting that makes it faster.
+//! All run with their defaults, but for [`RETAINING`] with some loads. It must never give one of them a setting that makes it faster.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -17,10 +17,16 @@ use milena_compat_tests::{Server, Target, fetched, paths, port, wait};
 use tempfile::TempDir;
 
 use crate::report::Column;
+use crate::requests::RETENTION_LOOK_MS;
 
 /// How Tansu gets onto a machine.
 const TANSU_INSTALL: &str =
     "cargo install tansu --version 0.6.0 --no-default-features --features dynostore --root target/peers";
+/// For loads whose topics keep little of what they are given: what both brokers with files are told.
+pub(crate) const RETAINING: &[(&str, &str)] = &[
+    ("log.initial.task.delay.ms", RETENTION_LOOK_MS),
+    ("log.retention.check.interval.ms", RETENTION_LOOK_MS),
+];
 /// No server is longer in starting.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a server that starts.
@@ -42,15 +48,26 @@ impl Running {
     ///
     /// # Errors
     /// When it is not there, or does not serve; the reason is for the table.
-    pub(crate) fn start(column: Column) -> io::Result<Self> {
+    pub(crate) fn start(column: Column, settings: &[(&str, &str)]) -> io::Result<Self> {
         match column {
             Column::Kafka => {
-                let setup = Setup::of(Target::Kafka).set("auto.create.topics.enable", "false");
+                let mut setup = Setup::of(Target::Kafka).set("auto.create.topics.enable", "false");
+                for (name, value) in settings {
+                    setup = setup.set(name, value);
+                }
                 Ok(Self { column, process: Process::Kept(setup.at_full_speed().start(), None) })
             }
             _ => {
                 let folder = paths::scratch("bench");
-                let mut running = Self::on(column, folder.path(), port::free())?;
+                let port = port::free();
+                let mut command = command(column, folder.path(), port)?;
+                if column == Column::Milena {
+                    for (name, value) in settings {
+                        command.arg("--override").arg(format!("{name}={value}"));
+                    }
+                }
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                let mut running = Self::program(column, &mut command, folder.path(), address)?;
                 if let Process::Program { _folder, .. } = &mut running.process {
                     *_folder = Some(folder);
                 }

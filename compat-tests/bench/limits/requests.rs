@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
@@ -27,6 +27,12 @@ use uuid::Uuid;
 
 /// A batch goes no further than `max.message.bytes`, with what it has beside its records.
 pub(crate) const MOST_RECORDS: usize = 1_000;
+/// A topic's files, and how much a topic keeps. With all that is produced kept, what is measured is a machine that finds memory for its page
+/// cache, the more so the later in the run: a file that goes leaves its pages to the next one.
+pub(crate) const SEGMENT: u32 = 64 << 20;
+pub(crate) const KEPT: u64 = 256 << 20;
+/// Between two looks of a broker for what is too much.
+pub(crate) const RETENTION_LOOK_MS: &str = "100";
 /// What is made first is there within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough that a group stays while nothing but heartbeats is sent.
@@ -117,9 +123,32 @@ pub(crate) fn fetch_from(topic: &str, offset: i64) -> Vec<u8> {
 
 /// New topics of so many partitions.
 pub(crate) fn create(wire: &mut Wire, topics: &[String], partitions: i32) -> io::Result<()> {
+    create_with(wire, topics, partitions, &[])
+}
+
+/// A new topic of one partition, which keeps little of what it is given: see [`KEPT`].
+pub(crate) fn create_brief(wire: &mut Wire, topic: &String) -> io::Result<()> {
+    let configs = [
+        ("segment.bytes", SEGMENT.to_string()),
+        ("retention.bytes", KEPT.to_string()),
+        ("file.delete.delay.ms", "0".into()),
+    ];
+    let configs = configs.map(|(name, value)| {
+        let config = CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name));
+        config.with_value(Some(value.into()))
+    });
+    create_with(wire, std::slice::from_ref(topic), 1, &configs)
+}
+
+fn create_with(
+    wire: &mut Wire,
+    topics: &[String],
+    partitions: i32,
+    configs: &[CreatableTopicConfig],
+) -> io::Result<()> {
     let new = |topic: &String| {
         let new = CreatableTopic::default().with_name(name(topic)).with_num_partitions(partitions);
-        new.with_replication_factor(1)
+        new.with_replication_factor(1).with_configs(configs.to_vec())
     };
     for some in topics.chunks(100) {
         let request = CreateTopicsRequest::default().with_topics(some.iter().map(new).collect());
