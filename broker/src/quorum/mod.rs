@@ -47,6 +47,11 @@ pub use register::Listeners;
 const MAX_WAITING_DECISIONS: usize = 1024;
 /// How long a stopping node waits for others to take over, and again for the end of its session.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long so few voters may be linked that nothing can be decided until a stopping node waits for nothing more: all nodes of a cluster that
+/// is stopped at once go in some order, and the last has nobody to tell. A link that broke is back sooner.
+const ALONE_PATIENCE: Duration = Duration::from_millis(300);
+/// Between two looks at that.
+const ALONE_LOOK: Duration = Duration::from_millis(20);
 /// Followers that may be added before the first of them has been told of the image.
 const MAX_NEW_FOLLOWERS: usize = 16;
 
@@ -242,7 +247,7 @@ impl Quorum {
         self.shared.stopping.store(true, Ordering::Release);
         self.hand_over().await;
         let closing = self.shared.session.close(&self.shared.ensemble);
-        if tokio::time::timeout(STOP_PATIENCE, closing).await.is_err() {
+        if self.decided_within(STOP_PATIENCE, closing).await.is_none() {
             tracing::debug!("the session was not closed; it expires");
         }
         if let Err(error) = self.shared.ensemble.stop().await {
@@ -257,7 +262,38 @@ impl Quorum {
         if self.controls() && self.shared.jobs.send(turns::Job::HandOver(done)).await.is_ok() {
             // An error means that the queue's task has ended with what it was to do; without a majority it may be in the
             // middle of a decision that never comes to an end.
-            let _ = tokio::time::timeout(STOP_PATIENCE, handed_over).await;
+            let _ = self.decided_within(STOP_PATIENCE, handed_over).await;
+        }
+    }
+
+    /// Waits for what the voters have to decide, so long as they can.
+    pub async fn decided_within<T>(
+        &self,
+        patience: Duration,
+        decision: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            decided = decision => Some(decided),
+            () = tokio::time::sleep(patience) => None,
+            () = self.is_alone() => None,
+        }
+    }
+
+    /// Returns when no majority of the voters has been linked for a while.
+    async fn is_alone(&self) {
+        let mut alone_since = None;
+        loop {
+            let voters = self.shared.ensemble.quorum().voters;
+            let linked = voters.iter().filter(|voter| voter.is_linked).count();
+            let now = tokio::time::Instant::now();
+            let since = *alone_since.get_or_insert(now);
+            if linked * 2 > voters.len() {
+                alone_since = None;
+            } else if now - since >= ALONE_PATIENCE {
+                return;
+            }
+            tokio::time::sleep(ALONE_LOOK).await;
         }
     }
 }

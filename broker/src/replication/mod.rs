@@ -22,7 +22,6 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
@@ -101,10 +100,10 @@ impl Replication {
 pub(crate) async fn hand_over(state: &BrokerState) {
     let others = state.image.load().brokers.len() > 1;
     let Some(quorum) = state.quorum.get().filter(|_| others) else { return };
-    match timeout(HAND_OVER_PATIENCE, quorum.hand_over_partitions()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(refusal)) => tracing::warn!(error = %refusal, "the partitions were not handed over"),
-        Err(_) => tracing::warn!("no controller took the partitions over in time"),
+    match quorum.decided_within(HAND_OVER_PATIENCE, quorum.hand_over_partitions()).await {
+        Some(Ok(())) => {}
+        Some(Err(refusal)) => tracing::warn!(error = %refusal, "the partitions were not handed over"),
+        None => tracing::warn!("no controller took the partitions over in time"),
     }
 }
 

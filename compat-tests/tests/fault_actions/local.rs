@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::MetadataRequest;
 use milena_compat_tests::http::Http;
@@ -147,4 +148,20 @@ fn clients_go_on_while_brokers_are_stopped_killed_and_started() {
         assert_eq!(read.iter().map(String::as_str).collect::<BTreeSet<_>>(), acked, "{client:?}");
     }
     assert!(local.process.terminate(PATIENCE).success(), "{}", local.process.output());
+}
+
+/// The last node of a cluster that is stopped as a whole has nobody to decide with.
+#[test]
+fn a_cluster_with_restarted_brokers_is_stopped_at_once() {
+    // Two waits of two seconds for the others were what the last one had.
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    let mut local = Local::start();
+    for broker in [1, 2, 3, 1] {
+        local.order(broker, "stop");
+        local.order(broker, "start");
+    }
+    let begin = Instant::now();
+    assert!(local.process.terminate(PATIENCE).success(), "{}", local.process.output());
+    let took = begin.elapsed();
+    assert!(took < AT_ONCE, "{took:?}: {}", local.process.output());
 }
