@@ -5,11 +5,13 @@
 use std::fmt;
 
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::Clock;
 
@@ -31,17 +33,25 @@ pub fn start(form: Form, level: Option<&str>, environment: &[(String, String)]) 
         .map(str::trim)
         .filter(|asked| !asked.is_empty())
         .unwrap_or("info");
-    // The consensus library tells its whole state at `info`; who wants that names it.
-    let filter = format!("openraft=error,openraft::raft::stream_append=off,{asked}");
-    let filter = EnvFilter::builder().parse(filter).map_err(|error| {
+    let filter = filter(asked).map_err(|error| {
         format!("log level {asked}: {error}; choose from error, warn, info, debug, trace")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
     let started = match form {
-        Form::Text => builder.event_format(KafkaForm).try_init(),
-        Form::Json => builder.json().flatten_event(true).with_timer(Utc).try_init(),
+        Form::Text => builder.event_format(KafkaForm).finish().with(filter).try_init(),
+        Form::Json => builder.json().flatten_event(true).with_timer(Utc).finish().with(filter).try_init(),
     };
     started.map_err(|error| format!("cannot open the log: {error}"))
+}
+
+/// What is let through: a level, or targets with levels, separated by commas; the longest target that fits an event counts.
+// Not tracing's filter of spans and their fields: it would bring a second automaton, 0.1 MB, and no span here is worth one.
+pub(crate) fn filter(asked: &str) -> Result<Targets, ParseError> {
+    // The consensus library tells its whole state at `info`; who wants that names it.
+    let usual = "openraft=error,openraft::raft::stream_append=off";
+    let all: Vec<&str> =
+        usual.split(',').chain(asked.split(',')).map(str::trim).filter(|each| !each.is_empty()).collect();
+    all.join(",").parse()
 }
 
 /// One line in the log's form that passes by the level filter.
@@ -131,7 +141,27 @@ fn parts(millis: i64) -> Parts {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
+
+    #[test]
+    fn levels_are_given_for_all_or_by_target() {
+        let lets = |asked: &str, target: &str, level: Level| {
+            filter(asked).expect("a filter").would_enable(target, &level)
+        };
+        assert!(lets("info", "milena::net", Level::INFO) && !lets("info", "milena::net", Level::DEBUG));
+        assert!(lets("WARN", "milena", Level::WARN) && !lets("WARN", "milena", Level::INFO));
+        assert!(
+            !lets("trace", "openraft::core", Level::INFO) && lets("trace", "openraft::core", Level::ERROR)
+        );
+        assert!(!lets("trace", "openraft::raft::stream_append", Level::ERROR));
+        assert!(lets("info,openraft=debug", "openraft::core", Level::DEBUG));
+        let one = "warn, milena::net=trace,";
+        assert!(lets(one, "milena::net::tls", Level::TRACE) && !lets(one, "milena::api", Level::INFO));
+        assert!(!lets("off", "milena", Level::ERROR));
+        assert!(filter("milena=loud").is_err());
+    }
 
     #[test]
     fn times_are_those_of_the_calendar() {

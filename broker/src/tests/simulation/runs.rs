@@ -7,9 +7,13 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use milena_coordinator::plant::{Bug, plant};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::entropy;
 use super::world::World;
+use crate::logging;
 
 /// Seeds of an ordinary run; `MILENA_LONG=1` takes more.
 const SEEDS: u64 = 6;
@@ -43,8 +47,9 @@ fn seeds() -> u64 {
 /// Runs one seed here and now.
 fn run_here(seed: u64) {
     if let Ok(filter) = std::env::var("RUST_LOG") {
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false);
-        lines.with_test_writer().init();
+        let lines =
+            tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).without_time().with_ansi(false);
+        lines.with_test_writer().finish().with(logging::filter(&filter).expect("levels")).init();
     }
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
