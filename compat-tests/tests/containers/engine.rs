@@ -20,8 +20,8 @@ pub(crate) const IMAGE: &str = "milena-compat:8.2.0";
 pub(crate) const OLDER: &str = "milena-compat:7.5.0";
 pub(crate) const BARE: &str = "milena-compat:8.2.0-bare";
 
-/// Unpacking two archives and copying a few MiB, on a busy machine.
-const BUILD_PATIENCE: Duration = Duration::from_secs(180);
+/// Building two shells, where that was not done before, on a busy machine.
+const BUILD_PATIENCE: Duration = Duration::from_secs(900);
 const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The images, built once per run from the binary under test; `None`, and one line that says so, where no engine can run.
