@@ -72,7 +72,8 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            // Kafka's takes a request for help for an error, too.
+            return ExitCode::FAILURE;
         }
     };
     let mut console = Console::new();

@@ -25,7 +25,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use console::Console;
-use options::{Exit, Options, Spec};
+use options::{Exit, Options, Spec, Unread};
 
 /// The version whose tools these are.
 const KAFKA_VERSION: &str = "4.3.1";
@@ -40,21 +40,40 @@ enum Does {
     /// What it likes with its arguments, its name first.
     Anything(fn(&[OsString]) -> ExitCode),
     /// What its options say.
-    Asks(&'static [Spec], fn(&Options, &mut Console) -> Result<(), Exit>),
+    Asks(&'static [Spec], fn(&Options, &mut Console) -> Result<(), Exit>, Wrong),
+}
+
+/// How a tool tells of options that it cannot read.
+#[derive(Clone, Copy)]
+enum Wrong {
+    /// With the usage.
+    Usage,
+    /// As it is, behind this.
+    Bare(&'static str),
+    /// With the exception, as Java shows one.
+    Thrown,
+    /// As Java shows what nobody caught.
+    Uncaught,
 }
 
 /// Each also with `.sh` at its end, as Kafka's own package has them. `config/image/tools` has them, too.
 const TOOLS: &[Tool] = &[
-    Tool { name: "kafka-broker-api-versions", does: Does::Asks(api_versions::OPTIONS, api_versions::run) },
+    Tool {
+        name: "kafka-broker-api-versions",
+        does: Does::Asks(api_versions::OPTIONS, api_versions::run, Wrong::Thrown),
+    },
     Tool { name: "kafka-cluster", does: Does::Anything(cluster::run) },
-    Tool { name: "kafka-configs", does: Does::Asks(configs::OPTIONS, configs::run) },
-    Tool { name: "kafka-console-consumer", does: Does::Asks(consumer::OPTIONS, consumer::run) },
-    Tool { name: "kafka-console-producer", does: Does::Asks(producer::OPTIONS, producer::run) },
-    Tool { name: "kafka-consumer-groups", does: Does::Asks(groups::OPTIONS, groups::run) },
-    Tool { name: "kafka-get-offsets", does: Does::Asks(get_offsets::OPTIONS, get_offsets::run) },
-    Tool { name: "kafka-log-dirs", does: Does::Asks(log_dirs::OPTIONS, log_dirs::run) },
+    Tool { name: "kafka-configs", does: Does::Asks(configs::OPTIONS, configs::run, Wrong::Bare("")) },
+    Tool { name: "kafka-console-consumer", does: Does::Asks(consumer::OPTIONS, consumer::run, Wrong::Usage) },
+    Tool { name: "kafka-console-producer", does: Does::Asks(producer::OPTIONS, producer::run, Wrong::Usage) },
+    Tool { name: "kafka-consumer-groups", does: Does::Asks(groups::OPTIONS, groups::run, Wrong::Uncaught) },
+    Tool {
+        name: "kafka-get-offsets",
+        does: Does::Asks(get_offsets::OPTIONS, get_offsets::run, Wrong::Bare("Error occurred: ")),
+    },
+    Tool { name: "kafka-log-dirs", does: Does::Asks(log_dirs::OPTIONS, log_dirs::run, Wrong::Thrown) },
     Tool { name: "kafka-storage", does: Does::Anything(storage::run) },
-    Tool { name: "kafka-topics", does: Does::Asks(topics::OPTIONS, topics::run) },
+    Tool { name: "kafka-topics", does: Does::Asks(topics::OPTIONS, topics::run, Wrong::Thrown) },
     Tool { name: "zookeeper-server-start", does: Does::Anything(zookeeper_stub::run) },
 ];
 
@@ -75,7 +94,7 @@ impl Tool {
     pub(crate) fn run(&self, arguments: &[OsString]) -> ExitCode {
         match self.does {
             Does::Anything(run) => run(arguments),
-            Does::Asks(specs, run) => ask(specs, run, arguments),
+            Does::Asks(specs, run, wrong) => ask(specs, run, wrong, arguments),
         }
     }
 }
@@ -83,6 +102,7 @@ impl Tool {
 fn ask(
     specs: &'static [Spec],
     run: fn(&Options, &mut Console) -> Result<(), Exit>,
+    wrong: Wrong,
     arguments: &[OsString],
 ) -> ExitCode {
     let arguments: Vec<String> =
@@ -90,7 +110,12 @@ fn ask(
     let mut console = Console::new();
     let done = match Options::parse(specs, &arguments) {
         Ok(options) => run(&options, &mut console),
-        Err(message) => Err(Exit::Usage(message)),
+        Err(Unread { class, message }) => Err(match wrong {
+            Wrong::Usage => Exit::Usage(message),
+            Wrong::Bare(before) => Exit::Failed(format!("{before}{message}")),
+            Wrong::Thrown => Exit::Failed(format!("{message}\n{class}: {message}\n")),
+            Wrong::Uncaught => Exit::Failed(format!("Exception in thread \"main\" {class}: {message}")),
+        }),
     };
     match done {
         Ok(()) => return ExitCode::SUCCESS,

@@ -37,11 +37,20 @@ impl Spec {
 const HELP: Spec = Spec::flag("help", "Print usage information.");
 const VERSION: Spec = Spec::flag("version", "Display Kafka version.");
 
+/// Options that cannot be read: the exception of the library, and what it says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unread {
+    pub class: &'static str,
+    pub message: String,
+}
+
 /// The options of one call.
 pub(super) struct Options {
     specs: &'static [Spec],
     given: Vec<(&'static str, Option<String>)>,
     pub is_empty: bool,
+    /// All of it, with a space between words.
+    pub line: String,
 }
 
 /// How a tool ends other than well.
@@ -58,8 +67,9 @@ pub(super) enum Exit {
 
 impl Options {
     /// `arguments` are those behind the program's name.
-    pub(super) fn parse(specs: &'static [Spec], arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { specs, given: Vec::new(), is_empty: arguments.is_empty() };
+    pub(super) fn parse(specs: &'static [Spec], arguments: &[String]) -> Result<Self, Unread> {
+        let (is_empty, line) = (arguments.is_empty(), arguments.join(" "));
+        let mut options = Self { specs, given: Vec::new(), is_empty, line };
         let mut rest = arguments.iter().peekable();
         while let Some(argument) = rest.next() {
             if argument == "--" {
@@ -80,13 +90,17 @@ impl Options {
                 // A group of short options names the first that is unknown, and no tool has short options.
                 let unknown =
                     if is_long { name } else { &name[..name.chars().next().map_or(0, char::len_utf8)] };
-                return Err(format!("{unknown} is not a recognized option"));
+                let class = "joptsimple.UnrecognizedOptionException";
+                return Err(Unread { class, message: format!("{unknown} is not a recognized option") });
             };
             let value = match spec.takes {
                 Takes::Nothing => None,
                 Takes::Value(_) => match attached.or_else(|| rest.next().cloned()) {
                     Some(value) => Some(value),
-                    None => return Err(format!("Option {name} requires an argument")),
+                    None => {
+                        let class = "joptsimple.OptionMissingRequiredArgumentException";
+                        return Err(Unread { class, message: format!("Option {name} requires an argument") });
+                    }
                 },
                 Takes::Perhaps(_) => {
                     attached.or_else(|| rest.next_if(|next| !next.starts_with('-')).cloned())
@@ -109,6 +123,12 @@ impl Options {
     pub(super) fn values(&self, name: &str) -> Vec<&str> {
         let named = self.given.iter().filter(|(given, _)| *given == name);
         named.filter_map(|(_, value)| value.as_deref()).collect()
+    }
+
+    /// The values of several options, in the order of the command line; an option without one counts as an empty one.
+    pub(super) fn in_order(&self, names: &[&str]) -> Vec<&str> {
+        let named = self.given.iter().filter(|(given, _)| names.contains(given));
+        named.map(|(_, value)| value.as_deref().unwrap_or_default()).collect()
     }
 
     /// The one value of an option.
@@ -215,7 +235,7 @@ mod tests {
 
     fn parse(line: &str) -> Result<Options, String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        Options::parse(SPECS, &words)
+        Options::parse(SPECS, &words).map_err(|unread| unread.message)
     }
 
     #[test]

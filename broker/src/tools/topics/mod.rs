@@ -99,6 +99,9 @@ pub(super) fn run(options: &Options, console: &mut Console) -> Result<(), Exit> 
 
 /// `TopicCommandOptions.checkArgs`.
 fn check(options: &Options, console: &mut Console) -> Result<(), Exit> {
+    if options.is_empty {
+        return Err(Exit::Usage("Create, delete, describe, or change a topic.".to_owned()));
+    }
     options.help_or_version("This tool helps to create, delete, describe, or change a topic.")?;
     if ACTIONS.iter().filter(|action| options.has(action)).count() != 1 {
         let told =
