@@ -9,6 +9,7 @@ mod cluster;
 mod configs;
 mod console;
 mod consumer;
+mod features;
 mod get_offsets;
 mod groups;
 mod java;

@@ -14,7 +14,7 @@ use milena_storage::dirs::MetaProperties;
 use milena_storage::fs::RealFs;
 use uuid::Uuid;
 
-use super::add_scram;
+use super::{add_scram, features};
 use crate::adopt;
 use crate::partition::disk::{Disk, Identity, uuid_text};
 use crate::settings::{Settings, Sources};
@@ -38,6 +38,18 @@ enum Command {
     Info(ConfigArguments),
     /// Format the Kafka log directories on this node.
     Format(FormatArguments),
+    /// Look up the features of a release, the latest stable one unless another is named.
+    VersionMapping {
+        /// The release version to use for the feature mapping.
+        #[arg(long, short)]
+        release_version: Option<String>,
+    },
+    /// Look up what levels of features depend on.
+    FeatureDependencies {
+        /// The features and their versions, in feature=version format.
+        #[arg(long, short, required = true)]
+        feature: Vec<String>,
+    },
     /// Print a random UUID.
     RandomUuid,
 }
@@ -90,6 +102,13 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     };
     let done = match &parsed.command {
         Command::RandomUuid => tell(&uuid_text(random_uuid())).map(|()| true),
+        Command::VersionMapping { release_version } => features::mapping(release_version.as_deref())
+            .and_then(|text| tell(text.trim_end()))
+            .map(|()| true),
+        Command::FeatureDependencies { feature } => feature
+            .iter()
+            .try_for_each(|feature| tell(features::dependencies(feature)?.trim_end()))
+            .map(|()| true),
         Command::Info(arguments) => info(&arguments.config),
         Command::Format(arguments) => format(arguments).map(|()| true),
     };
