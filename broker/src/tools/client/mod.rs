@@ -19,8 +19,8 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{
-    ApiVersionsResponse, BrokerId, DescribeClusterResponse, FindCoordinatorRequest, MetadataRequest,
-    MetadataResponse, TopicName,
+    ApiVersionsResponse, BrokerId, DescribeClusterRequest, DescribeClusterResponse, FindCoordinatorRequest,
+    MetadataRequest, MetadataResponse, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 
@@ -33,6 +33,9 @@ pub(super) use refused::Refused;
 
 /// Connecting takes no longer than Kafka's clients let it (`socket.connection.setup.timeout.ms`).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What DescribeCluster calls controllers.
+const CONTROLLERS: i8 = 2;
 
 /// Which broker is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +90,22 @@ struct Open {
 }
 
 impl Client {
+    /// Whether controllers are asked (`bootstrap.controllers`), who know of no topic, group or quota.
+    pub(super) fn asks_controllers(&self) -> bool {
+        self.connecting.to_controllers
+    }
+
+    /// Refuses what cannot be asked of controllers.
+    pub(super) fn require_brokers(&self) -> Result<(), Refused> {
+        if !self.connecting.to_controllers {
+            return Ok(());
+        }
+        let class = "org.apache.kafka.common.errors.UnsupportedEndpointTypeException";
+        let told =
+            "This Admin API is not yet supported when communicating directly with the controller quorum.";
+        Err(Refused::own(class, told))
+    }
+
     /// Reads the properties; nobody is asked yet.
     pub(super) fn new(properties: &Properties) -> Result<Self, Refused> {
         let connecting = Connecting::from(properties)?;
@@ -181,7 +200,7 @@ impl Client {
         let connection = &mut self.open.get_mut(&whom).expect("it was just opened").connection;
         let Some(version) = connection.version::<R>() else {
             let name = kafka_protocol::messages::ApiKey::try_from(R::KEY);
-            let name = name.map_or_else(|()| R::KEY.to_string(), |key| format!("{key:?}"));
+            let name = name.map_or_else(|()| R::KEY.to_string(), |key| in_capitals(&format!("{key:?}")));
             let message = format!("The node does not support {name}");
             let refused = Refused::of(ResponseError::UnsupportedVersion.code(), Some(&message));
             return Err(Missed::Refused(refused.expect("an error's code")));
@@ -279,6 +298,13 @@ impl Client {
     }
 
     fn refresh(&mut self, limit: Duration) -> Result<(), Missed> {
+        if self.connecting.to_controllers {
+            let controllers = |_| DescribeClusterRequest::default().with_endpoint_type(CONTROLLERS);
+            let answer = self.attempt(At::Any, &controllers, limit)?;
+            Refused::check(answer.error_code, answer.error_message.as_deref())?;
+            self.learn(&answer);
+            return Ok(());
+        }
         let nothing = |_| {
             MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
         };
@@ -316,8 +342,16 @@ impl Client {
         self.nodes.clear();
     }
 
-    /// All brokers, asked anew.
+    /// All brokers, or controllers where these are asked, asked anew.
     pub(super) fn brokers(&mut self) -> Result<Vec<Node>, Refused> {
+        if self.connecting.to_controllers {
+            let answer = self.call(At::Any, "listNodes", |_| {
+                DescribeClusterRequest::default().with_endpoint_type(CONTROLLERS)
+            })?;
+            Refused::check(answer.error_code, answer.error_message.as_deref())?;
+            self.learn(&answer);
+            return Ok(self.nodes.clone());
+        }
         self.metadata(Some(&[]), false)?;
         Ok(self.nodes.clone())
     }
@@ -328,6 +362,7 @@ impl Client {
         topics: Option<&[&str]>,
         create: bool,
     ) -> Result<Vec<MetadataResponseTopic>, Refused> {
+        self.require_brokers()?;
         let named = topics.map(|topics| topics.iter().map(|topic| asked(topic)).collect::<Vec<_>>());
         let request =
             |_| MetadataRequest::default().with_topics(named.clone()).with_allow_auto_topic_creation(create);
@@ -385,6 +420,18 @@ impl Client {
         }
         Ok(At::Node(node.0))
     }
+}
+
+/// As Java names an API: `LIST_GROUPS`.
+fn in_capitals(name: &str) -> String {
+    let mut capitals = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !capitals.is_empty() {
+            capitals.push('_');
+        }
+        capitals.push(c.to_ascii_uppercase());
+    }
+    capitals
 }
 
 fn asked(topic: &str) -> MetadataRequestTopic {

@@ -3,6 +3,7 @@
 //! Must never pass over a property that would change who is asked, or how safely.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::settings::source::properties;
 
 const CONFIG_EXCEPTION: &str = "org.apache.kafka.common.config.ConfigException";
 
+const SERVERS: &str = "bootstrap.servers";
+const CONTROLLERS: &str = "bootstrap.controllers";
+
 /// Names and values, later ones over earlier ones.
 #[derive(Clone, Debug, Default)]
 pub(in crate::tools) struct Properties(BTreeMap<String, String>);
@@ -20,12 +24,11 @@ pub(in crate::tools) struct Properties(BTreeMap<String, String>);
 impl Properties {
     /// Those of a file (`Utils.loadProps`).
     pub(in crate::tools) fn load(file: &str) -> Result<Self, Refused> {
-        let text = std::fs::read_to_string(Path::new(file)).map_err(|error| {
-            let what = match error.kind() {
-                std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
-                _ => error.to_string(),
-            };
-            Refused::own("java.nio.file.NoSuchFileException", format!("{file} ({what})"))
+        let text = std::fs::read_to_string(Path::new(file)).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Refused::own("java.nio.file.NoSuchFileException", file),
+            ErrorKind::PermissionDenied => Refused::own("java.nio.file.AccessDeniedException", file),
+            ErrorKind::IsADirectory => Refused::own("java.io.IOException", "Is a directory"),
+            _ => Refused::own("java.io.IOException", error.to_string()),
         })?;
         let lines = properties::parse(&text).map_err(|bad| {
             let first = bad.first().map(|bad| format!("{file}:{}: {}", bad.line, bad.what));
@@ -44,6 +47,16 @@ impl Properties {
 
     pub(in crate::tools) fn set(&mut self, name: &str, value: &str) {
         self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Whom to ask: brokers, or controllers (`CommandLineUtils.initializeBootstrapProperties`).
+    pub(in crate::tools) fn connect_to(&mut self, servers: Option<&str>, controllers: Option<&str>) {
+        self.0.remove(SERVERS);
+        self.0.remove(CONTROLLERS);
+        match (servers, controllers) {
+            (None, Some(controllers)) => self.set(CONTROLLERS, controllers),
+            (servers, _) => self.set(SERVERS, servers.unwrap_or_default()),
+        }
     }
 
     pub(in crate::tools) fn get(&self, name: &str) -> Option<&str> {
@@ -77,6 +90,8 @@ pub(in crate::tools) fn wrong(message: String) -> Refused {
 /// What a connection needs to know.
 pub(super) struct Connecting {
     pub(super) bootstrap: Vec<(String, u16)>,
+    /// These are controllers, who know of no topic.
+    pub(super) to_controllers: bool,
     pub(super) client_id: String,
     /// How long one request may take.
     pub(super) request_timeout: Duration,
@@ -96,8 +111,11 @@ impl Connecting {
                     .to_owned(),
             ));
         }
+        let to_controllers = properties.get(CONTROLLERS).is_some();
+        let name = if to_controllers { CONTROLLERS } else { SERVERS };
         Ok(Self {
-            bootstrap: addresses(properties.get("bootstrap.servers").unwrap_or_default())?,
+            bootstrap: addresses(properties.get(name).unwrap_or_default(), name)?,
+            to_controllers,
             client_id: properties.get("client.id").unwrap_or("adminclient-1").to_owned(),
             request_timeout,
             api_timeout: api_timeout.max(request_timeout),
@@ -112,7 +130,7 @@ fn millis(properties: &Properties, name: &str, default: u32) -> Result<Duration,
 }
 
 /// `host:port` with commas between (`ClientUtils.parseAndValidateAddresses`).
-fn addresses(text: &str) -> Result<Vec<(String, u16)>, Refused> {
+fn addresses(text: &str, name: &str) -> Result<Vec<(String, u16)>, Refused> {
     let mut found = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let plain = part.split_once("://").map_or(part, |(_, rest)| rest);
@@ -120,10 +138,10 @@ fn addresses(text: &str) -> Result<Vec<(String, u16)>, Refused> {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
         });
-        found.push(address.ok_or_else(|| wrong(format!("Invalid url in bootstrap.servers: {part}")))?);
+        found.push(address.ok_or_else(|| wrong(format!("Invalid url in {name}: {part}")))?);
     }
     if found.is_empty() {
-        return Err(wrong("No resolvable bootstrap urls given in bootstrap.servers".to_owned()));
+        return Err(wrong(format!("No resolvable bootstrap urls given in {name}")));
     }
     Ok(found)
 }
@@ -135,10 +153,10 @@ mod tests {
     #[test]
     fn addresses_are_split_and_checked() {
         let one = |host: &str, port| (host.to_owned(), port);
-        let found = addresses("a:1, PLAINTEXT://b:2,[::1]:3").expect("good addresses");
+        let found = addresses("a:1, PLAINTEXT://b:2,[::1]:3", SERVERS).expect("good addresses");
         assert_eq!(found, [one("a", 1), one("b", 2), one("::1", 3)]);
         for bad in ["", "a", "a:x", ":1"] {
-            assert!(addresses(bad).is_err(), "{bad}");
+            assert!(addresses(bad, SERVERS).is_err(), "{bad}");
         }
     }
 

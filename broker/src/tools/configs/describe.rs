@@ -4,17 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
-use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
-use kafka_protocol::messages::{
-    DescribeClientQuotasRequest, DescribeConfigsRequest, DescribeUserScramCredentialsRequest,
-    ListConfigResourcesRequest, ListGroupsRequest,
-};
+use kafka_protocol::messages::{DescribeConfigsRequest, ListConfigResourcesRequest, ListGroupsRequest};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Entities, resource, singular};
+use super::{Entities, quotas, resource, scram, singular};
 use crate::tools::client::{At, Client, Refused};
 use crate::tools::console::Console;
 use crate::tools::java;
@@ -42,9 +38,9 @@ pub(super) fn run(
 ) -> Result<(), Refused> {
     match entities.types[0] {
         "users" | "clients" | "ips" => {
-            quotas(entities, client, console)?;
+            quotas::describe(entities, client, console)?;
             if entities.types == ["users"] && !entities.names.contains(&"") {
-                credentials(&entities.names, client, console)?;
+                scram::describe(&entities.names, client, console)?;
             }
             Ok(())
         }
@@ -118,7 +114,7 @@ fn entries(
     name: &str,
     synonyms: bool,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refused> {
-    let (resource_type, at) = resource(kind, name);
+    let (resource_type, at) = resource(kind, name, false, client);
     let asked = DescribeConfigsResource::default()
         .with_resource_type(resource_type)
         .with_resource_name(StrBytes::from_string(name.to_owned()))
@@ -145,6 +141,10 @@ fn is_there(kind: &str, name: &str, client: &mut Client) -> Result<bool, Refused
     Ok(match kind {
         "brokers" | "broker-loggers" => {
             name.is_empty() || client.brokers()?.iter().any(|node| node.id.to_string() == name)
+        }
+        "groups" => {
+            groups(client)?.iter().any(|known| known == name)
+                || group_configs(client)?.is_none_or(|named| named.iter().any(|known| known == name))
         }
         "topics" => {
             milena_coordinator::controller::check_topic_name(name).map_err(|refusal| {
@@ -173,21 +173,37 @@ fn everything(kind: &str, client: &mut Client) -> Result<Vec<String>, Refused> {
         }
         "client-metrics" => resources(client, CLIENT_METRICS),
         _ => {
-            let mut names = Vec::new();
-            for broker in client.brokers()? {
-                let request = ListGroupsRequest::default();
-                let answer = client.call(At::Node(broker.id), "listGroups", |_| request.clone())?;
-                names.extend(answer.groups.iter().map(|group| group.group_id.to_string()));
-            }
-            names.extend(resources(client, GROUP)?);
+            let mut names = groups(client)?;
+            names.extend(group_configs(client)?.into_iter().flatten());
             let mut seen = BTreeSet::new();
             names.retain(|name| seen.insert(name.clone()));
-            Ok(names)
+            Ok(java::in_set_order(names))
         }
     }
 }
 
+fn groups(client: &mut Client) -> Result<Vec<String>, Refused> {
+    let mut names = Vec::new();
+    client.require_brokers()?;
+    for broker in client.brokers()? {
+        let request = ListGroupsRequest::default();
+        let answer = client.call(At::Node(broker.id), "listGroups", |_| request.clone())?;
+        names.extend(answer.groups.iter().map(|group| group.group_id.to_string()));
+    }
+    Ok(java::in_map_order(names, 16, |name: &String| java::hash_code(name)))
+}
+
+/// Groups that have configs; `None` where the brokers do not tell.
+fn group_configs(client: &mut Client) -> Result<Option<Vec<String>>, Refused> {
+    use ResponseError::{ClusterAuthorizationFailed, UnsupportedVersion};
+    match resources(client, GROUP) {
+        Err(refused) if refused.is(UnsupportedVersion) || refused.is(ClusterAuthorizationFailed) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 fn resources(client: &mut Client, kind: i8) -> Result<Vec<String>, Refused> {
+    client.require_brokers()?;
     let answer = client.call(At::Any, "listConfigResources", |version| {
         let request = ListConfigResourcesRequest::default();
         if version >= 1 { request.with_resource_types(vec![kind]) } else { request }
@@ -195,79 +211,4 @@ fn resources(client: &mut Client, kind: i8) -> Result<Vec<String>, Refused> {
     Refused::check(answer.error_code, None)?;
     let of_kind = answer.config_resources.iter().filter(|resource| resource.resource_type == kind);
     Ok(of_kind.map(|resource| resource.resource_name.to_string()).collect())
-}
-
-fn quotas(entities: &Entities<'_>, client: &mut Client, console: &mut Console) -> Result<(), Refused> {
-    let names = entities.names.iter().copied().map(Some).chain(std::iter::repeat(None));
-    let component = |(kind, name): (&&str, Option<&str>)| {
-        let entity = match *kind {
-            "users" => "user",
-            "clients" => "client-id",
-            _ => "ip",
-        };
-        let component = ComponentData::default().with_entity_type(StrBytes::from_static_str(entity));
-        match name {
-            None => component.with_match_type(2).with_match(None),
-            Some("") => component.with_match_type(1).with_match(None),
-            Some(name) => {
-                component.with_match_type(0).with_match(Some(StrBytes::from_string(name.to_owned())))
-            }
-        }
-    };
-    let components = entities.types.iter().zip(names).map(component).collect();
-    let request = DescribeClientQuotasRequest::default().with_components(components).with_strict(true);
-    let answer = client.call(At::Any, "describeClientQuotas", |_| request.clone())?;
-    Refused::check(answer.error_code, answer.error_message.as_deref())?;
-    for entry in answer.entries.iter().flatten() {
-        let mut parts = Vec::new();
-        for (kind, shown) in [("user", "user-principal"), ("client-id", "client-id"), ("ip", "ip")] {
-            let named = entry.entity.iter().find(|entity| entity.entity_type.as_str() == kind);
-            parts.extend(named.map(|entity| match &entity.entity_name {
-                Some(name) => format!("{shown} '{name}'"),
-                None => format!("the default {shown}"),
-            }));
-        }
-        let values: Vec<String> =
-            entry.values.iter().map(|value| format!("{}={:?}", value.key, value.value)).collect();
-        console.say(format_args!("Quota configs for {} are {}", parts.join(", "), values.join(", ")));
-    }
-    Ok(())
-}
-
-fn credentials(names: &[&str], client: &mut Client, console: &mut Console) -> Result<(), Refused> {
-    let user = |name: &&str| UserName::default().with_name(StrBytes::from_string((*name).to_owned()));
-    // Nobody named means everybody.
-    let users = (!names.is_empty()).then(|| names.iter().map(user).collect());
-    let request = DescribeUserScramCredentialsRequest::default().with_users(users);
-    let answer = client.call(At::Any, "describeUserScramCredentials", |_| request.clone())?;
-    Refused::check(answer.error_code, answer.error_message.as_deref())?;
-    for result in answer.results {
-        let user = &result.user;
-        // Kafka's result leaves those out that have none.
-        if result.error_code == kafka_protocol::error::ResponseError::ResourceNotFound.code() {
-            continue;
-        }
-        if let Some(refused) = Refused::of(result.error_code, result.error_message.as_deref()) {
-            let class = refused.class();
-            let simple = class.rsplit('.').next().unwrap_or_default();
-            console.say(format_args!(
-                "Error retrieving SCRAM credential configs for user-principal '{user}': {simple}: {}",
-                refused.message
-            ));
-            continue;
-        }
-        let infos: Vec<String> = result
-            .credential_infos
-            .iter()
-            .map(|info| {
-                let mechanism = if info.mechanism == 1 { "SCRAM-SHA-256" } else { "SCRAM-SHA-512" };
-                format!("{mechanism}=iterations={}", info.iterations)
-            })
-            .collect();
-        console.say(format_args!(
-            "SCRAM credential configs for user-principal '{user}' are {}",
-            infos.join(", ")
-        ));
-    }
-    Ok(())
 }

@@ -5,9 +5,14 @@
 
 mod alter;
 mod describe;
+mod quotas;
+mod scram;
+
+use std::net::ToSocketAddrs;
 
 use super::client::{At, Client, Properties, Refused};
 use super::console::Console;
+use super::java;
 use super::options::{Exit, Options, Spec};
 
 pub(super) const OPTIONS: &[Spec] = &[
@@ -40,6 +45,14 @@ pub(super) const OPTIONS: &[Spec] = &[
     Spec::value("group", "String", "The group's ID."),
     Spec::value("client-metrics", "String", "The name of the client metrics."),
 ];
+
+const ILLEGAL: &str = "java.lang.IllegalArgumentException";
+const INVALID: &str = "org.apache.kafka.common.errors.InvalidConfigurationException";
+const UNSUPPORTED: &str = "org.apache.kafka.common.errors.UnsupportedVersionException";
+/// A kind of the former, in Java.
+const INVALID_TOPIC: &str = "org.apache.kafka.common.errors.InvalidTopicException";
+const OPTION: &str = "joptsimple.OptionException";
+const KAFKA_EXCEPTION: &str = "org.apache.kafka.common.KafkaException";
 
 /// Entity types as the options name them, and the flags that stand for one with a name.
 const FLAGS: [(&str, &str); 8] = [
@@ -79,13 +92,8 @@ pub(super) fn run(options: &Options, console: &mut Console) -> Result<(), Exit> 
     options.refuse_with("describe", &["alter", "add-config", "delete-config"])?;
     let entities = entities(options).map_err(Exit::Failed)?;
     check(options, &entities).map_err(Exit::Failed)?;
-    let failed = |refused: Refused| Exit::Failed(refused.to_string());
-    let file = options.value("command-config").map_err(Exit::Failed)?;
-    let mut properties = file.map_or_else(|| Ok(Properties::default()), Properties::load).map_err(failed)?;
-    let address = options.value("bootstrap-server").map_err(Exit::Failed)?;
-    let controller = options.value("bootstrap-controller").map_err(Exit::Failed)?;
-    properties.set("bootstrap.servers", address.or(controller).unwrap_or_default());
-    let mut client = Client::new(&properties).map_err(failed)?;
+    let failed = |refused: Refused| Exit::Failed(told(options, &refused));
+    let mut client = connect(options)?;
     if options.has("alter") {
         if entities.types.len() != entities.names.len() {
             return Err(Exit::Failed("An entity name must be specified for every entity type".to_owned()));
@@ -96,12 +104,55 @@ pub(super) fn run(options: &Options, console: &mut Console) -> Result<(), Exit> 
     }
 }
 
+/// A client of the brokers, or of the controllers.
+fn connect(options: &Options) -> Result<Client, Exit> {
+    let failed = |trace: String| {
+        Exit::Failed(format!("Error while executing config command with args '{}'\n{trace}", options.line))
+    };
+    let file = options.value("command-config").map_err(Exit::Failed)?;
+    let loaded = file.map_or_else(|| Ok(Properties::default()), Properties::load);
+    let mut properties = loaded.map_err(|refused| failed(refused.to_string()))?;
+    let servers = options.value("bootstrap-server").map_err(Exit::Failed)?;
+    let controllers = options.value("bootstrap-controller").map_err(Exit::Failed)?;
+    properties.connect_to(servers, controllers);
+    Client::new(&properties).map_err(|refused| {
+        // What a property cannot be is told by the properties, all else by the client that is made of them.
+        if refused.message.starts_with("Invalid value") {
+            failed(refused.to_string())
+        } else {
+            failed(format!("{KAFKA_EXCEPTION}: Failed to create new KafkaAdminClient\nCaused by: {refused}"))
+        }
+    })
+}
+
+/// `ConfigCommand.main`: what the tool itself refuses is told as it is, all else with Java's trace.
+fn told(options: &Options, refused: &Refused) -> String {
+    let class = refused.class();
+    let is_own = refused.error.is_none();
+    if is_own && [ILLEGAL, INVALID, INVALID_TOPIC, UNSUPPORTED, OPTION].contains(&class.as_str()) {
+        return refused.message.clone();
+    }
+    let trace = if is_own && class.starts_with("java.") {
+        refused.to_string()
+    } else {
+        let first = format!("{class}: {}", refused.message);
+        format!("java.util.concurrent.ExecutionException: {first}\nCaused by: {refused}")
+    };
+    format!("Error while executing config command with args '{}'\n{trace}", options.line)
+}
+
+fn illegal(message: impl Into<String>) -> Refused {
+    Refused::own(ILLEGAL, message)
+}
+
+fn invalid(message: impl Into<String>) -> Refused {
+    Refused::own(INVALID, message)
+}
+
+/// Types and names of the entities, each in the order of the command line.
 fn entities(options: &Options) -> Result<Entities<'_>, String> {
     let mut types = options.values("entity-type");
-    let mut names = options.values("entity-name");
-    if options.has("entity-default") {
-        names.push("");
-    }
+    let mut names = options.in_order(&["entity-name", "entity-default"]);
     for (flag, kind) in FLAGS.iter().filter(|(flag, _)| options.has(flag)) {
         types.push(kind);
         names.push(options.value(flag)?.unwrap_or_default());
@@ -115,7 +166,6 @@ fn entities(options: &Options) -> Result<Entities<'_>, String> {
 
 /// `ConfigCommandOptions.checkArgs`.
 fn check(options: &Options, Entities { types, names }: &Entities<'_>) -> Result<(), String> {
-    let listed = types.join(",");
     let twice: Vec<&str> =
         (1..types.len()).filter(|at| types[..*at].contains(&types[*at])).map(|at| types[at]).collect();
     if !twice.is_empty() {
@@ -146,22 +196,47 @@ fn check(options: &Options, Entities { types, names }: &Entities<'_>) -> Result<
     if connects > 1 {
         return Err("Only one of --bootstrap-server or --bootstrap-controller can be specified".to_owned());
     }
+    check_names(options, types, names)?;
+    check_action(options, types, names)
+}
+
+/// Brokers have numbers, and addresses can be looked up.
+fn check_names(options: &Options, types: &[&str], names: &[&str]) -> Result<(), String> {
     let head = types[0];
-    if matches!(head, "brokers" | "broker-loggers") {
-        let wrong = names.iter().find(|name| !name.is_empty() && name.parse::<i32>().is_err());
-        if let Some(wrong) = wrong {
+    let has_name = names.iter().any(|name| !name.is_empty());
+    let named = |flags: &[&str]| -> Result<Vec<&str>, String> {
+        let given = flags.iter().filter(|flag| options.has(flag));
+        given.map(|flag| options.value(flag).map(Option::unwrap_or_default)).collect()
+    };
+    if has_name && types.iter().any(|kind| matches!(*kind, "brokers" | "broker-loggers")) {
+        let named = named(&["entity-name", "broker", "broker-logger"])?;
+        if let Some(wrong) = named.iter().find(|name| java::parse_int(name).is_err()) {
             return Err(format!(
                 "The entity name for {head} must be a valid integer broker id, but it is: {wrong}"
             ));
         }
     }
+    if has_name && types.contains(&"ips") {
+        let named = named(&["entity-name", "ip"])?;
+        if let Some(wrong) = named.iter().find(|name| !is_address(name)) {
+            return Err(format!(
+                "The entity name for {head} must be a valid IP or resolvable host, but it is: {wrong}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What describing and altering each need.
+fn check_action(options: &Options, types: &[&str], names: &[&str]) -> Result<(), String> {
     let has_name = names.iter().any(|name| !name.is_empty());
+    let listed = types.join(",");
     let has_defaults = types.iter().any(|kind| matches!(*kind, "users" | "clients" | "brokers" | "ips"));
     if options.has("describe") {
         if !has_defaults && options.has("entity-default") {
             return Err(format!("--entity-default must not be specified with --describe of {listed}"));
         }
-        if head == "broker-loggers" && !has_name {
+        if types.contains(&"broker-loggers") && !has_name {
             return Err(format!("An entity name must be specified with --describe of {listed}"));
         }
         return Ok(());
@@ -183,15 +258,24 @@ fn check(options: &Options, Entities { types, names }: &Entities<'_>) -> Result<
     }
 }
 
-/// What `DescribeConfigs` calls a type, and who answers for an entity of it.
-fn resource(kind: &str, name: &str) -> (i8, At) {
-    let itself = name.parse().map_or(At::Any, At::Node);
+/// `ConfigCommand.isValidIpEntity`: Java takes nothing for this host itself.
+fn is_address(name: &str) -> bool {
+    let name = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    name.is_empty() || (name, 0_u16).to_socket_addrs().is_ok_and(|mut found| found.next().is_some())
+}
+
+/// What `DescribeConfigs` calls a type, and who answers for an entity of it. Of controllers only loggers, and what a node
+/// itself knows, are asked of a certain one.
+fn resource(kind: &str, name: &str, changes: bool, client: &Client) -> (i8, At) {
+    let anyone = if client.asks_controllers() { At::Controller } else { At::Any };
+    let itself = name.parse().map_or(anyone, At::Node);
     match kind {
-        "topics" => (2, At::Any),
+        "topics" => (2, anyone),
+        "brokers" if changes && client.asks_controllers() => (4, anyone),
         "brokers" => (4, itself),
         "broker-loggers" => (8, itself),
-        "client-metrics" => (16, At::Any),
-        _ => (32, At::Any),
+        "client-metrics" => (16, anyone),
+        _ => (32, anyone),
     }
 }
 
