@@ -58,15 +58,23 @@ impl Reader {
     /// Elements of an array that must not be null.
     pub(crate) fn array<T>(
         &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<T, MessageError>,
+        element: impl FnMut(&mut Self) -> Result<T, MessageError>,
     ) -> Result<Vec<T>, MessageError> {
-        let count =
-            self.length()?.ok_or_else(|| MessageError("null where null is not allowed".to_owned()))?;
+        let elements = self.nullable_array(element)?;
+        elements.ok_or_else(|| MessageError("null where null is not allowed".to_owned()))
+    }
+
+    /// Elements of an array that may be null.
+    pub(crate) fn nullable_array<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<T, MessageError>,
+    ) -> Result<Option<Vec<T>>, MessageError> {
+        let Some(count) = self.length()? else { return Ok(None) };
         let mut elements = Vec::with_capacity(count.min(self.body.len()));
         for _ in 0..count {
             elements.push(element(self)?);
         }
-        Ok(elements)
+        Ok(Some(elements))
     }
 
     /// The tags at the end of a structure; `known` reads a tag and says so, others are skipped.

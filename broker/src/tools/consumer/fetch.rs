@@ -10,6 +10,7 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{BrokerId, FetchRequest};
 use milena_storage::batch::{BatchView, ControlMarker, TimestampType, walk};
+use uuid::Uuid;
 
 use crate::tools::client::{At, Client, EARLIEST, LATEST, Partition, Properties, Refused, topic_name, wrong};
 
@@ -31,6 +32,8 @@ pub(super) struct Fetched {
 
 pub(super) struct Fetcher {
     pub client: Client,
+    /// Names of topics by their ids, as far as they have any.
+    names: BTreeMap<Uuid, String>,
     leaders: BTreeMap<Partition, i32>,
     /// An offset, or the time that stands for one.
     positions: BTreeMap<Partition, i64>,
@@ -69,6 +72,7 @@ impl Fetcher {
         };
         Ok(Self {
             client,
+            names: BTreeMap::new(),
             leaders: BTreeMap::new(),
             positions: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -108,10 +112,19 @@ impl Fetcher {
             .map(|(partition, offset)| (partition, *offset))
     }
 
-    pub(super) fn lead(&mut self, topic: &str, partitions: &[MetadataResponsePartition]) {
+    /// Notes who leads the partitions of a topic, and its id.
+    pub(super) fn lead(&mut self, topic: &str, id: Uuid, partitions: &[MetadataResponsePartition]) {
+        if !id.is_nil() {
+            self.names.insert(id, topic.to_owned());
+        }
         for partition in partitions {
             self.leaders.insert((topic.to_owned(), partition.partition_index), partition.leader_id.0);
         }
+    }
+
+    /// The topic that has this id.
+    pub(super) fn name_of(&self, id: Uuid) -> Option<&str> {
+        self.names.get(&id).map(String::as_str)
     }
 
     pub(super) fn passed(&mut self, record: &Fetched) {

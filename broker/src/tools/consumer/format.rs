@@ -5,6 +5,7 @@
 use milena_storage::batch::TimestampType;
 
 use super::fetch::Fetched;
+use super::{json, records};
 use crate::tools::client::{Properties, Refused};
 use crate::tools::console::Console;
 
@@ -14,6 +15,8 @@ const DESERIALIZERS: &str = "org.apache.kafka.common.serialization.";
 pub(super) enum Formatter {
     Default(Box<Columns>),
     Nothing,
+    /// Those records of an internal topic that are of these kinds, as JSON.
+    Records(&'static [records::Record]),
 }
 
 #[derive(Clone, Copy)]
@@ -57,6 +60,13 @@ impl Formatter {
         let class = class.unwrap_or(&default);
         let logs = match class.strip_prefix(PACKAGE) {
             Some("NoOpMessageFormatter") => return Ok(Self::Nothing),
+            Some("OffsetsMessageFormatter") => return Ok(Self::Records(records::OFFSETS)),
+            Some("GroupMetadataMessageFormatter") => return Ok(Self::Records(records::GROUPS)),
+            Some("ShareGroupMessageFormatter") => return Ok(Self::Records(records::SHARE_GROUPS)),
+            Some("TransactionLogMessageFormatter") => return Ok(Self::Records(records::TRANSACTIONS)),
+            Some("group.share.ShareGroupStateMessageFormatter") => {
+                return Ok(Self::Records(records::SHARE_STATE));
+            }
             Some("DefaultMessageFormatter") => false,
             Some("LoggingMessageFormatter") => true,
             _ => return Err(Refused::own("java.lang.ClassNotFoundException", class)),
@@ -106,6 +116,17 @@ impl Formatter {
         match self {
             Self::Nothing => Ok(()),
             Self::Default(columns) => columns.write(record, console),
+            Self::Records(kinds) => {
+                let Some(key) = &record.key else { return Ok(()) };
+                let shown = json::record(kinds, key, record.value.as_deref()).map_err(|what| {
+                    let message = format!("Could not read record at offset {} due to: {what}", record.offset);
+                    Refused::own("java.lang.RuntimeException", message)
+                })?;
+                if let Some(line) = shown {
+                    console.put(line.as_bytes());
+                }
+                Ok(())
+            }
         }
     }
 }

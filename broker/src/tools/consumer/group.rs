@@ -10,19 +10,16 @@ use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition as As
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
-use kafka_protocol::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, GroupId, HeartbeatRequest, JoinGroupRequest,
-    LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    LeaveGroupRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::fetch::Fetcher;
-use crate::tools::client::{At, Partition, Properties, Refused, topic_name, wrong};
+use super::offsets::{self, Owner};
+use crate::tools::client::{At, Partition, Properties, Refused, topic_name};
 use crate::tools::console::Console;
 
 /// The assignor that every consumer has; its name in the protocol.
@@ -48,11 +45,6 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(group: &str, properties: &Properties) -> Result<Self, Refused> {
-        let protocol = properties.get("group.protocol").unwrap_or("classic");
-        if !protocol.eq_ignore_ascii_case("classic") {
-            let known = "this tool speaks the classic protocol only";
-            return Err(wrong(format!("Invalid value {protocol} for configuration group.protocol: {known}")));
-        }
         let commits =
             properties.get("enable.auto.commit").is_none_or(|text| text.trim().eq_ignore_ascii_case("true"));
         let commit_ms = properties.number("auto.commit.interval.ms", 5_000_i64)?;
@@ -206,42 +198,9 @@ impl Member {
         for topic in &assigned.assigned_partitions {
             partitions.extend(topic.partitions.iter().map(|index| (topic.topic.to_string(), *index)));
         }
-        let asked = assigned.assigned_partitions.iter().map(|topic| {
-            OffsetFetchRequestTopic::default()
-                .with_name(topic.topic.clone())
-                .with_partition_indexes(topic.partitions.clone())
-        });
-        let asked: Vec<OffsetFetchRequestTopic> = asked.collect();
-        self.committed.clear();
-        if !asked.is_empty() {
-            let make = |version| {
-                let request = OffsetFetchRequest::default()
-                    .with_group_id(self.group_id())
-                    .with_topics(Some(asked.clone()));
-                if version >= 7 { request.with_require_stable(true) } else { request }
-            };
-            let answer = fetcher.client.call(at, "offsetFetch", make)?;
-            Refused::check(answer.error_code, None)?;
-            for topic in answer.topics {
-                for partition in topic.partitions {
-                    Refused::check(partition.error_code, None)?;
-                    if partition.committed_offset >= 0 {
-                        let at = (topic.name.to_string(), partition.partition_index);
-                        self.committed.insert(at, partition.committed_offset);
-                    }
-                }
-            }
-        }
-        let start = |partition: &Partition| self.committed.get(partition).copied().or(fetcher.start());
-        let missing = partitions.iter().find(|partition| start(partition).is_none());
-        if let Some((topic, index)) = missing {
-            let class = "org.apache.kafka.clients.consumer.NoOffsetForPartitionException";
-            let told = "Undefined offset with no reset policy for partitions:";
-            return Err(Refused::own(class, format!("{told} [{topic}-{index}]")));
-        }
-        let begun =
-            partitions.iter().map(|partition| (partition.clone(), start(partition).unwrap_or(0))).collect();
-        fetcher.assign(begun);
+        self.committed = offsets::committed(fetcher, at, &self.group_id(), &partitions)?;
+        let starts = offsets::starts(fetcher, &self.committed, partitions)?;
+        fetcher.assign(starts);
         Ok(())
     }
 
@@ -317,43 +276,11 @@ impl Member {
     }
 
     fn commit(&mut self, fetcher: &mut Fetcher) -> Result<(), Refused> {
-        let Some(generation) = self.generation.filter(|_| self.commit_ms.is_some()) else { return Ok(()) };
-        let mut topics: BTreeMap<String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        let mut noted = Vec::new();
-        for (partition, offset) in fetcher.positions() {
-            if self.committed.get(partition) == Some(&offset) {
-                continue;
-            }
-            let one = OffsetCommitRequestPartition::default()
-                .with_partition_index(partition.1)
-                .with_committed_offset(offset)
-                .with_committed_metadata(Some(StrBytes::default()));
-            topics.entry(partition.0.clone()).or_default().push(one);
-            noted.push((partition.clone(), offset));
-        }
-        if topics.is_empty() {
-            return Ok(());
-        }
-        let topic = |(name, partitions): (String, Vec<OffsetCommitRequestPartition>)| {
-            OffsetCommitRequestTopic::default().with_name(topic_name(&name)).with_partitions(partitions)
-        };
-        let topics: Vec<OffsetCommitRequestTopic> = topics.into_iter().map(topic).collect();
+        let Some(epoch) = self.generation.filter(|_| self.commit_ms.is_some()) else { return Ok(()) };
         let at = self.at(fetcher)?;
-        let make = |version| {
-            let request = OffsetCommitRequest::default()
-                .with_group_id(self.group_id())
-                .with_generation_id_or_member_epoch(generation)
-                .with_member_id(text(&self.id))
-                .with_topics(topics.clone());
-            if version >= 7 { request.with_group_instance_id(self.instance()) } else { request }
-        };
-        let limit = fetcher.client.request_timeout();
-        let answer = fetcher.client.try_call(at, make, limit)?;
-        for topic in answer.topics {
-            topic.partitions.iter().try_for_each(|partition| Refused::check(partition.error_code, None))?;
-        }
-        self.committed.extend(noted);
-        Ok(())
+        let owner =
+            Owner { group: self.group_id(), member: text(&self.id), instance: self.instance(), epoch };
+        offsets::commit(fetcher, at, &owner, &mut self.committed)
     }
 
     /// Commits what was read, and goes; static members stay.

@@ -5,6 +5,10 @@
 mod fetch;
 mod format;
 mod group;
+mod json;
+mod member;
+mod offsets;
+mod records;
 mod stop;
 
 use kafka_protocol::error::ResponseError;
@@ -15,7 +19,6 @@ use super::console::Console;
 use super::options::{Exit, Options, Spec};
 use fetch::{Fetched, Fetcher};
 use format::Formatter;
-use group::Member;
 
 pub(super) const OPTIONS: &[Spec] = &[
     Spec::value("topic", "topic", "The topic to consume from."),
@@ -29,7 +32,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     Spec::value(
         "formatter",
         "class",
-        "DefaultMessageFormatter, LoggingMessageFormatter or NoOpMessageFormatter.",
+        "DefaultMessageFormatter and its siblings in org.apache.kafka.tools.consumer.",
     ),
     Spec::value("property", "prop", "(DEPRECATED) As --formatter-property."),
     Spec::value(
@@ -55,6 +58,42 @@ enum Wanted {
     Topic(String),
     Topics(Regex),
     Partition(Partition, i64),
+}
+
+/// What keeps the consumer in its group.
+enum Member {
+    Classic(group::Member),
+    Consumer(member::Member),
+}
+
+impl Member {
+    fn new(group: &str, properties: &Properties) -> Result<Self, Refused> {
+        Ok(if member::is_asked_for(properties)? {
+            Self::Consumer(member::Member::new(group, properties)?)
+        } else {
+            Self::Classic(group::Member::new(group, properties)?)
+        })
+    }
+
+    fn keep(
+        &mut self,
+        fetcher: &mut Fetcher,
+        topics: &[(String, i32)],
+        changed: bool,
+        console: &mut Console,
+    ) -> Result<(), Refused> {
+        match self {
+            Self::Classic(member) => member.keep(fetcher, topics, changed, console),
+            Self::Consumer(member) => member.keep(fetcher, topics, changed, console),
+        }
+    }
+
+    fn leave(&mut self, fetcher: &mut Fetcher) {
+        match self {
+            Self::Classic(member) => member.leave(fetcher),
+            Self::Consumer(member) => member.leave(fetcher),
+        }
+    }
 }
 
 /// Everything that the options say.
@@ -256,6 +295,7 @@ fn consume(plan: &Plan, printed: &mut u64, console: &mut Console) -> Result<(), 
     if plan.messages_max == Some(0) {
         return Ok(());
     }
+    member::is_asked_for(&plan.properties)?;
     let client = Client::new(&plan.properties)?;
     let mut fetcher = Fetcher::new(client, &plan.properties)?;
     let mut member = match (&plan.group, &plan.wanted) {
@@ -359,6 +399,7 @@ struct Subscription<'a> {
     topics: Vec<(String, i32)>,
     partitions: Vec<Partition>,
     creates: bool,
+    excludes_internal: bool,
     age_max_ms: i64,
     asked_at: i64,
     is_due: bool,
@@ -367,12 +408,14 @@ struct Subscription<'a> {
 impl<'a> Subscription<'a> {
     fn new(wanted: &'a Wanted, properties: &Properties) -> Result<Self, Refused> {
         let creates = properties.get("allow.auto.create.topics").is_none_or(|text| text != "false");
+        let excludes_internal = properties.get("exclude.internal.topics").is_none_or(|text| text != "false");
         let age_max_ms = properties.number("metadata.max.age.ms", 300_000_i64)?;
         Ok(Self {
             wanted,
             topics: Vec::new(),
             partitions: Vec::new(),
             creates,
+            excludes_internal,
             age_max_ms,
             asked_at: 0,
             is_due: true,
@@ -399,8 +442,8 @@ impl<'a> Subscription<'a> {
         let mut partitions = Vec::new();
         for topic in found {
             let name = topic.name.as_ref().map_or_else(String::new, |name| name.to_string());
-            if matches!(self.wanted, Wanted::Topics(pattern) if !pattern.is_match(&name) || topic.is_internal)
-            {
+            let is_hidden = topic.is_internal && self.excludes_internal;
+            if matches!(self.wanted, Wanted::Topics(pattern) if !pattern.is_match(&name) || is_hidden) {
                 continue;
             }
             match Refused::of(topic.error_code, None) {
@@ -414,7 +457,7 @@ impl<'a> Subscription<'a> {
             topics.push((name.clone(), i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)));
             partitions
                 .extend(topic.partitions.iter().map(|partition| (name.clone(), partition.partition_index)));
-            fetcher.lead(&name, &topic.partitions);
+            fetcher.lead(&name, topic.topic_id, &topic.partitions);
         }
         topics.sort();
         let changed = topics != self.topics && !matches!(self.wanted, Wanted::Partition(..));
