@@ -59,6 +59,12 @@ impl Properties {
         }
     }
 
+    /// Those whose names begin so, without blanks around the values.
+    pub(super) fn below(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let named = self.0.iter().filter(move |(name, _)| name.starts_with(prefix));
+        named.map(|(name, text)| (name.as_str(), text.trim()))
+    }
+
     pub(in crate::tools) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -9,10 +9,11 @@ use rustls::ClientConfig;
 use super::{Properties, Refused, wrong};
 use crate::security::sasl::{Login, Mechanism, jaas};
 use crate::security::{Flaw, client_config};
-use crate::settings::{ClientAuth, StoreSettings, TlsSettings};
+use crate::settings::Settings;
 
 const KAFKA_EXCEPTION: &str = "org.apache.kafka.common.KafkaException";
 const ILLEGAL_ARGUMENT: &str = "java.lang.IllegalArgumentException";
+const AUTHENTICATION: &str = "org.apache.kafka.common.errors.SaslAuthenticationException";
 const MODULES: &str = "org.apache.kafka.common.security.";
 /// How a JVM is told of a file of logins, and what clients are called there.
 const JAAS_FILE: &str = "-Djava.security.auth.login.config=";
@@ -49,30 +50,9 @@ impl Security {
 }
 
 fn tls(properties: &Properties) -> Result<Arc<ClientConfig>, Refused> {
-    let text = |name: &str| properties.get(name).map(str::trim).filter(|text| !text.is_empty());
-    let list = |name: &str, default: &str| -> Vec<String> {
-        let items = text(name).unwrap_or(default).split(',').map(str::trim);
-        items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
-    };
-    let store = |name: &str, key: Option<&str>, certificates: &str| {
-        let of = |what: &str| text(&format!("ssl.{name}.{what}")).map(str::to_owned);
-        StoreSettings {
-            kind: of("type").unwrap_or_else(|| "JKS".to_owned()).to_uppercase(),
-            location: of("location"),
-            password: of("password"),
-            key: key.and_then(of),
-            certificates: of(certificates),
-        }
-    };
-    let settings = TlsSettings {
-        listener: String::new(),
-        keystore: store("keystore", Some("key"), "certificate.chain"),
-        key_password: text("ssl.key.password").map(str::to_owned),
-        truststore: store("truststore", None, "certificates"),
-        client_auth: ClientAuth::None,
-        protocols: list("ssl.enabled.protocols", "TLSv1.2,TLSv1.3"),
-        cipher_suites: list("ssl.cipher.suites", ""),
-    };
+    let given: Vec<(&str, &str)> = properties.below("ssl.").filter(|(_, text)| !text.is_empty()).collect();
+    // A client's are a listener's that has no name.
+    let settings = Settings::from_pairs(&given).map_err(wrong)?.tls("");
     let checks_names = match properties.get("ssl.endpoint.identification.algorithm").map(str::trim) {
         None => true,
         Some("") => false,
@@ -89,9 +69,13 @@ fn tls(properties: &Properties) -> Result<Arc<ClientConfig>, Refused> {
 
 fn login(properties: &Properties, options: Option<&str>) -> Result<Login, Refused> {
     let name = properties.get("sasl.mechanism").unwrap_or("GSSAPI").trim();
-    let mechanism = Mechanism::parse(name).ok_or_else(|| {
-        let known = "this tool knows PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512";
-        wrong(format!("Invalid value {name} for configuration sasl.mechanism: {known}"))
+    let mechanism = Mechanism::parse(name).ok_or_else(|| match name {
+        "GSSAPI" => {
+            let known = "this tool knows PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512";
+            wrong(format!("Invalid value {name} for configuration sasl.mechanism: {known}"))
+        }
+        // Kafka's tools try for a minute before they end so.
+        _ => Refused::own(AUTHENTICATION, format!("Failed to create SaslClient with mechanism {name}")),
     })?;
     let illegal = |what: String| Refused::own(ILLEGAL_ARGUMENT, what);
     let modules = match (properties.get("sasl.jaas.config"), options.and_then(jaas_file)) {
@@ -173,6 +157,9 @@ mod tests {
         check_refused(&["security.protocol=TLS"], "security.protocol");
         check_refused(&["security.protocol=SASL_SSL", "sasl.mechanism=PLAIN"], "KafkaClient");
         check_refused(&["security.protocol=SASL_PLAINTEXT", PLAIN], "Invalid value GSSAPI");
+        let unknown = ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=SCRAM-SHA-1", PLAIN];
+        check_refused(&unknown, "Failed to create SaslClient with mechanism SCRAM-SHA-1");
+        check_refused(&["security.protocol=SSL", "ssl.enabled.protocols=x"], "ssl.enabled.protocols");
         let scram = ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=SCRAM-SHA-256", PLAIN];
         check_refused(&scram, "scram.ScramLoginModule");
         check_refused(&["security.protocol=SSL", "ssl.truststore.location=/nowhere"], "/nowhere");
