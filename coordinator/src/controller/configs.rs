@@ -273,8 +273,8 @@ fn write(
     check_value_sizes(
         new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(|(_, value)| value),
     )?;
-    check_min_in_sync(ctx.image, kind, name, (&old, &new))?;
     ctx.rules.check(kind, name, &new, &old)?;
+    check_min_in_sync(ctx.image, kind, name, (&old, &new))?;
     check_exists(ctx.image, kind, name)?;
     // A broker's configs are written even if they are equal: that makes brokers load changed key stores (KAFKA-14136).
     if new == old && (kind != ConfigKind::Broker || new.is_empty()) {
