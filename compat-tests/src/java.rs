@@ -20,6 +20,10 @@ pub enum Jars {
     Kafka,
     /// The Java client 2.8.
     Client28,
+    /// The Java client 3.6, as AKHQ has it.
+    Client36,
+    /// The Java client 3.9, as kafka-ui has it.
+    Client39,
     /// Kafka Streams 4.3.1 with its own test programs.
     Streams,
     /// Testcontainers' Kafka module, with the client 4.3.1.
@@ -37,6 +41,8 @@ impl Jars {
         match self {
             Self::Kafka => "kafka",
             Self::Client28 => "client28",
+            Self::Client36 => "client36",
+            Self::Client39 => "client39",
             Self::Streams => "streams",
             Self::Containers => "containers",
             Self::ZooKeeper => "zookeeper",
@@ -51,11 +57,15 @@ impl Jars {
     pub fn class_path(self) -> String {
         static KAFKA: OnceLock<String> = OnceLock::new();
         static CLIENT28: OnceLock<String> = OnceLock::new();
+        static CLIENT36: OnceLock<String> = OnceLock::new();
+        static CLIENT39: OnceLock<String> = OnceLock::new();
         static STREAMS: OnceLock<String> = OnceLock::new();
         static CONTAINERS: OnceLock<String> = OnceLock::new();
         let cell = match self {
             Self::Kafka => &KAFKA,
             Self::Client28 => &CLIENT28,
+            Self::Client36 => &CLIENT36,
+            Self::Client39 => &CLIENT39,
             Self::Streams => &STREAMS,
             Self::Containers => &CONTAINERS,
             Self::ZooKeeper => return ZOOKEEPER_JARS.to_owned(),
