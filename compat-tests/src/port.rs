@@ -3,13 +3,20 @@
 //! It must never give one that the system may hand to an outgoing connection meanwhile: a server that is stopped and started
 //! again would find its port taken.
 
+use std::env;
+use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::fs::{FlockOperation, flock};
 
 /// Below the ports that Linux gives to outgoing connections (32768 and up), above those that well-known servers use.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
+/// How many of them a process takes for itself.
+const BAND: u16 = 1_000;
 
 /// A port of the loopback that nobody listens on, and that this process did not give before.
 ///
@@ -18,15 +25,34 @@ const COUNT: u16 = 12_000;
 #[must_use]
 pub fn free() -> u16 {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
-    // Processes that run at once begin at different places.
-    let begin = process::id().wrapping_mul(97);
-    (0..COUNT)
+    let first = band();
+    (0..BAND)
         .find_map(|_| {
-            let turn = begin.wrapping_add(u32::from(GIVEN.fetch_add(1, Ordering::Relaxed)));
-            let port = FIRST + u16::try_from(turn % u32::from(COUNT)).expect("below the count");
+            let port = first + GIVEN.fetch_add(1, Ordering::Relaxed) % BAND;
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
         })
-        .expect("a port of the range is free")
+        .expect("a port of the band is free")
+}
+
+/// The first port of this process: its band is nobody else's as long as it runs, since a port that a stopped server shall have again
+/// looks free to others meanwhile.
+fn band() -> u16 {
+    static TAKEN: OnceLock<(u16, Option<File>)> = OnceLock::new();
+    TAKEN
+        .get_or_init(|| {
+            let take = |number: u16| {
+                let file = File::create(env::temp_dir().join(format!("milena-ports-{number}"))).ok()?;
+                flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+                Some((FIRST + number * BAND, Some(file)))
+            };
+            // With more processes than bands they begin at different places at least.
+            let anywhere = || {
+                let number = process::id().wrapping_mul(97) % u32::from(COUNT - BAND);
+                (FIRST + u16::try_from(number).expect("below the count"), None)
+            };
+            (0..COUNT / BAND).find_map(take).unwrap_or_else(anywhere)
+        })
+        .0
 }
 
 /// The first of so many ports in a row, on terms as those of `free`.
@@ -36,7 +62,7 @@ pub fn free() -> u16 {
 #[must_use]
 pub fn free_row(count: u16) -> u16 {
     let mut row = Vec::new();
-    for _ in 0..COUNT {
+    for _ in 0..BAND {
         let next = free();
         if row.last().is_some_and(|last| last + 1 != next) {
             row.clear();
