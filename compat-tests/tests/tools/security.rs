@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use kafka_protocol::messages::{
-    ApiVersionsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+    ApiVersionsRequest, HeartbeatRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use milena_compat_tests::server::{Setup, Target};
@@ -222,6 +222,22 @@ fn requests_wait_for_the_proof() {
     assert_eq!(wire.call(9, &MetadataRequest::default()).brokers.len(), 1);
     assert_eq!(wire.call(1, &handshake("PLAIN")).error_code, ILLEGAL_SASL_STATE);
     assert_eq!(wire.call(2, &token(b"\0alice\0alice-secret")).error_code, ILLEGAL_SASL_STATE);
+
+    // In the middle of an exchange a request is told so, and nothing else is told.
+    let mut wire = Wire::connect(address);
+    assert_eq!(wire.call(1, &handshake("PLAIN")).error_code, 0);
+    assert_eq!(wire.call(4, &HeartbeatRequest::default()).error_code, ILLEGAL_SASL_STATE);
+    assert!(wire.is_closed_within(SOON));
+    let mut wire = Wire::connect(address);
+    assert_eq!(wire.call(1, &handshake("PLAIN")).error_code, 0);
+    assert_eq!(wire.call(1, &handshake("PLAIN")).error_code, ILLEGAL_SASL_STATE);
+    assert!(wire.is_closed_within(SOON));
+    let mut wire = Wire::connect(address);
+    assert_eq!(wire.call(1, &handshake("PLAIN")).error_code, 0);
+    let told = wire.call(3, &ApiVersionsRequest::default());
+    assert_eq!((told.error_code, told.api_keys.len()), (ILLEGAL_SASL_STATE, 0));
+    assert!(wire.is_closed_within(SOON));
+
     // A frame that is too large before the proof ends the connection.
     let mut wire = Wire::connect(address);
     wire.send_raw(&(600_000_i32).to_be_bytes()).expect("sent");

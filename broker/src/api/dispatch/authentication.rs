@@ -6,15 +6,19 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
-    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::{ScramMechanism, scram_credential};
 use smallvec::smallvec;
 use uuid::Uuid;
 
-use super::{Dispatch, Head, Opened, answer, frame_of, open};
-use crate::api::{API_VERSIONS, Caller, Outcome, Principal, SASL_AUTHENTICATE, SASL_HANDSHAKE, api_versions};
+use super::refusals::refuse;
+use super::{Dispatch, Head, Opened, answer, can_refuse, frame_of, open};
+use crate::api::{
+    API_VERSIONS, Caller, Cx, FETCH, Outcome, Principal, Row, SASL_AUTHENTICATE, SASL_HANDSHAKE, api_versions,
+};
 use crate::net::frame::{Chunk, Frame};
 use crate::net::guard;
 use crate::net::{Closing, Last, Served};
@@ -101,19 +105,14 @@ impl Dispatch {
 
     fn authenticate(&self, caller: &Caller, sasl: &Sasl, frame: &Bytes) -> Result<Served, Closing> {
         let (key, version) = guard::api(frame)?;
-        if !matches!(key, SASL_AUTHENTICATE | SASL_HANDSHAKE) {
-            return Ok(Served::Last(farewell(sasl, None, "it asked for something while it authenticated")));
-        }
         let Opened::Request { row, header, body } = open(frame)? else {
             return Err(unproved("it asked for versions while it authenticated"));
         };
         let flexible = row.shape.is_flexible(version);
         let head = Head { flexible, ..Head::of(row, &header) };
         let cx = self.cx(caller, version);
-        if key == SASL_HANDSHAKE {
-            let why = "Unexpected Kafka request of type SASL_HANDSHAKE during SASL authentication.";
-            let served = row.start(&cx, head, body)?;
-            return Ok(held_back(sasl, served, Some(why.to_owned())));
+        if key != SASL_AUTHENTICATE {
+            return Ok(out_of_turn(&cx, sasl, row, head, body));
         }
         let mut refused = None;
         let served = answer::<SaslAuthenticateRequest, _>(&cx, head, body, |_, request| {
@@ -161,6 +160,27 @@ impl Dispatch {
             (stepped, told.unwrap_or_default())
         })
     }
+}
+
+/// A request in the middle of an exchange is told so, where it can be told an error as a whole.
+fn out_of_turn(cx: &Cx<'_>, sasl: &Sasl, row: &Row, head: Head, body: Bytes) -> Served {
+    let error = ResponseError::IllegalSaslState;
+    let why = format!("Unexpected Kafka request of type {} during SASL authentication.", row.name);
+    let served = match row.key {
+        SASL_HANDSHAKE => answer::<SaslHandshakeRequest, _>(cx, head, body, |_, _| {
+            SaslHandshakeResponse::default().with_error_code(error.code()).into()
+        }),
+        API_VERSIONS => {
+            answer::<ApiVersionsRequest, _>(cx, Head { flexible: false, ..head }, body, |_, _| {
+                ApiVersionsResponse::default().with_error_code(error.code()).into()
+            })
+        }
+        // Its answer here is of partitions that are served, and those are none.
+        FETCH => Served::Last(farewell(sasl, None, &why)),
+        key if can_refuse(key) => refuse(cx, head, key, body, error),
+        _ => Served::Last(farewell(sasl, None, &why)),
+    };
+    held_back(sasl, served, Some(why))
 }
 
 /// An answer that refuses comes late, and is the last.
