@@ -40,7 +40,7 @@ fn metadata_level(release: &str) -> Result<i16, String> {
     let key = if parts.len() <= 2 { release.to_owned() } else { parts[..2].join(".") };
     let of_release = || {
         let is_of = |known: &&&str| known.split('-').next() == Some(&key);
-        RELEASES.iter().filter(is_of).next_back().copied().and_then(level_of)
+        RELEASES.iter().rfind(is_of).copied().and_then(level_of)
     };
     let latest = level_of(LATEST);
     let found = level_of(&key).or_else(|| of_release().filter(|level| Some(*level) <= latest));

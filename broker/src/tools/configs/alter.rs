@@ -86,7 +86,8 @@ fn limits(
         return Err(unexpected("deleted", format!("ArrayBuffer({})", undeletable.join(", "))));
     }
     let has_quotas = names.iter().chain(deleted).any(is_quota);
-    if !is_of_clients && !(scram_added.is_empty() && scram_deleted.is_empty()) {
+    let has_scram = !scram_added.is_empty() || !scram_deleted.is_empty();
+    if !is_of_clients && has_scram {
         if entities.names.contains(&"") {
             return Err(illegal(
                 "The use of --entity-default or --user-defaults is not allowed with User SCRAM Credentials using \
