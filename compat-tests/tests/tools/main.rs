@@ -14,6 +14,8 @@ mod group_flags;
 mod groups;
 mod native;
 mod native_cluster;
+mod native_configs;
+mod native_consumer;
 mod native_secured;
 mod offsets;
 mod performance;

@@ -15,7 +15,7 @@ use milena_compat_tests::{Server, Target, dice};
 use tempfile::TempDir;
 
 /// One command: the tool, its arguments behind `--bootstrap-server`, and its input.
-type Step<'a> = (&'a str, &'a str, &'a str);
+pub(super) type Step<'a> = (&'a str, &'a str, &'a str);
 
 /// The binary under the names of the tools.
 static TOOLS: LazyLock<TempDir> = LazyLock::new(|| paths::scratch("native-tools"));
@@ -26,7 +26,8 @@ pub(super) struct Ended {
     pub stderr: String,
 }
 
-fn program(tool: &str) -> PathBuf {
+/// Where a tool of our own is.
+pub(super) fn program(tool: &str) -> PathBuf {
     let program = TOOLS.path().join(format!("{tool}.sh"));
     // Another test may have made it.
     let _ = std::os::unix::fs::symlink(paths::milena(), &program);
@@ -46,9 +47,10 @@ pub(super) fn words(line: &str) -> Vec<String> {
     words
 }
 
-fn native(server: &Server, (tool, line, input): Step<'_>) -> Ended {
+/// One command with our own tool.
+pub(super) fn native(server: &Server, (tool, line, input): Step<'_>) -> Ended {
     let mut arguments = Vec::new();
-    if !line.contains("--bootstrap-server") {
+    if !line.contains("--bootstrap-") {
         arguments.extend(["--bootstrap-server".to_owned(), server.bootstrap()]);
     }
     arguments.extend(words(line));
@@ -73,12 +75,10 @@ pub(super) fn run(tool: &str, arguments: &[String], input: &str) -> Ended {
     }
 }
 
-fn official(server: &Server, (tool, line, input): Step<'_>) -> Ended {
-    let called = if line.contains("--bootstrap-server") {
-        milena_compat_tests::Tool::new(tool)
-    } else {
-        server.tool(tool)
-    };
+/// One command with Kafka's tool.
+pub(super) fn official(server: &Server, (tool, line, input): Step<'_>) -> Ended {
+    let called =
+        if line.contains("--bootstrap-") { milena_compat_tests::Tool::new(tool) } else { server.tool(tool) };
     let transcript = called.args(words(line)).input(input).run();
     Ended {
         status: transcript.status,
