@@ -83,7 +83,14 @@ fn produce(server: &Server, topic: &str, text: String) {
 
 /// Each key with the start of its last value, and how many records were read.
 fn last_values(server: &Server, topic: &str) -> (BTreeMap<String, String>, usize) {
-    let tool = server.tool("kafka-console-consumer").args(["--topic", topic, "--from-beginning"]);
+    let tool = server.tool("kafka-console-consumer").args([
+        "--topic",
+        topic,
+        "--partition",
+        "0",
+        "--offset",
+        "earliest",
+    ]);
     let tool = tool.line("--formatter-property print.key=true --formatter-property key.separator=:");
     let said = tool.line("--timeout-ms 6000 --isolation-level read_committed").run().text();
     let pairs = said.lines().filter_map(|line| line.split_once(':'));

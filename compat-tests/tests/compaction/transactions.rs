@@ -112,7 +112,14 @@ impl Producer {
 
 /// The first word of every value, in order.
 fn words(server: &Server, topic: &str, isolation: &str) -> Vec<String> {
-    let tool = server.tool("kafka-console-consumer").args(["--topic", topic, "--from-beginning"]);
+    let tool = server.tool("kafka-console-consumer").args([
+        "--topic",
+        topic,
+        "--partition",
+        "0",
+        "--offset",
+        "earliest",
+    ]);
     let said = tool.line("--timeout-ms 6000 --isolation-level").arg(isolation).run().text();
     said.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
