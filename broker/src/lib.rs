@@ -23,7 +23,7 @@ pub mod producer_ids;
 pub mod quorum;
 mod refused_records;
 pub mod replication;
-mod resident;
+pub mod resident;
 pub mod security;
 pub mod settings;
 pub mod shard;

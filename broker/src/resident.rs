@@ -1,4 +1,4 @@
-//! Code that only a start runs is given back to the system once the broker is ready.
+//! Memory that nobody needs is given back to the system: code that only a start runs, and what the allocator holds free.
 //!
 //! Linux maps 64 KiB around each page of code that is run, so a start leaves most of the program and of the C library mapped
 //! although an idle broker runs little of either. What is run again is mapped again from the page cache, within a microsecond.
@@ -9,8 +9,39 @@ use std::fs;
 use std::io;
 use std::ops::Range;
 use std::ptr;
+use std::sync::OnceLock;
 
 use rustix::mm::{Advice, madvise};
+use tokio::runtime::Handle;
+
+use crate::blocking;
+
+/// How this program's allocator is asked for what it holds free.
+#[derive(Clone, Copy, Debug)]
+pub struct Allocator {
+    /// Hands over what the calling thread keeps for itself.
+    pub flush_thread: fn(),
+    /// Gives everything free back to the system; may take milliseconds.
+    pub purge: fn(),
+}
+
+static ALLOCATOR: OnceLock<Allocator> = OnceLock::new();
+
+/// Says which allocator the program has. While none is told, what is free stays with it.
+pub fn allocates_with(allocator: Allocator) {
+    // Only the first counts: a program has one.
+    let _ = ALLOCATOR.set(allocator);
+}
+
+/// Gives back what the allocator holds free, also for the threads of these runtimes.
+pub(crate) async fn give_heap_back(runtimes: &[Handle]) {
+    let Some(allocator) = ALLOCATOR.get() else { return };
+    for runtime in runtimes {
+        // One that has ended keeps nothing.
+        let _ = runtime.spawn(async { (allocator.flush_thread)() }).await;
+    }
+    let _ = blocking::spawn(allocator.purge).await;
+}
 
 /// Gives back the mapped code of the program and its libraries; nothing is lost if that fails.
 ///

@@ -5,20 +5,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::Port;
 use super::route::{Asked, Reply};
 use crate::api::BoxFuture;
 use crate::broker::Broker;
 use crate::net::workers::Workers;
+use crate::resident;
 
 /// Clusters at a time: each has a port and some dozens of descriptors.
 const CLUSTERS_MAX: usize = 256;
+/// Memory of dropped clusters is given back after the first of these, when others that are dropped too are gone, and after the second, when
+/// the runtimes have ended the threads that these made for files: each keeps some.
+const GIVE_BACK_AFTER: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(11)];
 
 /// Those that run.
 pub(super) struct Clusters {
@@ -27,6 +34,7 @@ pub(super) struct Clusters {
     workers: Arc<Workers>,
     /// The runtime that their metadata runs on, which lives as long as this broker.
     home: Handle,
+    dropped: watch::Sender<()>,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +59,10 @@ struct All {
 
 impl Clusters {
     pub(super) fn new(workers: Arc<Workers>, home: Handle) -> Self {
-        Self { running: Mutex::default(), last_id: AtomicU64::new(0), workers, home }
+        let dropped = watch::Sender::new(());
+        let runtimes = workers.handles().chain([&home]).cloned().collect();
+        home.spawn(give_back(dropped.subscribe(), runtimes));
+        Self { running: Mutex::default(), last_id: AtomicU64::new(0), workers, home, dropped }
     }
 
     /// Stops all of them, for the end of this broker.
@@ -74,6 +85,16 @@ impl Clusters {
         let told = told(id, &broker);
         self.running.lock().insert(id, broker);
         Ok(told)
+    }
+}
+
+/// What dropped clusters held is free then, but the allocator keeps it for later: megabytes after a hundred of them.
+async fn give_back(mut dropped: watch::Receiver<()>, runtimes: Vec<Handle>) {
+    while dropped.changed().await.is_ok() {
+        for wait in GIVE_BACK_AFTER {
+            sleep(wait).await;
+            resident::give_heap_back(&runtimes).await;
+        }
     }
 }
 
@@ -120,7 +141,10 @@ pub(super) fn drop_one(port: Arc<Port>, asked: Asked) -> BoxFuture<Reply> {
         };
         let told = told(id, &broker);
         match port.clusters.home.spawn(stop_one(broker)).await {
-            Ok(()) => Reply::json(StatusCode::OK, &told),
+            Ok(()) => {
+                port.clusters.dropped.send_replace(());
+                Reply::json(StatusCode::OK, &told)
+            }
             Err(error) => Reply::problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     })

@@ -192,7 +192,7 @@ fn metadata(client: &mut Client) -> Counted {
     ("Metadata of one topic", 13.0, counted(call))
 }
 
-fn create(client: &mut Client) -> Uuid {
+pub(crate) fn create(client: &mut Client) -> Uuid {
     let topic = CreatableTopic::default()
         .with_name(TopicName(StrBytes::from_static_str(TOPIC)))
         .with_num_partitions(1)
@@ -212,7 +212,7 @@ fn until_found<T>(mut ask: impl FnMut() -> (i16, T)) -> T {
     answer
 }
 
-fn produce_request(topic: Uuid) -> ProduceRequest {
+pub(crate) fn produce_request(topic: Uuid) -> ProduceRequest {
     let record = Record {
         transactional: false,
         control: false,
@@ -237,12 +237,12 @@ fn produce_request(topic: Uuid) -> ProduceRequest {
 }
 
 /// A consumer's session with one partition, read batch by batch.
-struct Reader {
+pub(crate) struct Reader {
     request: FetchRequest,
 }
 
 impl Reader {
-    fn new(client: &mut Client, topic: Uuid, from: i64) -> Self {
+    pub(crate) fn new(client: &mut Client, topic: Uuid, from: i64) -> Self {
         let partition = FetchPartition::default().with_fetch_offset(from).with_partition_max_bytes(1);
         let topic = FetchTopic::default().with_topic_id(topic).with_partitions(vec![partition]);
         let mut request =
@@ -255,13 +255,13 @@ impl Reader {
         Self { request }
     }
 
-    fn ask(&mut self, client: &mut Client) {
+    pub(crate) fn ask(&mut self, client: &mut Client) {
         self.request.session_epoch += 1;
         client.send(17, &self.request);
     }
 
     /// How many batches came; the next question is for what is behind them.
-    fn hear(&mut self, client: &mut Client) -> usize {
+    pub(crate) fn hear(&mut self, client: &mut Client) -> usize {
         let answer = client.receive::<FetchRequest>(17);
         let records = answer.responses[0].partitions[0].records.clone().unwrap();
         let batches = usize::from(!records.is_empty());

@@ -3,7 +3,7 @@
 //! Must never share a thread with the broker.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
@@ -19,6 +19,7 @@ use super::counting;
 /// A broker on a runtime and in a directory of its own.
 pub(crate) struct Served {
     address: String,
+    http: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     _dir: tempfile::TempDir,
@@ -32,24 +33,28 @@ impl Served {
         all.extend(settings);
         let settings = Settings::from_pairs(&all).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let (ready, address) = mpsc::channel();
+        let (ready, places) = mpsc::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let broker = Broker::start(settings).await.unwrap();
-                ready.send(broker.bootstrap_servers()).unwrap();
+                let http = broker.listening().iter().find(|each| each.name == "HTTP").map(|each| each.bound);
+                ready.send((broker.bootstrap_servers(), http)).unwrap();
                 let _ = stopped.await;
                 broker.stop().await;
             });
         });
-        let address = address.recv().expect("the broker starts");
-        Self { address, stop: Some(stop), thread: Some(thread), _dir: dir }
+        let (address, http) = places.recv().expect("the broker starts");
+        Self { address, http, stop: Some(stop), thread: Some(thread), _dir: dir }
     }
 
     pub(crate) fn connect(&self) -> Client {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, correlation: 0 }
+        Client::of(&self.address)
+    }
+
+    /// Where its HTTP port is, which the settings have to ask for.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http.expect("an HTTP port")
     }
 }
 
@@ -68,6 +73,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Of the broker at this address.
+    pub(crate) fn of(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, correlation: 0 }
+    }
+
     pub(crate) fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
         self.send(version, request);
         self.receive::<R>(version)

@@ -5,7 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 
 struct Counting;
 
@@ -18,6 +18,9 @@ thread_local! {
 
 /// Blocks taken by all threads that are not set aside.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that all threads together hold.
+static LIVE: AtomicIsize = AtomicIsize::new(0);
 
 /// Runs it, and gives the most bytes that this thread held meanwhile, above what it held before.
 pub(crate) fn highest<T>(run: impl FnOnce() -> T) -> (T, isize) {
@@ -38,7 +41,13 @@ pub(crate) fn taken() -> u64 {
     TAKEN.load(Ordering::Relaxed)
 }
 
+/// Bytes that this process has allocated and not freed.
+pub(crate) fn live() -> isize {
+    LIVE.load(Ordering::Relaxed)
+}
+
 fn hold(bytes: isize) {
+    LIVE.fetch_add(bytes, Ordering::Relaxed);
     // At a thread's end its cells are gone, and nobody asks any more.
     let _ = HELD.try_with(|held| {
         held.set(held.get() + bytes);
