@@ -47,10 +47,10 @@ pub use register::Listeners;
 const MAX_WAITING_DECISIONS: usize = 1024;
 /// How long a stopping node waits for others to take over, and again for the end of its session.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-/// How long so few voters may be linked that nothing can be decided until a stopping node waits for nothing more: all nodes of a cluster that
-/// is stopped at once go in some order, and the last has nobody to tell. A link that broke is back sooner.
-const ALONE_PATIENCE: Duration = Duration::from_millis(300);
-/// Between two looks at that.
+/// Looks in a row at which so few voters are linked that nothing can be decided, until a stopping node waits for nothing more: all nodes of a
+/// cluster that is stopped at once go in some order, and the last has nobody to tell. A link that broke is back sooner.
+const ALONE_LOOKS: u32 = 15;
+/// Between two of them.
 const ALONE_LOOK: Duration = Duration::from_millis(20);
 /// Followers that may be added before the first of them has been told of the image.
 const MAX_NEW_FOLLOWERS: usize = 16;
@@ -282,17 +282,11 @@ impl Quorum {
 
     /// Returns when no majority of the voters has been linked for a while.
     async fn is_alone(&self) {
-        let mut alone_since = None;
-        loop {
+        let mut alone = 0;
+        while alone < ALONE_LOOKS {
             let voters = self.shared.ensemble.quorum().voters;
             let linked = voters.iter().filter(|voter| voter.is_linked).count();
-            let now = tokio::time::Instant::now();
-            let since = *alone_since.get_or_insert(now);
-            if linked * 2 > voters.len() {
-                alone_since = None;
-            } else if now - since >= ALONE_PATIENCE {
-                return;
-            }
+            alone = if linked * 2 > voters.len() { 0 } else { alone + 1 };
             tokio::time::sleep(ALONE_LOOK).await;
         }
     }
