@@ -131,6 +131,12 @@ impl Started {
         self.process.output()
     }
 
+    /// Whether it has come to its end.
+    #[must_use]
+    pub fn ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
     /// Kills it as `kill -9` does, and gives what it had written.
     #[must_use]
     pub fn kill(mut self) -> String {
