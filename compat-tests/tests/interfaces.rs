@@ -21,14 +21,13 @@ fn told(interface: &str, jars: Jars, bootstrap: &str) -> String {
     program.arg(interface).arg(bootstrap).patience(PATIENCE).ok()
 }
 
-/// What is answered otherwise on purpose: a group waits for nobody by default, ZooKeeper's protocol has a listener, the features of
-/// share and streams groups and of a quorum that can be changed are not there, and quotas of clients cannot be set.
-const OTHERWISE: [&str; 5] = [
+/// What is answered otherwise on purpose: a group waits for nobody by default, ZooKeeper's protocol has a listener, and the features of
+/// share and streams groups and of a quorum that can be changed are not there.
+const OTHERWISE: [&str; 4] = [
     "broker: group.initial.rebalance.delay.ms=",
     "broker: zookeeper.listener=",
     "finalized features: ",
     "supported features: ",
-    "quota of ",
 ];
 
 /// The lines of the answers, but for those and for these settings of the broker.

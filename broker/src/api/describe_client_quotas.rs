@@ -1,7 +1,6 @@
 //! DescribeClientQuotas: 48, v0–1. Quotas by user, client id and address (KIP-546).
 //!
-//! Behaviour: there are none to tell yet, so every well-formed filter matches nothing; malformed ones are refused as
-//! `ClientQuotasImage.describe` refuses them.
+//! Behaviour: tells what the image knows, to any filter; malformed ones are refused as `ClientQuotasImage.describe` refuses them.
 //! Versions: 1 flexible.
 
 use std::collections::BTreeSet;
@@ -9,9 +8,11 @@ use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
+use kafka_protocol::messages::describe_client_quotas_response::{EntityData, EntryData, ValueData};
 use kafka_protocol::messages::{DescribeClientQuotasRequest, DescribeClientQuotasResponse};
 use kafka_protocol::protocol::StrBytes;
 use milena_coordinator::controller::Refusal;
+use milena_coordinator::image::{QuotaEntity, QuotaKey};
 
 use super::{Cx, Outcome};
 
@@ -21,13 +22,13 @@ const EXACT: i8 = 0;
 const DEFAULT: i8 = 1;
 const SPECIFIED: i8 = 2;
 
-pub fn handle(_cx: &Cx<'_>, request: DescribeClientQuotasRequest) -> Outcome<DescribeClientQuotasResponse> {
+pub fn handle(cx: &Cx<'_>, request: DescribeClientQuotasRequest) -> Outcome<DescribeClientQuotasResponse> {
     let answer = DescribeClientQuotasResponse::default();
     match check(&request.components) {
         // Kafka leaves the message as it is, which for its generated classes is the empty string.
         Ok(()) => answer
             .with_error_message(Some(StrBytes::from_static_str("")))
-            .with_entries(Some(Vec::new()))
+            .with_entries(Some(matching(cx, &request)))
             .into(),
         Err(refusal) => answer
             .with_error_code(refusal.code.code())
@@ -35,6 +36,39 @@ pub fn handle(_cx: &Cx<'_>, request: DescribeClientQuotasRequest) -> Outcome<Des
             .with_entries(None)
             .into(),
     }
+}
+
+fn matching(cx: &Cx<'_>, request: &DescribeClientQuotasRequest) -> Vec<EntryData> {
+    let entities = cx.image.quotas().into_iter().flat_map(|quotas| quotas.entities());
+    let entities = entities.filter(|(entity, _)| matches(entity, &request.components, request.strict));
+    entities.map(|(entity, values)| entry(entity, values)).collect()
+}
+
+/// A strict filter leaves out what has types that it does not name.
+fn matches(entity: &QuotaEntity, components: &[ComponentData], strict: bool) -> bool {
+    let parts = entity.parts();
+    let fits = |component: &ComponentData| {
+        let part = parts.iter().find(|(kind, _)| *kind == component.entity_type.as_str());
+        part.is_some_and(|(_, name)| match component.match_type {
+            SPECIFIED => true,
+            DEFAULT => name.is_none(),
+            _ => name.map(|name| &**name) == component._match.as_deref(),
+        })
+    };
+    (!strict || parts.len() == components.len()) && components.iter().all(fits)
+}
+
+fn entry(entity: &QuotaEntity, values: &[(QuotaKey, f64)]) -> EntryData {
+    let part = |(kind, name): (&'static str, Option<&std::sync::Arc<str>>)| {
+        let name = name.map(|name| StrBytes::from_string(name.to_string()));
+        EntityData::default().with_entity_type(StrBytes::from_static_str(kind)).with_entity_name(name)
+    };
+    let value = |(key, value): &(QuotaKey, f64)| {
+        ValueData::default().with_key(StrBytes::from_static_str(key.name())).with_value(*value)
+    };
+    EntryData::default()
+        .with_entity(entity.parts().into_iter().map(part).collect())
+        .with_values(values.iter().map(value).collect())
 }
 
 fn check(components: &[ComponentData]) -> Result<(), Refusal> {
@@ -85,6 +119,28 @@ mod tests {
             .with_entity_type(StrBytes::from_string(kind.into()))
             .with_match_type(matching)
             .with_match(value.map(|v| StrBytes::from_string(v.into())))
+    }
+
+    #[test]
+    fn a_filter_finds_by_name_by_default_and_by_type() {
+        let app = QuotaEntity::UserClient("u".into(), "app".into());
+        let everybody = QuotaEntity::User("".into());
+        let user = |matching, value| vec![component("user", matching, value)];
+        let found = |components: &[ComponentData], strict| {
+            [&app, &everybody].map(|entity| matches(entity, components, strict))
+        };
+        assert_eq!(found(&[], false), [true, true]);
+        assert_eq!(found(&[], true), [false, false]);
+        assert_eq!(found(&user(SPECIFIED, None), false), [true, true]);
+        assert_eq!(found(&user(SPECIFIED, None), true), [false, true]);
+        assert_eq!(found(&user(DEFAULT, None), false), [false, true]);
+        assert_eq!(found(&user(EXACT, Some("u")), false), [true, false]);
+        let both = [component("user", EXACT, Some("u")), component("client-id", EXACT, Some("app"))];
+        assert_eq!(found(&both, true), [true, false]);
+        assert_eq!(found(&[component("ip", SPECIFIED, None)], false), [false, false]);
+        let told = entry(&app, &[(QuotaKey::RequestPercentage, 1.5)]);
+        let kinds: Vec<_> = told.entity.iter().map(|part| part.entity_type.as_str()).collect();
+        assert_eq!(kinds, ["client-id", "user"]);
     }
 
     #[test]

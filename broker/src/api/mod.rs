@@ -5,6 +5,7 @@
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod add_raft_voter;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
@@ -139,7 +140,7 @@ pub const FETCH: i16 = 1;
 /// What Kafka serves on listeners of controllers too, as far as it is there ("listeners" in its schemas); its Fetch there is
 /// that of the quorum's log.
 const ON_CONTROLLERS: &[i16] =
-    &[17, 18, 19, 20, 29, 30, 31, 32, 33, 36, 37, 43, 44, 46, 50, 51, 55, 57, 60, 64, 73, 80, 81, 82];
+    &[17, 18, 19, 20, 29, 30, 31, 32, 33, 36, 37, 43, 44, 46, 49, 50, 51, 55, 57, 60, 64, 73, 80, 81, 82];
 
 /// What only controllers serve.
 const ONLY_ON_CONTROLLERS: &[i16] = &[73, 82];
@@ -229,6 +230,7 @@ pub static TABLE: &[Row] = &[
         DescribeClientQuotasRequest,
         DescribeClientQuotasResponse
     ),
+    row!(49, "AlterClientQuotas", alter_client_quotas, AlterClientQuotasRequest, AlterClientQuotasResponse),
     row!(
         50,
         "DescribeUserScramCredentials",

@@ -4,6 +4,7 @@
 
 use bytes::Buf;
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::alter_client_quotas_response::EntryData;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as LegacyResponse;
 use kafka_protocol::messages::alter_partition_reassignments_response::ReassignableTopicResponse;
 use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
@@ -13,11 +14,11 @@ use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, AlterPartitionResponse,
-    AlterUserScramCredentialsRequest, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ElectLeadersRequest,
-    ElectLeadersResponse, IncrementalAlterConfigsRequest, UnregisterBrokerRequest, UnregisterBrokerResponse,
-    UpdateFeaturesRequest, UpdateFeaturesResponse,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest,
+    AlterPartitionResponse, AlterUserScramCredentialsRequest, AssignReplicasToDirsRequest,
+    AssignReplicasToDirsResponse, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    ElectLeadersRequest, ElectLeadersResponse, IncrementalAlterConfigsRequest, UnregisterBrokerRequest,
+    UnregisterBrokerResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
 };
 use kafka_protocol::protocol::Request;
 use milena_coordinator::controller::{self, Altered, Assigned, Ctx, Item, Plan, Refusal};
@@ -103,6 +104,23 @@ impl Quorum {
             result.with_error_code(refusal.code.code()).with_error_message(refusal.wire_message())
         };
         self.at_controller(request, decide, fail, |response| response.results).await
+    }
+
+    pub async fn alter_client_quotas(
+        &self,
+        request: AlterClientQuotasRequest,
+    ) -> Result<Vec<EntryData>, Refusal> {
+        let decide = |ctx: &mut Ctx<'_>, request: &AlterClientQuotasRequest| {
+            controller::alter_client_quotas(ctx, request)
+        };
+        let fail = |entries: Vec<EntryData>, refusal: &Refusal| {
+            let fail = |entry: EntryData| {
+                let entry = entry.with_error_code(refusal.code.code());
+                entry.with_error_message(refusal.wire_message())
+            };
+            entries.into_iter().map(fail).collect()
+        };
+        Ok(self.at_controller(request, decide, fail, |response| vec![response.entries]).await?.concat())
     }
 
     pub async fn elect_leaders(&self, request: ElectLeadersRequest) -> Result<ElectLeadersResponse, Refusal> {

@@ -10,11 +10,11 @@ use std::sync::Weak;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, AlterPartitionReassignmentsRequest,
-    AlterPartitionReassignmentsResponse, AlterPartitionRequest, AlterUserScramCredentialsRequest,
-    AlterUserScramCredentialsResponse, AssignReplicasToDirsRequest, CreatePartitionsRequest,
-    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DeleteTopicsResponse, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, AlterConfigsRequest, AlterConfigsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, AlterPartitionRequest,
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, AssignReplicasToDirsRequest,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, ElectLeadersRequest, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
@@ -185,6 +185,10 @@ impl Quorum {
             IncrementalAlterConfigsRequest::KEY => {
                 let responses = self.incremental_alter_configs(read(version, body)?).await?;
                 write(version, &IncrementalAlterConfigsResponse::default().with_responses(responses))
+            }
+            AlterClientQuotasRequest::KEY => {
+                let entries = self.alter_client_quotas(read(version, body)?).await?;
+                write(version, &AlterClientQuotasResponse::default().with_entries(entries))
             }
             AlterUserScramCredentialsRequest::KEY => {
                 let results = self.alter_user_scram_credentials(read(version, body)?).await?;

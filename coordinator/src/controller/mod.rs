@@ -18,6 +18,7 @@ mod names;
 mod next_state;
 mod partitions;
 mod placement;
+mod quotas;
 mod reassign;
 mod rules;
 mod scram;
@@ -45,6 +46,7 @@ pub use fail_over::{fail_over, prefer, restart, shut_down, suspect, unregister_b
 pub use features::{SUPPORTED_FEATURES, check_features, refused, supported_features, update_features};
 pub use names::check_topic_name;
 pub use partitions::create_partitions;
+pub use quotas::{MAX_OPS, alter_client_quotas, printed, refused_quotas};
 pub use reassign::alter_partition_reassignments;
 pub use rules::{ConfigRules, EffectiveConfig, ReplicationRules};
 pub use scram::{

@@ -230,7 +230,10 @@ fn write(ctx: &Ctx<'_>, user: &str, altered: Altered<'_>) -> Vec<Op> {
     }
     let path = paths::config(ConfigKind::User, user);
     let write = match ctx.image.config_version(ConfigKind::User, user) {
-        Some(version) if configs.is_empty() => Op::delete(path, version),
+        // The node stays while clients have quotas as this user, which lie below it.
+        Some(version) if configs.is_empty() && !ctx.image.has_client_folder(user) => {
+            Op::delete(path, version)
+        }
         Some(version) => Op::set(path, to_json(&ConfigNodeJson::new(configs)), version),
         None => Op::create(path, to_json(&ConfigNodeJson::new(configs))),
     };

@@ -16,7 +16,8 @@ use super::nodes::{
 };
 use super::paths::{self, Place};
 use super::{
-    ConfigKind, ConfigNode, ConfigResource, Delta, Features, MetadataImage, PartitionImage, TopicImage, topic,
+    ClientQuotas, ConfigKind, ConfigNode, ConfigResource, Delta, Features, MetadataImage, PartitionImage,
+    QuotaEntity, TopicImage, quotas, topic,
 };
 use crate::tree::{Change, Stat, Tree};
 
@@ -37,6 +38,8 @@ impl MetadataImage {
                 image.read_config(tree, kind, &paths::decode(node));
             }
         }
+        image.read_all_quotas(tree);
+        image.sum_up_quotas();
         image.zxid = tree.zxid();
         image
     }
@@ -48,7 +51,7 @@ impl MetadataImage {
         let mut next = self.clone();
         next.zxid = tree.zxid();
         let touched = Touched::by(changes);
-        let delta = touched.delta();
+        let mut delta = touched.delta();
         next.read_singles(tree, &touched.singles);
         for id in touched.brokers {
             next.read_broker(tree, id);
@@ -59,8 +62,19 @@ impl MetadataImage {
                 None => next.read_topic(tree, name),
             }
         }
+        delta.quotas = !touched.quotas.is_empty();
         for (kind, name) in touched.configs {
-            next.read_config(tree, kind, &name);
+            let changes_quotas = next.read_config(tree, kind, &name);
+            delta.quotas |= changes_quotas;
+        }
+        for entity in touched.quotas {
+            next.read_quotas(tree, entity);
+        }
+        for user in touched.client_folders {
+            next.read_client_folder(tree, &user);
+        }
+        if delta.quotas {
+            next.sum_up_quotas();
         }
         (next, delta)
     }
@@ -150,14 +164,63 @@ impl MetadataImage {
         self.put_topic(&Arc::new(topic));
     }
 
-    fn read_config(&mut self, tree: &Tree, kind: ConfigKind, name: &str) {
-        let node: Option<(ConfigNodeJson, Stat)> = json(tree, &paths::config(kind, name));
+    /// Whether it may hold other quotas than before.
+    fn read_config(&mut self, tree: &Tree, kind: ConfigKind, name: &str) -> bool {
+        let node = config_node(tree, &paths::config(kind, name));
         let configs = &mut self.configs[kind as usize];
-        match node {
-            Some((node, stat)) => configs
-                .insert(name.into(), Arc::new(ConfigNode { version: stat.version, entries: node.config })),
+        let now = node.clone();
+        let before = match node {
+            Some(node) => configs.insert(name.into(), node),
             None => configs.remove(name),
         };
+        if kind != ConfigKind::User {
+            return false;
+        }
+        let entity = QuotaEntity::User(name.into());
+        let quotas = |node: Option<Arc<ConfigNode>>| node.map(|node| quotas::values(&entity, &node.entries));
+        quotas(before).unwrap_or_default() != quotas(now).unwrap_or_default()
+    }
+
+    fn read_all_quotas(&mut self, tree: &Tree) {
+        for client in tree.children(paths::CLIENTS) {
+            self.read_quotas(tree, QuotaEntity::Client(paths::decode(client).into()));
+        }
+        for ip in tree.children(paths::IPS) {
+            self.read_quotas(tree, QuotaEntity::Ip(paths::decode(ip).into()));
+        }
+        for user in tree.children(paths::USERS) {
+            let user: Arc<str> = paths::decode(user).into();
+            self.read_client_folder(tree, &user);
+            for client in tree.children(&paths::clients_of(&user)) {
+                let client = paths::decode(client).into();
+                self.read_quotas(tree, QuotaEntity::UserClient(Arc::clone(&user), client));
+            }
+        }
+    }
+
+    fn read_quotas(&mut self, tree: &Tree, entity: QuotaEntity) {
+        match config_node(tree, &paths::quotas(&entity)) {
+            Some(node) => _ = self.quota_nodes.insert(entity, node),
+            None => _ = self.quota_nodes.remove(&entity),
+        }
+    }
+
+    fn read_client_folder(&mut self, tree: &Tree, user: &str) {
+        match tree.stat(&paths::clients_of(user)) {
+            Some(_) => _ = self.client_folders.insert(user.into(), ()),
+            None => _ = self.client_folders.remove(user),
+        }
+    }
+
+    fn sum_up_quotas(&mut self) {
+        let users = self.configs[ConfigKind::User as usize].iter();
+        let users = users.map(|(user, node)| (QuotaEntity::User(Arc::clone(user)), node));
+        let others = self.quota_nodes.iter().map(|(entity, node)| (entity.clone(), node));
+        let all = users.chain(others).map(|(entity, node)| {
+            let values = quotas::values(&entity, &node.entries);
+            (entity, values)
+        });
+        self.quotas = ClientQuotas::of(all).map(Arc::new);
     }
 
     fn add_topic(&mut self, topic: &Arc<TopicImage>) {
@@ -230,6 +293,8 @@ struct Touched<'a> {
     /// The partitions whose state changed; `None`: the topic as a whole.
     topics: BTreeMap<&'a str, Option<BTreeSet<i32>>>,
     configs: BTreeSet<(ConfigKind, String)>,
+    quotas: BTreeSet<QuotaEntity>,
+    client_folders: BTreeSet<String>,
 }
 
 impl<'a> Touched<'a> {
@@ -239,6 +304,8 @@ impl<'a> Touched<'a> {
             brokers: BTreeSet::new(),
             topics: BTreeMap::new(),
             configs: BTreeSet::new(),
+            quotas: BTreeSet::new(),
+            client_folders: BTreeSet::new(),
         };
         for change in changes {
             let (Change::Created(path, _) | Change::Deleted(path, _) | Change::DataChanged(path, _)) = change
@@ -260,6 +327,8 @@ impl<'a> Touched<'a> {
                     }
                 }
                 Place::Config(kind, name) => _ = touched.configs.insert((kind, name.into_owned())),
+                Place::Quotas(entity) => _ = touched.quotas.insert(entity),
+                Place::ClientsOf(user) => _ = touched.client_folders.insert(user.into_owned()),
                 Place::Elsewhere => {}
             }
         }
@@ -276,6 +345,7 @@ impl<'a> Touched<'a> {
                 .collect(),
             brokers: self.brokers.clone(),
             features: self.singles.feature,
+            quotas: false,
         }
     }
 }
@@ -318,6 +388,11 @@ fn set_state(partition: &mut PartitionImage, tree: &Tree, topic: &str) {
 
 fn brokers(ids: &[i32]) -> Vec<BrokerId> {
     ids.iter().copied().map(BrokerId).collect()
+}
+
+fn config_node(tree: &Tree, path: &str) -> Option<Arc<ConfigNode>> {
+    let (node, stat): (ConfigNodeJson, Stat) = json(tree, path)?;
+    Some(Arc::new(ConfigNode { version: stat.version, entries: node.config }))
 }
 
 fn json<T: DeserializeOwned>(tree: &Tree, path: &str) -> Option<(T, Stat)> {

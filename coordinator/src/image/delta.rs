@@ -17,6 +17,8 @@ pub struct Delta {
     pub configs: BTreeSet<ConfigResource>,
     pub brokers: BTreeSet<BrokerId>,
     pub features: bool,
+    /// Quotas of clients.
+    pub quotas: bool,
 }
 
 impl Delta {
@@ -30,6 +32,7 @@ impl Delta {
             configs: ConfigKind::ALL.into_iter().flat_map(configs).collect(),
             brokers: image.brokers.keys().copied().collect(),
             features: true,
+            quotas: image.quotas().is_some(),
         }
     }
 
@@ -39,10 +42,12 @@ impl Delta {
         self.configs.append(&mut later.configs);
         self.brokers.append(&mut later.brokers);
         self.features |= later.features;
+        self.quotas |= later.quotas;
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.topics.is_empty() && self.configs.is_empty() && self.brokers.is_empty() && !self.features
+        let is_empty = self.topics.is_empty() && self.configs.is_empty() && self.brokers.is_empty();
+        is_empty && !self.features && !self.quotas
     }
 }

@@ -8,6 +8,7 @@ mod build;
 mod config;
 mod delta;
 mod ordered;
+mod quotas;
 mod topic;
 
 pub mod nodes;
@@ -24,6 +25,7 @@ pub use broker::{BrokerImage, Endpoint, SecurityProtocol, SupportedFeatures};
 pub use config::{ConfigKind, ConfigResource, Configs};
 pub use delta::Delta;
 pub use ordered::Ordered;
+pub use quotas::{ClientQuotas, QuotaEntity, QuotaKey, Sharing};
 pub use topic::{PartitionImage, TopicImage, is_internal_topic};
 
 /// Everything that handlers and state machines read about the cluster.
@@ -51,6 +53,12 @@ pub struct MetadataImage {
     /// Names with a '.' or '_' by their form with underscores only, for the collision rule.
     collisions: Ordered<Arc<str>, Arc<[Arc<str>]>>,
     configs: [Ordered<Arc<str>, Arc<ConfigNode>>; ConfigKind::COUNT],
+    /// The nodes that hold quotas only; those of users hold credentials, too, and are among the configs.
+    quota_nodes: Ordered<QuotaEntity, Arc<ConfigNode>>,
+    /// Users that have a folder of clients.
+    client_folders: Ordered<Arc<str>, ()>,
+    /// `None` while nobody has a quota, so that who serves requests has one thing to look at.
+    quotas: Option<Arc<ClientQuotas>>,
 }
 
 /// Finalized feature levels (KIP-584) from `/feature`.
@@ -124,12 +132,39 @@ impl MetadataImage {
         self.configs[kind as usize].get(name).map(|node| node.version)
     }
 
-    /// All resources of a kind that have a config node, by name.
+    /// What the node of an entity with quotas holds, and its version.
+    pub fn quota_node(&self, entity: &QuotaEntity) -> Option<(&Configs, i32)> {
+        let node = match entity {
+            QuotaEntity::User(user) => self.configs[ConfigKind::User as usize].get(user),
+            other => self.quota_nodes.get(other),
+        };
+        node.map(|node| (&node.entries, node.version))
+    }
+
+    /// The clients that have a node below a user's.
+    pub fn clients_of(&self, user: &Arc<str>) -> Vec<&QuotaEntity> {
+        let from = QuotaEntity::UserClient(Arc::clone(user), "".into());
+        let below = self.quota_nodes.iter_from(&from).map(|(entity, _)| entity);
+        let is_of = |entity: &&QuotaEntity| matches!(entity, QuotaEntity::UserClient(of, _) if of == user);
+        below.take_while(is_of).collect()
+    }
+
+    /// Whether there is a folder for the clients of a user.
+    pub fn has_client_folder(&self, user: &str) -> bool {
+        self.client_folders.contains(user)
+    }
+
+    /// The quotas of clients; `None` while nobody has any.
+    pub fn quotas(&self) -> Option<&Arc<ClientQuotas>> {
+        self.quotas.as_ref()
+    }
+
     /// Whether no resource's configs differ from those of an image that this one was made of; false may be wrong.
     pub fn has_configs_of(&self, earlier: &Self) -> bool {
         self.configs.iter().zip(&earlier.configs).all(|(now, before)| now.is_same(before))
     }
 
+    /// All resources of a kind that have a config node, by name.
     pub fn configs(&self, kind: ConfigKind) -> impl Iterator<Item = (&Arc<str>, &Configs)> {
         self.configs[kind as usize].iter().map(|(name, node)| (name, &node.entries))
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use milena_storage::ids::BrokerId;
 
-use super::ConfigKind;
+use super::{ConfigKind, QuotaEntity};
 
 pub const CLUSTER_ID: &str = "/cluster/id";
 pub const BROKER_IDS: &str = "/brokers/ids";
@@ -19,9 +19,12 @@ pub const PRODUCER_IDS: &str = "/latest_producer_id_block";
 /// What was taken over from an older cluster, as a mark of that cluster's metadata log.
 pub const ADOPTED: &str = "/cluster/adopted";
 pub const CONFIG: &str = "/config";
+pub const USERS: &str = "/config/users";
+pub const CLIENTS: &str = "/config/clients";
+pub const IPS: &str = "/config/ips";
 
 /// The nodes without content that everything else hangs on, parents first.
-pub const FOLDERS: [&str; 10] = [
+pub const FOLDERS: [&str; 12] = [
     "/cluster",
     "/brokers",
     BROKER_IDS,
@@ -31,7 +34,9 @@ pub const FOLDERS: [&str; 10] = [
     "/config/brokers",
     "/config/groups",
     "/config/client-metrics",
-    "/config/users",
+    USERS,
+    CLIENTS,
+    IPS,
 ];
 
 /// Node name of the entity with the empty name (`ZooKeeperInternals.DEFAULT_STRING`).
@@ -49,6 +54,10 @@ pub enum Place<'a> {
     Topic(&'a str),
     Partition(&'a str, i32),
     Config(ConfigKind, Cow<'a, str>),
+    /// Quotas; those of a user are among its configs.
+    Quotas(QuotaEntity),
+    /// The folder of a user's clients.
+    ClientsOf(Cow<'a, str>),
     /// Folders, and nodes that the image does not read.
     Elsewhere,
 }
@@ -81,6 +90,21 @@ pub fn config(kind: ConfigKind, name: &str) -> String {
     format!("{CONFIG}/{}/{}", kind.folder(), encode(name))
 }
 
+/// Where an entity's quotas are.
+pub fn quotas(entity: &QuotaEntity) -> String {
+    match entity {
+        QuotaEntity::User(user) => config(ConfigKind::User, user),
+        QuotaEntity::UserClient(user, client) => format!("{}/{}", clients_of(user), encode(client)),
+        QuotaEntity::Client(client) => format!("{CLIENTS}/{}", encode(client)),
+        QuotaEntity::Ip(ip) => format!("{IPS}/{}", encode(ip)),
+    }
+}
+
+/// The folder of the quotas that clients have as a user.
+pub fn clients_of(user: &str) -> String {
+    format!("{}/clients", config(ConfigKind::User, user))
+}
+
 /// Takes a path apart.
 pub fn place(path: &str) -> Place<'_> {
     match path {
@@ -103,6 +127,18 @@ pub fn place(path: &str) -> Place<'_> {
             (Some("brokers"), Some("topics"), Some(topic)),
             (Some("partitions"), Some(index), Some("state"), None),
         ) => index.parse().map_or(Place::Elsewhere, |index| Place::Partition(topic, index)),
+        ((Some("config"), Some("clients"), Some(name)), (None, ..)) => {
+            Place::Quotas(QuotaEntity::Client(decode(name).into()))
+        }
+        ((Some("config"), Some("ips"), Some(name)), (None, ..)) => {
+            Place::Quotas(QuotaEntity::Ip(decode(name).into()))
+        }
+        ((Some("config"), Some("users"), Some(user)), (Some("clients"), None, ..)) => {
+            Place::ClientsOf(decode(user))
+        }
+        ((Some("config"), Some("users"), Some(user)), (Some("clients"), Some(client), None, _)) => {
+            Place::Quotas(QuotaEntity::UserClient(decode(user).into(), decode(client).into()))
+        }
         ((Some("config"), Some(folder), Some(name)), (None, ..)) => {
             ConfigKind::from_folder(folder).map_or(Place::Elsewhere, |kind| Place::Config(kind, decode(name)))
         }
@@ -170,6 +206,19 @@ mod tests {
         assert_eq!(place(&topic("a.b_c")), Place::Topic("a.b_c"));
         assert_eq!(place(&partition_state("t", 12)), Place::Partition("t", 12));
         assert_eq!(place(&config(ConfigKind::Broker, "")), Place::Config(ConfigKind::Broker, "".into()));
+        let quotas_of = [
+            QuotaEntity::Client("".into()),
+            QuotaEntity::Ip("::1".into()),
+            QuotaEntity::UserClient("a/b".into(), "".into()),
+        ];
+        for entity in quotas_of {
+            assert_eq!(place(&quotas(&entity)), Place::Quotas(entity));
+        }
+        assert_eq!(
+            quotas(&QuotaEntity::UserClient("".into(), "c d".into())),
+            "/config/users/<default>/clients/c%20d"
+        );
+        assert_eq!(place(&clients_of("u")), Place::ClientsOf("u".into()));
         for other in [
             partitions("t"),
             partition("t", 1),

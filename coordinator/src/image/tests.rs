@@ -33,6 +33,19 @@ fn writes() -> impl Strategy<Value = (String, String)> {
             data(&[r#"{"version":1,"config":{"k":"v"}}"#, ""])
         )
             .prop_map(|(kind, name, d)| (paths::config(kind, name), d)),
+        (0..5usize, data(&[r#"{"version":1,"config":{"producer_byte_rate":"5"}}"#, "x"])).prop_map(
+            |(n, d)| {
+                let entity = [
+                    QuotaEntity::Client("c".into()),
+                    QuotaEntity::Ip("".into()),
+                    QuotaEntity::User("c".into()),
+                    QuotaEntity::UserClient("c".into(), "d".into()),
+                    QuotaEntity::UserClient("c".into(), "".into()),
+                ];
+                (paths::quotas(&entity[n]), d)
+            }
+        ),
+        Just((paths::clients_of("c"), "")),
         data(&["1", "x"]).prop_map(|d| (paths::CONTROLLER_EPOCH.to_owned(), d)),
         data(&[r#"{"version":2,"brokerid":1,"timestamp":"0"}"#, ""])
             .prop_map(|d| (paths::CONTROLLER.to_owned(), d)),

@@ -83,6 +83,22 @@ pub(super) const DESCRIBE_CLIENT_QUOTAS: Shape = Shape::new(
     ],
 );
 
+/// AlterClientQuotas.
+pub(super) const ALTER_CLIENT_QUOTAS: Shape = Shape::new(
+    49,
+    1,
+    &[
+        array(
+            "entries",
+            &[
+                array("entity", &[string("entity_type"), string("entity_name").null()]),
+                array("ops", &[string("key"), int64("value"), boolean("remove")]),
+            ],
+        ),
+        boolean("validate_only"),
+    ],
+);
+
 /// SaslHandshake.
 pub(super) const SASL_HANDSHAKE: Shape = Shape::new(17, NEVER, &[string("mechanism")]);
 

@@ -62,6 +62,7 @@ static SHAPES: &[&Shape] = &[
     &topics::ALTER_PARTITION,
     &groups::OFFSET_DELETE,
     &cluster::DESCRIBE_CLIENT_QUOTAS,
+    &cluster::ALTER_CLIENT_QUOTAS,
     &cluster::DESCRIBE_USER_SCRAM_CREDENTIALS,
     &cluster::ALTER_USER_SCRAM_CREDENTIALS,
     &cluster::DESCRIBE_QUORUM,

@@ -83,6 +83,7 @@ fn codecs() -> Vec<Codec> {
         ListPartitionReassignmentsRequest,
         OffsetDeleteRequest,
         DescribeClientQuotasRequest,
+        AlterClientQuotasRequest,
         DescribeUserScramCredentialsRequest,
         AlterUserScramCredentialsRequest,
         DescribeQuorumRequest,
