@@ -3,6 +3,7 @@
 //! It must never decide anything: it lists the subsystems, in the order in which they need each other.
 
 mod ephemeral;
+mod followers;
 mod listening;
 mod log_dirs;
 
@@ -40,20 +41,21 @@ use crate::partition::{housekeeping, peers::Peers, set::Partitions};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::place::Place;
 use crate::quorum::{
-    Follower, ImageChange, Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TransactionsTopic,
-    TreeWatcher,
+    Listeners, OffsetsTopic, Quorum, QuorumConfig, QuorumError, TransactionsTopic, TreeWatcher,
 };
+use crate::quotas::usage::Usage;
 use crate::replication::pool::PeerPool;
 use crate::replication::{self, Replication};
 use crate::security::SecurityError;
 use crate::security::dev::{self, DevError};
 use crate::settings::{Beginning, Settings, SettingsError};
-use crate::shard::{ShardFollower, Shards, Tuning};
+use crate::shard::{Shards, Tuning};
 use crate::start_topics::{self, StartTopicError};
 use crate::state::BrokerState;
 use crate::transactions::{Means, Transactions};
 use crate::zookeeper::{self, Hub, ZooKeeper};
 
+use followers::FollowPartitions;
 pub use listening::Listening;
 use listening::{
     ZOOKEEPER, bind_controllers, endpoint, listen, protect, reserve, reserve_http, reserve_zookeeper, serve,
@@ -320,7 +322,6 @@ async fn compose(
 ) -> Result<(Arc<BrokerState>, Quorum, Arc<Hub>), StartError> {
     let (node, storage, groups) = (settings.node(), settings.storage(), settings.groups());
     let (tuning, transaction_settings) = (Tuning::from_settings(&groups), settings.transactions());
-    let session_slots = settings.fetch().session_slots;
     let clock: Arc<Clock> = Arc::default();
     let hub = Arc::new(Hub::new(clock.clone()));
     let (image, producer_ids): (Arc<ArcSwap<MetadataImage>>, Arc<ProducerIds>) = Default::default();
@@ -338,12 +339,8 @@ async fn compose(
         peers: PeerPool::new(node.id, image.clone(), settings.clone()),
     };
     let transactions = Transactions::new(means, &transaction_settings);
-    let followers: Vec<Box<dyn Follower>> = vec![
-        Box::new(FollowSettings::new(node.id, settings.clone())),
-        Box::new(FollowPartitions::new(&partitions, &cleaner, &settings, &clock)),
-        Box::new(ShardFollower(shards.clone())),
-        Box::new(ShardFollower(transactions.shards.clone())),
-    ];
+    let follow_settings = FollowSettings::new(node.id, settings.clone());
+    let follow_partitions = FollowPartitions::new(&partitions, &cleaner, &settings, &clock);
     let quorum = Quorum::start(QuorumConfig {
         node: node.id,
         fs: partitions.disk.fs.clone(),
@@ -351,7 +348,7 @@ async fn compose(
         clock: clock.clone(),
         image: image.clone(),
         rules: settings.load_full(),
-        followers,
+        followers: followers::first(follow_settings, follow_partitions, &shards, &transactions),
         seed: random_pair().0,
         expected_brokers: settings.load().expected_brokers(),
         rebalance_ms: settings.load().replication().rebalance_ms(),
@@ -360,6 +357,7 @@ async fn compose(
         watcher: watched.then(|| hub.clone() as Arc<dyn TreeWatcher>),
         transactions_topic: TransactionsTopic::from(&transaction_settings),
         cluster: place.cluster.take(),
+        mutation_window: settings.load().mutation_window(),
         on_ensemble: place.opening(),
         session_timeout: node.session_timeout,
         registration_timeout: settings.load().quorum().registration_timeout,
@@ -367,15 +365,17 @@ async fn compose(
     .await?;
     transactions.connect(quorum.clone());
     find_cluster(place, &settings.load(), &partitions.disk, &quorum).await?;
+    let fetch = settings.load().fetch();
     let state = BrokerState {
         id: node.id,
         clock,
+        usage: Arc::new(Usage::new(settings.load().quota_window())),
         settings,
         image,
         partitions,
         cleaner,
         shards,
-        fetch_sessions: SessionCache::new(session_slots, Uuid::new_v4().as_fields().0),
+        fetch_sessions: SessionCache::new(fetch.session_slots, Uuid::new_v4().as_fields().0),
         producer_ids,
         transactions,
         quorum: OnceLock::from(quorum.clone()),
@@ -453,37 +453,5 @@ fn first_content(settings: &Settings, cluster_id: String) -> FirstContent {
         features: FEATURES.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect(),
         broker_defaults: [("min.insync.replicas".to_owned(), min_insync_replicas)].into(),
         users: Vec::new(),
-    }
-}
-
-/// Logs are there before handlers see their partitions, and go after handlers saw them gone.
-struct FollowPartitions {
-    partitions: Arc<Partitions>,
-    cleaner: Arc<Cleaner>,
-    settings: Arc<ArcSwap<Settings>>,
-    clock: Arc<Clock>,
-}
-
-impl FollowPartitions {
-    fn new(
-        partitions: &Arc<Partitions>,
-        cleaner: &Arc<Cleaner>,
-        settings: &Arc<ArcSwap<Settings>>,
-        clock: &Arc<Clock>,
-    ) -> Self {
-        let (partitions, cleaner) = (partitions.clone(), cleaner.clone());
-        Self { partitions, cleaner, settings: settings.clone(), clock: clock.clone() }
-    }
-}
-
-impl Follower for FollowPartitions {
-    fn prepare(&mut self, change: &ImageChange) {
-        let gone = self.partitions.follow(&change.new, &self.settings.load_full(), self.clock.now());
-        self.cleaner.forget(&gone);
-    }
-
-    fn published(&mut self, change: &ImageChange) {
-        let gone = self.partitions.remove_gone(&change.new, self.clock.now());
-        self.cleaner.forget(&gone);
     }
 }

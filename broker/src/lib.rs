@@ -21,6 +21,7 @@ pub mod net;
 pub mod partition;
 pub mod producer_ids;
 pub mod quorum;
+pub mod quotas;
 mod refused_records;
 pub mod replication;
 pub mod resident;

@@ -60,7 +60,10 @@ impl LiveSettings {
 }
 
 impl Follower for LiveSettings {
-    fn prepare(&mut self, _change: &ImageChange) {
+    fn prepare(&mut self, change: &ImageChange) {
+        if change.delta.quotas {
+            self.connections.set_quotas(change.new.quotas().map(AsRef::as_ref));
+        }
         let settings = self.settings.load_full();
         if self.in_force.as_ref().is_some_and(|in_force| Arc::ptr_eq(in_force, &settings)) {
             return;

@@ -21,6 +21,7 @@ use crate::fetch::cache::SessionCache;
 use crate::partition::set::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::Quorum;
+use crate::quotas::usage::Usage;
 use crate::settings::Settings;
 use crate::shard::Shards;
 use crate::transactions::Transactions;
@@ -51,6 +52,8 @@ pub struct BrokerState {
     pub diagnosis: Diagnosis,
     /// Batches that their producers will send again.
     pub refused_batches: RefusedBatches,
+    /// What clients with quotas have used of late.
+    pub usage: Arc<Usage>,
     /// What tests have requests meet.
     pub faults: Faults,
 }
@@ -78,6 +81,7 @@ impl BrokerState {
         let cleaner = Cleaner::new(partitions.clone(), clock.clone(), settings.clone(), (1, 2));
         let tuning = crate::shard::Tuning::from_settings(&settings.load().groups());
         let shards = Shards::new(BrokerId(1), clock.clone(), partitions.clone(), image.clone(), tuning);
+        let usage = Arc::new(Usage::new(settings.load().quota_window()));
         let producer_ids = Arc::new(ProducerIds::default());
         let means = crate::transactions::Means {
             broker: BrokerId(1),
@@ -104,6 +108,7 @@ impl BrokerState {
             requests: RequestCounts::default(),
             diagnosis: Diagnosis::default(),
             refused_batches: RefusedBatches::default(),
+            usage,
             faults: Faults::default(),
         })
     }

@@ -20,11 +20,15 @@ const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// A larger answer is a broken one.
 const LARGEST_ANSWER: usize = 256 << 20;
 
+/// What a client calls itself that says nothing else.
+const CLIENT: &str = "compat-tests";
+
 /// One connection.
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
     correlation: i32,
+    client: &'static str,
 }
 
 impl Wire {
@@ -45,7 +49,13 @@ impl Wire {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_PATIENCE))?;
-        Ok(Self { stream, correlation: 0 })
+        Ok(Self { stream, correlation: 0, client: CLIENT })
+    }
+
+    /// Says from now on that it is this client.
+    #[must_use]
+    pub fn named(self, client: &'static str) -> Self {
+        Self { client, ..self }
     }
 
     /// Sends a request and gives the answer.
@@ -65,7 +75,7 @@ impl Wire {
     /// When the answer cannot be decoded to its last byte.
     pub fn try_call<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
         self.correlation += 1;
-        self.send_frame(&frame(self.correlation, version, request))?;
+        self.send_frame(&self.frame(version, request))?;
         self.answer_to::<R>(version)
     }
 
@@ -75,7 +85,7 @@ impl Wire {
     /// When the connection fails or the answer cannot be decoded to its last byte.
     pub fn call_with<R: Request>(&mut self, version: i16, body: &[u8]) -> R::Response {
         self.correlation += 1;
-        let mut bytes = header::<R>(self.correlation, version);
+        let mut bytes = header::<R>(self.correlation, version, self.client);
         bytes.extend_from_slice(body);
         let answer = self.send_frame(&bytes).and_then(|()| self.answer_to::<R>(version));
         answer.unwrap_or_else(|error| panic!("request {}: {error}", R::KEY))
@@ -87,7 +97,7 @@ impl Wire {
     /// When the connection fails.
     pub fn start<R: Request>(&mut self, version: i16, request: &R) {
         self.correlation += 1;
-        let sent = self.send_frame(&frame(self.correlation, version, request));
+        let sent = self.send_frame(&self.frame(version, request));
         sent.unwrap_or_else(|error| panic!("request {}: {error}", R::KEY));
     }
 
@@ -109,6 +119,12 @@ impl Wire {
             !matches!(self.stream.peek(&mut [0; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         self.stream.set_nonblocking(false).expect("a socket");
         readable
+    }
+
+    fn frame<R: Request>(&self, version: i16, request: &R) -> BytesMut {
+        let mut bytes = header::<R>(self.correlation, version, self.client);
+        request.encode(&mut bytes, version).expect("the request fits its version");
+        bytes
     }
 
     fn answer_to<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
@@ -200,18 +216,18 @@ impl Wire {
 /// # Panics
 /// When the request cannot be encoded in that version.
 pub fn frame<R: Request>(correlation: i32, version: i16, request: &R) -> BytesMut {
-    let mut bytes = header::<R>(correlation, version);
+    let mut bytes = header::<R>(correlation, version, CLIENT);
     request.encode(&mut bytes, version).expect("the request fits its version");
     bytes
 }
 
-fn header<R: Request>(correlation: i32, version: i16) -> BytesMut {
+fn header<R: Request>(correlation: i32, version: i16, client: &'static str) -> BytesMut {
     let mut bytes = BytesMut::new();
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
-        .with_client_id(Some(StrBytes::from_static_str("compat-tests")));
+        .with_client_id(Some(StrBytes::from_static_str(client)));
     header.encode(&mut bytes, R::header_version(version)).expect("a header is encodable");
     bytes
 }

@@ -9,9 +9,12 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use kafka_protocol::protocol::StrBytes;
-use milena_coordinator::image::MetadataImage;
+use milena_coordinator::image::{MetadataImage, QuotaKey};
 use milena_storage::ids::Timestamp;
 
+use crate::quotas::meter::Meter;
+use crate::quotas::mutations::Payer;
+use crate::quotas::usage::Client;
 use crate::security::sasl::Sasl;
 use crate::state::BrokerState;
 
@@ -27,6 +30,22 @@ pub struct Cx<'a> {
     pub caller: &'a Caller,
     pub now: Timestamp,
     pub broker: &'a Arc<BrokerState>,
+    /// What the request uses of its client's quotas; none while nobody has any.
+    pub meter: Option<Arc<Meter>>,
+}
+
+impl Cx<'_> {
+    /// The client, to whom the controller charges what it creates and deletes; from version `strict_from` on it knows the error that
+    /// refuses it. `None` while nobody has such a quota.
+    #[must_use]
+    pub fn payer(&self, strict_from: i16) -> Option<Payer> {
+        let quotas = self.image.quotas()?;
+        if !quotas.limits_any(QuotaKey::ControllerMutationRate) {
+            return None;
+        }
+        let (user, id) = (Arc::clone(&self.caller.principal.name), self.caller.client_id.clone());
+        Some(Payer::new(Client { user, id }, self.version >= strict_from))
+    }
 }
 
 /// What a handler answers.

@@ -13,14 +13,20 @@ use super::{Cx, Outcome};
 
 pub const VERSIONS: RangeInclusive<i16> = 0..=3;
 
+/// From here on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT: i16 = 3;
+
 pub fn handle(cx: &Cx<'_>, request: CreatePartitionsRequest) -> Outcome<CreatePartitionsResponse> {
+    let payer = cx.payer(STRICT);
     let quorum = match cx.broker.quorum() {
-        Ok(quorum) => quorum.clone(),
+        Ok(quorum) => quorum.charged_to(payer.as_ref()),
         Err(refusal) => return refuse(&request, &refusal).into(),
     };
     Outcome::later(async move {
         match quorum.create_partitions(request.clone()).await {
-            Ok(results) => CreatePartitionsResponse::default().with_results(results),
+            Ok(results) => CreatePartitionsResponse::default()
+                .with_results(results)
+                .with_throttle_time_ms(payer.map_or(0, |payer| payer.wait_ms())),
             Err(refusal) => refuse(&request, &refusal),
         }
     })

@@ -14,17 +14,23 @@ use super::{Cx, Outcome};
 
 pub const VERSIONS: RangeInclusive<i16> = 2..=7;
 
+/// From here on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT: i16 = 6;
+
 pub fn handle(cx: &Cx<'_>, request: CreateTopicsRequest) -> Outcome<CreateTopicsResponse> {
     if request.topics.is_empty() {
         return CreateTopicsResponse::default().into();
     }
+    let payer = cx.payer(STRICT);
     let quorum = match cx.broker.quorum() {
-        Ok(quorum) => quorum.clone(),
+        Ok(quorum) => quorum.charged_to(payer.as_ref()),
         Err(refusal) => return refuse(&request, &refusal).into(),
     };
     Outcome::later(async move {
         match quorum.create_topics(request.clone()).await {
-            Ok(topics) => CreateTopicsResponse::default().with_topics(topics),
+            Ok(topics) => CreateTopicsResponse::default()
+                .with_topics(topics)
+                .with_throttle_time_ms(payer.map_or(0, |payer| payer.wait_ms())),
             Err(refusal) => refuse(&request, &refusal),
         }
     })

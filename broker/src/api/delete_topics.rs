@@ -14,19 +14,25 @@ use super::{Cx, Outcome};
 
 pub const VERSIONS: RangeInclusive<i16> = 1..=6;
 
+/// From here on clients know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const STRICT: i16 = 5;
+
 pub fn handle(cx: &Cx<'_>, request: DeleteTopicsRequest) -> Outcome<DeleteTopicsResponse> {
     if !cx.broker.settings.load().topic_defaults().deletable {
         let code =
             if cx.version < 3 { ResponseError::InvalidRequest } else { ResponseError::TopicDeletionDisabled };
         return refuse(&request, code).into();
     }
+    let payer = cx.payer(STRICT);
     let quorum = match cx.broker.quorum() {
-        Ok(quorum) => quorum.clone(),
+        Ok(quorum) => quorum.charged_to(payer.as_ref()),
         Err(refusal) => return refuse(&request, refusal.code).into(),
     };
     Outcome::later(async move {
         match quorum.delete_topics(request.clone()).await {
-            Ok(responses) => DeleteTopicsResponse::default().with_responses(responses),
+            Ok(responses) => DeleteTopicsResponse::default()
+                .with_responses(responses)
+                .with_throttle_time_ms(payer.map_or(0, |payer| payer.wait_ms())),
             Err(refusal) => refuse(&request, refusal.code),
         }
     })

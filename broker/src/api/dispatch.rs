@@ -4,7 +4,9 @@
 
 mod authentication;
 mod faulty;
+mod metered;
 mod refusals;
+mod throttle_field;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -67,7 +69,12 @@ impl Dispatch {
         {
             return faulty::carry_out(hit, &cx, row, head, body);
         }
-        row.start(&cx, head, body)
+        // One look while nobody has a quota.
+        let quotas = cx.image.quotas().cloned();
+        match quotas {
+            None => row.start(&cx, head, body),
+            Some(quotas) => metered::start(&quotas, cx, row, head, body, frame.len()),
+        }
     }
 
     /// One image and one time for the whole request.
@@ -78,6 +85,7 @@ impl Dispatch {
             caller,
             now: self.broker.clock.now(),
             broker: &self.broker,
+            meter: None,
         }
     }
 
@@ -117,7 +125,7 @@ pub fn can_refuse(key: i16) -> bool {
 /// Whether answers of this API tell a throttle time.
 #[must_use]
 pub fn can_throttle(key: i16) -> bool {
-    refusals::THROTTLED.iter().any(|(each, ..)| *each == key)
+    throttle_field::is_known(key)
 }
 
 impl Service for Dispatch {

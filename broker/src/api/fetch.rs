@@ -24,6 +24,7 @@ use crate::fetch::cache::{Asked, Context};
 use crate::fetch::poll::{self, Follower, Params, Pass, Served, Target};
 use crate::fetch::session::{Key, Told, Wanted};
 use crate::partition::throttle::Side;
+use crate::quotas::meter::{Meter, milliseconds};
 use crate::state::BrokerState;
 
 pub const VERSIONS: RangeInclusive<i16> = 4..=18;
@@ -48,7 +49,13 @@ pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
         caller: cx.caller.clone(),
         now: cx.now,
         read_committed: params.read_committed,
+        meter: cx.meter.clone(),
     };
+    if params.follower.is_some()
+        && let Some(meter) = &reply.meter
+    {
+        meter.exempt();
+    }
     let wanted = match &mut context {
         Context::Refused(code) => {
             return FetchAnswer { error_code: *code, ..FetchAnswer::default() }.into();
@@ -77,7 +84,12 @@ pub fn handle(cx: &Cx<'_>, request: FetchRequest) -> Outcome<FetchAnswer> {
 
 fn params(cx: &Cx<'_>, request: &FetchRequest) -> Params {
     let positive = |value: i32| usize::try_from(value).unwrap_or(0);
-    let max_bytes = positive(request.max_bytes).min(cx.broker.settings.load().fetch().max_bytes);
+    let mut max_bytes = positive(request.max_bytes).min(cx.broker.settings.load().fetch().max_bytes);
+    if request.replica_id < 0
+        && let Some(meter) = &cx.meter
+    {
+        max_bytes = max_bytes.min(meter.most_fetched());
+    }
     Params {
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         min_bytes: positive(request.min_bytes).min(max_bytes),
@@ -155,6 +167,8 @@ struct Reply {
     caller: Caller,
     now: Timestamp,
     read_committed: bool,
+    /// None while nobody has a quota.
+    meter: Option<Arc<Meter>>,
 }
 
 impl Reply {
@@ -168,6 +182,9 @@ impl Reply {
     fn finish(&self, context: &Context, pass: Pass, missing: Vec<Served>) -> FetchAnswer {
         let throttles = &self.broker.partitions.peers.throttles;
         throttles.record(Side::Leader, pass.throttled, self.broker.clock.now().0);
+        if let Some(pause) = self.has_to_wait(&pass) {
+            return self.empty(context, pause);
+        }
         let mut served = pass.served;
         served.extend(missing);
         let told: Vec<(Wanted, Told)> =
@@ -183,6 +200,24 @@ impl Reply {
             self.list(&mut answer, served);
         }
         answer
+    }
+
+    /// How long the client has to wait before it may have what was read; replicas never have to.
+    fn has_to_wait(&self, pass: &Pass) -> Option<Duration> {
+        let meter = self.meter.as_ref().filter(|meter| !meter.is_exempt())?;
+        let bytes = pass.served.iter().map(|each| each.told().bytes).sum();
+        Some(meter.of_fetched(bytes, self.broker.clock.uptime())).filter(|pause| !pause.is_zero())
+    }
+
+    /// The answer to who has to wait: without data, and of which the session notes nothing (`FetchContext.getThrottledResponse`).
+    fn empty(&self, context: &Context, pause: Duration) -> FetchAnswer {
+        let finished = self.broker.fetch_sessions.finish_empty(context);
+        FetchAnswer {
+            throttle_time_ms: i32::try_from(milliseconds(pause)).unwrap_or(i32::MAX),
+            error_code: finished.error,
+            session_id: finished.session_id,
+            ..FetchAnswer::default()
+        }
     }
 
     fn list(&self, answer: &mut FetchAnswer, served: Served) {

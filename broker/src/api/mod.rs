@@ -134,6 +134,8 @@ const SASL_AUTHENTICATE: i16 = 36;
 
 /// Key of the API that tells a client where brokers are.
 const METADATA: i16 = 3;
+/// Key of the API that brings records.
+const PRODUCE: i16 = 0;
 /// Key of the API whose answers tell of what its session follows.
 pub const FETCH: i16 = 1;
 

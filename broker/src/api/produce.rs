@@ -72,7 +72,7 @@ pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
             Outcome::later(async move {
                 let known = Known { guards, verdicts: verdicts.await, client: Some(client) };
                 let outcome = {
-                    let cx = Cx { version, image, caller: &caller, now, broker: &broker };
+                    let cx = Cx { version, image, caller: &caller, now, broker: &broker, meter: None };
                     append_all(&cx, request, &gate, &known)
                 };
                 match outcome {

@@ -34,7 +34,7 @@ pub(crate) fn caller() -> Caller {
 }
 
 pub(crate) fn cx<'a>(broker: &'a Arc<BrokerState>, caller: &'a Caller, version: i16) -> Cx<'a> {
-    Cx { version, image: broker.image.load_full(), caller, now: broker.clock.now(), broker }
+    Cx { version, image: broker.image.load_full(), caller, now: broker.clock.now(), broker, meter: None }
 }
 
 /// A broker with the coordination service, registered on `PLAINTEXT` at 127.0.0.1:9092; nothing is on a real disk.
@@ -47,6 +47,7 @@ pub(crate) async fn with_quorum_and(settings: &[(&str, &str)]) -> Arc<BrokerStat
     let broker = BrokerState::idle();
     broker.settings.store(Arc::new(Settings::from_pairs(settings).unwrap()));
     let quorum = Quorum::start(QuorumConfig {
+        mutation_window: Settings::default().mutation_window(),
         node: broker.id,
         dir: "/ensemble".into(),
         fs: Arc::clone(&broker.partitions.disk.fs),

@@ -127,6 +127,20 @@ impl SessionCache {
         }
     }
 
+    /// An answer without partitions, of which no session is made and none notes anything.
+    pub fn finish_empty(&self, context: &Context) -> Finished {
+        let (session_id, error) = match context {
+            Context::Refused(error) => (0, *error),
+            Context::Sessionless(_) | Context::Full { .. } => (0, 0),
+            Context::Incremental { session, epoch, .. } => {
+                let session = session.lock();
+                let is_next = session.epoch == next_epoch(*epoch);
+                (session.id, if is_next { 0 } else { INVALID_FETCH_SESSION_EPOCH })
+            }
+        };
+        Finished { session_id, error, listed: Vec::new() }
+    }
+
     /// What a session follows; nothing if there is none.
     pub fn partitions(&self, session_id: i32) -> Vec<(String, i32)> {
         let session = self.shard(session_id).lock().sessions.get(&session_id).cloned();

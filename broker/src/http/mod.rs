@@ -79,7 +79,7 @@ impl Port {
 
     fn cx<'a>(&'a self, caller: &'a Caller, version: i16) -> Cx<'a> {
         let (image, now) = (self.state.image.load_full(), self.state.clock.now());
-        Cx { version, image, caller, now, broker: &self.state }
+        Cx { version, image, caller, now, broker: &self.state, meter: None }
     }
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::futures::Notified;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tracing::{debug, error, warn};
 
 use super::Closing;
@@ -66,6 +66,8 @@ pub(super) struct Connection {
     /// Time between looks, and how long nothing moved, in whole looks.
     look: Duration,
     silent: Duration,
+    /// Set while nothing is taken from the client because of its quotas.
+    muted: Option<Pin<Box<Sleep>>>,
     counted: Counted,
 }
 
@@ -90,6 +92,7 @@ impl Connection {
             active: false,
             look,
             silent: Duration::ZERO,
+            muted: None,
             counted,
         }
     }
@@ -119,6 +122,7 @@ impl Connection {
             }
             self.watch_stall(tick);
             self.collect();
+            self.mute();
             if self.outbox.write(&mut self.transport, TURN)? >= TURN {
                 self.moved = TURN;
             }
@@ -164,6 +168,15 @@ impl Connection {
         self.moved += self.outbox.len() - queued;
     }
 
+    /// Answers go out at once, and then nothing more is taken until the time is over that they tell (KIP-219).
+    fn mute(&mut self) {
+        let Some(pause) = self.outbox.take_pause() else { return };
+        let until = Instant::now() + pause;
+        if self.muted.as_ref().is_none_or(|muted| muted.deadline() < until) {
+            self.muted = Some(Box::pin(tokio::time::sleep_until(until)));
+        }
+    }
+
     /// Who has not proved who it is may say little.
     fn max_frame(&self) -> usize {
         self.caller.sasl.as_ref().map_or(self.shared.max_frame, |sasl| sasl.max_frame(self.shared.max_frame))
@@ -175,7 +188,8 @@ impl Connection {
     }
 
     fn may_start(&self) -> bool {
-        self.window.has_room() && self.outbox.len() < MAX_UNSENT
+        let is_muted = self.muted.is_some() || self.outbox.asks_to_wait();
+        !is_muted && self.window.has_room() && self.outbox.len() < MAX_UNSENT
     }
 
     fn poll_event(
@@ -195,6 +209,13 @@ impl Connection {
         {
             self.active = true;
             return Poll::Ready(writable.map(|()| Event::Progress).map_err(Failure::Io));
+        }
+        if let Some(muted) = &mut self.muted
+            && muted.as_mut().poll(cx).is_ready()
+        {
+            self.muted = None;
+            self.active = true;
+            return Poll::Ready(Ok(Event::Progress));
         }
         if self.ending.is_none()
             && self.may_start()
@@ -233,8 +254,10 @@ impl Connection {
             return true;
         }
         restart(tick, self.look);
-        // Who waits for an answer is not idle: a join may take minutes.
-        self.window.is_empty() && self.shared.max_idle.is_some_and(|idle| self.silent >= idle)
+        // Who waits for an answer, or has to wait, is not idle: a join may take minutes.
+        self.window.is_empty()
+            && self.muted.is_none()
+            && self.shared.max_idle.is_some_and(|idle| self.silent >= idle)
     }
 
     /// Looks more often from the moment on when this connection keeps memory that others need.

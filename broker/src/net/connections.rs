@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::rate::{CreationRate, RateWindow};
+use super::addresses::{AddressRates, Addresses};
+use crate::quotas::rate::{Rate, RateWindow};
 use crate::settings::{ConnectionSettings, ListenerLimits};
 
 /// The limits that hold at the moment. Host names in exceptions are resolved, which may block.
@@ -33,9 +34,10 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct State {
     limits: Limits,
-    rate: CreationRate,
+    rate: Rate,
     listeners: BTreeMap<Arc<str>, OfListener>,
     by_ip: BTreeMap<IpAddr, usize>,
+    addresses: Addresses,
     open: BTreeMap<u64, (Arc<str>, Arc<Life>)>,
     next: u64,
 }
@@ -43,7 +45,7 @@ struct State {
 #[derive(Debug, Default)]
 struct OfListener {
     open: usize,
-    rate: CreationRate,
+    rate: Rate,
 }
 
 /// What is known of one connection besides its count.
@@ -69,9 +71,10 @@ impl Connections {
     pub(super) fn new(settings: &ConnectionSettings) -> Arc<Self> {
         let state = State {
             limits: Limits::of(settings),
-            rate: CreationRate::default(),
+            rate: Rate::default(),
             listeners: BTreeMap::new(),
             by_ip: BTreeMap::new(),
+            addresses: Addresses::default(),
             open: BTreeMap::new(),
             next: 0,
         };
@@ -104,10 +107,10 @@ impl Connections {
         let protected = limits.protects(listener, listeners.len());
         let broker = limits.settings.max_creation_rate;
         let window = limits.window();
-        let by_broker = if protected { Duration::ZERO } else { rate.record(now, broker, window) };
+        let by_broker = if protected { Duration::ZERO } else { rate.count(now, per_second(broker), window) };
         let limit = limits.of_listener(listener).max_creation_rate;
         let listener = listeners.entry(Arc::clone(listener)).or_default();
-        by_broker.max(listener.rate.record(now, limit, window))
+        by_broker.max(listener.rate.count(now, per_second(limit), window))
     }
 
     /// Returns when there is room for one more: above the total, Kafka lets clients wait.
@@ -121,6 +124,18 @@ impl Connections {
             }
             freed.await;
         }
+    }
+
+    /// Other rates of addresses hold from now on.
+    pub(super) fn set_address_rates(&self, rates: AddressRates) {
+        self.state.lock().addresses.set(rates);
+    }
+
+    /// How long a connection has to wait, only to be refused, because its address opens too many per second (KIP-612).
+    pub(super) fn too_fast(&self, ip: IpAddr, now: Duration) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let window = state.limits.window();
+        state.addresses.too_fast(ip.to_canonical(), now, window)
     }
 
     /// Counts a connection, or refuses it because its address has too many.
@@ -215,8 +230,7 @@ impl Limits {
     }
 
     fn window(&self) -> RateWindow {
-        let ConnectionSettings { rate_samples, rate_sample_length, .. } = self.settings;
-        RateWindow { samples: rate_samples, length: rate_sample_length }
+        self.settings.rate_window
     }
 }
 
@@ -268,6 +282,11 @@ impl Drop for Counted {
         drop(state);
         self.connections.freed.notify_waiters();
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "limits are 32 bits wide")]
+fn per_second(limit: usize) -> f64 {
+    limit as f64
 }
 
 /// Overrides name hosts or addresses; a name that has no address limits nobody, as in Kafka.

@@ -22,6 +22,8 @@ pub struct Frame {
     pub chunks: SmallVec<[Chunk; 1]>,
     /// Bytes on the wire, prefix included.
     pub len: usize,
+    /// For so many milliseconds nothing more is taken from the client.
+    pub pause_ms: u32,
 }
 
 /// A piece of a frame; never empty.
@@ -118,6 +120,6 @@ impl FrameBuilder {
         if !rest.is_empty() {
             chunks.push(Chunk::Bytes(rest));
         }
-        Some(Frame { chunks, len })
+        Some(Frame { chunks, len, pause_ms: 0 })
     }
 }

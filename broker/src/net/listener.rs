@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use milena_coordinator::image::ClientQuotas;
 use rustls::ServerConfig;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, warn};
 
 use super::Service;
+use super::addresses::AddressRates;
 use super::connection::Connection;
 use super::connections::{Connections, Counted};
 use super::inbox::Inbox;
@@ -35,6 +37,8 @@ const FRAME_MEMORY: usize = 512 << 20;
 const KAFKA_BUFFER: usize = 100 << 10;
 /// Pause after a failed accept, which mostly means that the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Refused connections that are kept waiting at a time; more are closed at once, so that they leave descriptors to others.
+const MAX_LATE: usize = 256;
 /// How long a TLS handshake may take. Kafka gives it as long as a connection may be idle.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -103,6 +107,8 @@ pub(super) struct Shared {
     connections: Arc<Connections>,
     /// How long who failed to authenticate is kept waiting.
     pub(super) failed_authentication: Duration,
+    /// For connections that are to be closed late.
+    late: Arc<Semaphore>,
     next_connection: AtomicU64,
     next_core: AtomicUsize,
 }
@@ -202,6 +208,7 @@ impl Net {
             receive_buffer: settings.receive_buffer_bytes.filter(|size| *size != KAFKA_BUFFER),
             connections: Connections::new(&settings.connections),
             failed_authentication: settings.failed_authentication_delay,
+            late: Arc::new(Semaphore::new(MAX_LATE)),
             next_connection: AtomicU64::new(0),
             next_core: AtomicUsize::new(0),
         };
@@ -267,6 +274,11 @@ impl LiveLimits {
         self.0.set(settings);
     }
 
+    /// Connections per second of addresses hold when this returns. May block, where one is the name of a host.
+    pub fn set_quotas(&self, quotas: Option<&ClientQuotas>) {
+        self.0.set_address_rates(AddressRates::of(quotas));
+    }
+
     /// Open connections of each listener, for metrics.
     #[must_use]
     pub fn open(&self) -> Vec<(Arc<str>, usize)> {
@@ -324,6 +336,10 @@ impl Dealer {
     pub fn deal(&self, stream: TcpStream, ip: IpAddr) {
         let ip = ip.to_canonical();
         let now = self.shared.service.uptime();
+        if let Some(pause) = self.shared.connections.too_fast(ip, now) {
+            self.refuse_late(stream, pause);
+            return;
+        }
         let Some(counted) = self.shared.connections.admit(&self.name, ip, now) else {
             if let Some(left_out) = self.shared.gate.pass(self.shared.service.uptime()) {
                 let left_out = (left_out > 0).then_some(left_out);
@@ -352,6 +368,15 @@ impl Dealer {
         let tls = self.protection.tls.clone();
         let task = connect(stream, tls, caller, Arc::clone(&self.shared), core.clone(), counted);
         life.served_by(core.handle.spawn(task).abort_handle());
+    }
+
+    /// Kafka, too, keeps a connection that came too soon waiting before it closes it, so that its client does not come again at once.
+    fn refuse_late(&self, stream: TcpStream, pause: Duration) {
+        let Ok(waiting) = Arc::clone(&self.shared.late).try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            drop((stream, waiting));
+        });
     }
 
     fn prepare(&self, stream: &TcpStream) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! Must never know an API: a frame goes to a [`Service`], what comes back is written.
 
+mod addresses;
 mod connection;
 mod connections;
 pub mod frame;
@@ -11,7 +12,6 @@ mod limits;
 pub mod listener;
 mod outbox;
 mod quiet;
-mod rate;
 pub mod stream;
 mod tls;
 mod transport;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use super::frame::{Chunk, FileSlice, Frame};
 use super::stream::{self, TcpStream};
@@ -20,6 +21,8 @@ pub(super) struct Outbox {
     /// Bytes of the first chunk that are sent already.
     sent: usize,
     len: usize,
+    /// What the answers since the last look ask the connection to wait, in milliseconds.
+    pause_ms: u32,
 }
 
 impl Outbox {
@@ -32,8 +35,20 @@ impl Outbox {
         self.len
     }
 
+    /// Whether an answer asks the connection to wait.
+    pub(super) fn asks_to_wait(&self) -> bool {
+        self.pause_ms > 0
+    }
+
+    /// How long to wait, once.
+    pub(super) fn take_pause(&mut self) -> Option<Duration> {
+        let pause_ms = std::mem::take(&mut self.pause_ms);
+        (pause_ms > 0).then(|| Duration::from_millis(pause_ms.into()))
+    }
+
     pub(super) fn push(&mut self, frame: Frame) {
         self.len += frame.len;
+        self.pause_ms = self.pause_ms.max(frame.pause_ms);
         self.chunks.extend(frame.chunks);
     }
 

@@ -13,6 +13,7 @@ use bytes::{BufMut, Bytes};
 use milena_storage::fs::{Fs, Open, RealFs};
 use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::frame::{FileSlice, Frame, FrameBuilder};
@@ -24,9 +25,12 @@ use crate::settings::{ConnectionSettings, NetworkSettings};
 
 /// Nothing here takes nearly as long; a test that would hang fails instead.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a client has to wait that used too much.
+const PAUSE_MS: u32 = 400;
 
 /// Requests: a letter, then a name that comes back. `n` now, `l` when released by name, `0` no answer,
-/// `c` close, `f` the file, `x` fails after a wait, `b` a big answer.
+/// `c` close, `f` the file, `x` fails after a wait, `b` a big answer, `t` now, and then the client has to wait, `q` has to wait
+/// without an answer.
 #[derive(Default)]
 struct Toy {
     started: AtomicUsize,
@@ -90,6 +94,8 @@ impl Service for Toy {
                 Err(Closing::Panicked { api: "Toy", version: 0 })
             })),
             b'b' => Served::Now(echo(&[0; 32 << 10])),
+            b't' => Served::Now(Frame { pause_ms: PAUSE_MS, ..echo(&name) }),
+            b'q' => Served::Now(Frame { pause_ms: PAUSE_MS, chunks: SmallVec::new(), len: 0 }),
             b'0' => Served::Nothing,
             b'f' => {
                 let mut out = FrameBuilder::new(7, false, 0);
@@ -207,6 +213,22 @@ fn answers_keep_the_order_when_one_in_the_middle_waits() {
     for expected in [b"b", b"c", b"d", b"e"] {
         assert_eq!(answer(&mut client), expected);
     }
+}
+
+#[test]
+fn who_used_too_much_is_answered_first_and_then_has_to_wait() {
+    let server = start(&settings(), Toy::default());
+    let pause = Duration::from_millis(PAUSE_MS.into());
+    let (mut client, clock) = (server.connect(), Clock::new());
+    client.write_all(&[&frame(b"ta")[..], &frame(b"nb"), &frame(b"q"), &frame(b"nc")].concat()).unwrap();
+    assert_eq!(answer(&mut client), b"a");
+    let mut other = server.connect();
+    other.write_all(&frame(b"nx")).unwrap();
+    assert_eq!(answer(&mut other), b"x", "others do not wait");
+    assert_eq!(answer(&mut client), b"b");
+    assert!(clock.uptime() >= pause, "{:?}", clock.uptime());
+    assert_eq!(answer(&mut client), b"c");
+    assert!(clock.uptime() >= pause * 2, "{:?}", clock.uptime());
 }
 
 #[test]

@@ -124,6 +124,6 @@ impl Window {
 fn late(frame: Option<Frame>, after: Duration) -> BoxFuture<Result<Frame, Closing>> {
     Box::pin(async move {
         tokio::time::sleep(after).await;
-        Ok(frame.unwrap_or(Frame { chunks: SmallVec::new(), len: 0 }))
+        Ok(frame.unwrap_or(Frame { chunks: SmallVec::new(), len: 0, pause_ms: 0 }))
     })
 }

@@ -282,8 +282,9 @@ impl Quorum {
         R: Send + 'static,
     {
         let turn = move |quorum: &Self, request: &Q| -> BoxFuture<Turn<R>> {
-            let request = request.clone();
-            Box::pin(quorum.take_turn(SessionId::NONE, move |ctx| decide(ctx, &request), fail))
+            let (request, bill) = (request.clone(), quorum.bill());
+            let decide = move |ctx: &mut Ctx<'_>| bill.pay(ctx, |ctx| decide(ctx, &request));
+            Box::pin(quorum.take_turn(SessionId::NONE, decide, fail))
         };
         let mut taken = self.controls().then(|| turn(self, &request));
         let quorum = self.clone();

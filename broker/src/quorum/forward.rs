@@ -41,6 +41,7 @@ pub(super) mod own {
     pub(crate) const HEARD: i16 = -5;
     pub(crate) const SHUT_DOWN: i16 = -6;
     pub(crate) const LOG_DIRS: i16 = -7;
+    pub(crate) const CHARGED: i16 = -8;
 }
 
 const DONE: u8 = 0;
@@ -59,7 +60,11 @@ impl Quorum {
         let version = R::VERSIONS.max;
         let mut body = BytesMut::new();
         request.encode(&mut body, version).map_err(|error| broken(&error))?;
-        let Some(mut answer) = self.ask_controller(R::KEY, version, &body).await? else { return Ok(None) };
+        let answer = match &self.payer {
+            None => self.ask_controller(R::KEY, version, &body).await?,
+            Some(payer) => self.ask_charged(payer, R::KEY, version, &body).await?,
+        };
+        let Some(mut answer) = answer else { return Ok(None) };
         R::Response::decode(&mut answer, version).map(Some).map_err(|error| broken(&error))
     }
 
@@ -156,6 +161,7 @@ impl Quorum {
                 on_behalf.keep_log_dirs(&online, cordoned).await.map(|()| Bytes::new())
             }
             own::QUORUM => Ok(super::members::encode_quorum(&self.shared.ensemble.quorum())),
+            own::CHARGED => on_behalf.answer_charged(question).await,
             own::MEMBERS => {
                 let change = super::members::VoterChange::decode(&mut question).ok_or_else(malformed)?;
                 on_behalf.change_voters(change).await.map(|()| Bytes::new())
@@ -164,7 +170,7 @@ impl Quorum {
         }
     }
 
-    async fn answer_kafkas(&self, key: i16, version: i16, body: Bytes) -> Result<Bytes, Refusal> {
+    pub(super) async fn answer_kafkas(&self, key: i16, version: i16, body: Bytes) -> Result<Bytes, Refusal> {
         match key {
             CreateTopicsRequest::KEY => {
                 let topics = self.create_topics(read(version, body)?).await?;

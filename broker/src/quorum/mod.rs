@@ -4,6 +4,7 @@
 //! change. Must never decide anything itself: decisions are those of `milena_coordinator::controller`.
 
 mod auto_create;
+mod charge;
 mod controller;
 mod directories;
 mod forward;
@@ -36,6 +37,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::session::NodeSession;
 use crate::clock::Clock;
+use crate::quotas::mutations::{Mutations, Payer};
+use crate::quotas::rate::RateWindow;
 use crate::zookeeper;
 
 pub use auto_create::{AutoCreate, OffsetsTopic, TransactionsTopic};
@@ -85,6 +88,8 @@ pub struct QuorumConfig {
     pub session_timeout: Duration,
     pub registration_timeout: Duration,
     pub transactions_topic: TransactionsTopic,
+    /// Over what quotas on changes of metadata are measured.
+    pub mutation_window: RateWindow,
 }
 
 /// A handle; clones are the same service.
@@ -93,6 +98,8 @@ pub struct Quorum {
     shared: Arc<Shared>,
     /// The broker that took what is asked through this handle.
     caller: BrokerId,
+    /// Who is charged for what is asked through this handle.
+    payer: Option<Payer>,
 }
 
 struct Shared {
@@ -112,6 +119,7 @@ struct Shared {
     auto_create: AutoCreate,
     session: Arc<NodeSession>,
     watcher: Option<Arc<dyn TreeWatcher>>,
+    mutations: Arc<Mutations>,
 }
 
 /// Why the coordination service did not start.
@@ -181,6 +189,7 @@ impl Quorum {
             ),
             session,
             watcher: config.watcher,
+            mutations: Arc::new(Mutations::new(config.mutation_window)),
             begin: Mutex::new(Some(begin)),
             registration_timeout_ms: i64::try_from(config.registration_timeout.as_millis())
                 .unwrap_or(i64::MAX),
@@ -195,7 +204,7 @@ impl Quorum {
 
     fn of(shared: Arc<Shared>) -> Self {
         let caller = shared.node;
-        Self { shared, caller }
+        Self { shared, caller, payer: None }
     }
 
     /// The image of the last applied command.

@@ -83,6 +83,7 @@ async fn start(dir: tempfile::TempDir, clean: bool) -> Stage {
     let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
     let (seen, told) = mpsc::channel();
     let quorum = Quorum::start(QuorumConfig {
+        mutation_window: crate::settings::Settings::default().mutation_window(),
         node: BrokerId(1),
         dir: dir.path().join("ensemble"),
         fs: Arc::new(milena_storage::fs::RealFs),

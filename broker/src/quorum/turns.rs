@@ -198,7 +198,7 @@ impl Turns {
     async fn put_in_order(&self, decide: impl FnOnce(&Ctx<'_>) -> controller::Plan<()>, what: &str) -> bool {
         let image = self.slot.newest();
         let (rules, dice) = (self.rules.as_ref(), Dice::new(0));
-        let ctx = Ctx { image: &image, rules, node: self.node, now: self.clock.now(), dice };
+        let ctx = Ctx { image: &image, rules, node: self.node, now: self.clock.now(), dice, allowance: None };
         let items: Vec<_> = decide(&ctx).into_iter().map(|item| item.ops).collect();
         // Each begins with the fence.
         let changes = items.iter().map(|ops| ops.len().saturating_sub(1)).sum::<usize>();
@@ -213,7 +213,7 @@ impl Turns {
     async fn turn(&self, node: BrokerId, decide: Box<dyn FnOnce(&mut Ctx<'_>) -> Decided + Send>, seed: u64) {
         let image = self.slot.newest();
         let (rules, dice) = (self.rules.as_ref(), Dice::new(seed));
-        let mut ctx = Ctx { image: &image, rules, node, now: self.clock.now(), dice };
+        let mut ctx = Ctx { image: &image, rules, node, now: self.clock.now(), dice, allowance: None };
         let Decided { items, session, finish } = decide(&mut ctx);
         let outcomes = commit(&self.ensemble, session, items).await;
         // Another has taken over, and is to be asked instead; what was done before that has to be told.

@@ -11,6 +11,7 @@ mod consumer_sequences;
 mod data;
 mod groups;
 mod produce;
+mod quotas;
 mod topics;
 mod transactions;
 mod users;

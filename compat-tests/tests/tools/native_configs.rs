@@ -62,11 +62,18 @@ fn compare(server: &Server, script: &[&str]) {
 
 #[test]
 fn quotas() {
-    // Whatever the broker at hand makes of quotas, the tool must do right by one that has them all.
-    let server = Setup::of(Target::Kafka).start();
+    quotas_at(&Server::start_default());
+}
+
+#[test]
+fn quotas_of_kafka() {
+    quotas_at(&Setup::of(Target::Kafka).start());
+}
+
+fn quotas_at(server: &Server) {
     let rates = "producer_byte_rate=10000000,consumer_byte_rate=1e3,request_percentage=0.5,controller_mutation_rate=0.0001";
     compare(
-        &server,
+        server,
         &[
             "--describe --user a",
             &format!("--alter --user a --add-config {rates}"),

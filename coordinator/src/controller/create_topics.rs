@@ -95,6 +95,7 @@ fn create_topic(
     check_new_name(ctx, name)?;
     let configs = check_configs(ctx, topic)?;
     let replicas = if topic.assignments.is_empty() { placed(ctx, topic)? } else { assigned(ctx, topic)? };
+    ctx.charge(replicas.len())?;
     let id = ctx.dice.topic_id();
     let ops = topic_ops(ctx, name, id, &replicas, &configs);
     let result = CreatableTopicResult::default()

@@ -16,18 +16,19 @@ use crate::tree::{ANY_VERSION, Op};
 
 /// Decides on each topic. Kafka shuffles its answers, so their order carries no meaning; here errors of the
 /// request itself come first.
-pub fn delete_topics(ctx: &Ctx<'_>, request: &DeleteTopicsRequest) -> Plan<DeletableTopicResult> {
+pub fn delete_topics(ctx: &mut Ctx<'_>, request: &DeleteTopicsRequest) -> Plan<DeletableTopicResult> {
+    let image = ctx.image;
     let mut asked = Asked::default();
     let mut plan: Plan<_> = asked.read(request).into_iter().map(Item::answer).collect();
     let mut topics: BTreeMap<Uuid, &TopicImage> = BTreeMap::new();
     for id in &asked.ids {
-        match ctx.image.topic_by_id(*id) {
+        match image.topic_by_id(*id) {
             Some(topic) => _ = topics.insert(*id, topic),
             None => plan.push(Item::answer(answer(None, *id, Some(&generic(ResponseError::UnknownTopicId))))),
         }
     }
     for name in &asked.names {
-        let Some(topic) = ctx.image.topic(name) else {
+        let Some(topic) = image.topic(name) else {
             let unknown = generic(ResponseError::UnknownTopicOrPartition);
             plan.push(Item::answer(answer(Some(name), Uuid::nil(), Some(&unknown))));
             continue;
@@ -39,9 +40,9 @@ pub fn delete_topics(ctx: &Ctx<'_>, request: &DeleteTopicsRequest) -> Plan<Delet
             plan.push(Item::answer(answer(Some(name), topic.id, Some(&refusal))));
         }
     }
-    plan.extend(topics.into_values().map(|topic| Item {
-        ops: delete_ops(ctx.image, topic),
-        result: answer(Some(&topic.name), topic.id, None),
+    plan.extend(topics.into_values().map(|topic| match ctx.charge(topic.partitions.len()) {
+        Ok(()) => Item { ops: delete_ops(image, topic), result: answer(Some(&topic.name), topic.id, None) },
+        Err(refusal) => Item::answer(answer(Some(&topic.name), topic.id, Some(&refusal))),
     }));
     plan
 }

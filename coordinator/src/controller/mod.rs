@@ -4,6 +4,7 @@
 //! group of them checks `/controller_epoch`, so that a deposed controller changes nothing.
 
 mod adopt;
+mod allowance;
 mod alter_partition;
 mod answer;
 mod cluster;
@@ -31,6 +32,7 @@ use crate::image::{MetadataImage, paths};
 use crate::tree::Op;
 
 pub use adopt::{Adopted, AdoptedPartition, AdoptedTopic, adopt};
+pub use allowance::Allowance;
 pub use alter_partition::{Altered, alter_partition, altered};
 pub use answer::{Dice, Item, Plan, Refusal};
 pub use cluster::{
@@ -61,6 +63,15 @@ pub struct Ctx<'a> {
     pub node: BrokerId,
     pub now: Timestamp,
     pub dice: Dice,
+    /// What the client may still have created and deleted; `None`: whatever it likes.
+    pub allowance: Option<Allowance>,
+}
+
+impl Ctx<'_> {
+    /// Takes what so many partitions cost the client.
+    fn charge(&mut self, partitions: usize) -> Result<(), Refusal> {
+        self.allowance.as_mut().map_or(Ok(()), |allowance| allowance.take(partitions))
+    }
 }
 
 /// The first operation of every multi: fails it when another controller has taken over.

@@ -109,11 +109,15 @@ fn grow(ctx: &mut Ctx<'_>, request: &CreatePartitionsTopic) -> Result<Vec<Op>, R
         )));
     }
     let additional = request.count - before;
+    if let Some(assignments) = &request.assignments {
+        check_count(additional, assignments.len())?;
+    }
+    ctx.charge(usize::try_from(additional).unwrap_or_default())?;
     let replicas = match &request.assignments {
         Some(assignments) => {
             let brokers =
                 assignments.iter().map(|a| a.broker_ids.iter().map(|id| BrokerId(id.0)).collect()).collect();
-            check_new(ctx.image, topic, additional, brokers)?
+            check_new(ctx.image, topic, brokers)?
         }
         None => {
             // Kafka fails here when its record batch is full, at the same number.
@@ -128,19 +132,22 @@ fn grow(ctx: &mut Ctx<'_>, request: &CreatePartitionsTopic) -> Result<Vec<Op>, R
     Ok(grow_ops(ctx.image, topic, &replicas))
 }
 
+fn check_count(additional: i32, assignments: usize) -> Result<(), Refusal> {
+    if usize::try_from(additional) == Ok(assignments) {
+        return Ok(());
+    }
+    let message = format!(
+        "Attempted to add {additional} additional partition(s), but only {assignments} assignment(s) were specified."
+    );
+    Err(Refusal::new(ResponseError::InvalidReplicaAssignment, message))
+}
+
 fn check_new(
     image: &MetadataImage,
     topic: &TopicImage,
-    additional: i32,
     replicas: Vec<Vec<BrokerId>>,
 ) -> Result<Vec<Vec<BrokerId>>, Refusal> {
     let invalid = |message: String| Err(Refusal::new(ResponseError::InvalidReplicaAssignment, message));
-    if usize::try_from(additional) != Ok(replicas.len()) {
-        return invalid(format!(
-            "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
-            replicas.len()
-        ));
-    }
     let factor = topic.partitions.first().map(|p| p.replicas.len());
     for (index, ids) in (topic.partition_count()..).zip(&replicas) {
         check_assignment(image, ids, factor)?;

@@ -127,7 +127,7 @@ impl Stage {
         // Topics get ids of their own.
         let seed = u64::try_from(self.image.topics().count()).unwrap_or(0) + 1;
         let (rules, dice) = (&Rules, Dice::new(seed));
-        Ctx { image: &self.image, rules, node: BrokerId(1), now: Timestamp(1), dice }
+        Ctx { image: &self.image, rules, node: BrokerId(1), now: Timestamp(1), dice, allowance: None }
     }
 
     /// Applies a decision's operations; the tree must take them.

@@ -105,7 +105,7 @@ fn of_topics(stage: &Stage) -> Vec<(&'static str, Vec<Op>)> {
     vec![
         ("a new topic", ops(create_topics(&mut ctx, &created).unwrap())),
         ("more partitions", ops(create_partitions(&mut ctx, &grown))),
-        ("the end of a topic", ops(delete_topics(&ctx, &deleted))),
+        ("the end of a topic", ops(delete_topics(&mut ctx, &deleted))),
         ("all configs", ops(alter_configs(&ctx, &configs))),
         ("one config", ops(incremental_alter_configs(&ctx, &one))),
         ("a password", ops(alter_user_scram_credentials(&mut ctx, &user))),

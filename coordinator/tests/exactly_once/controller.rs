@@ -269,6 +269,7 @@ impl Controller {
             node: id_of(self.node),
             now: self.now,
             dice: Dice::new(seed.unsigned_abs()),
+            allowance: None,
         }
     }
 

@@ -212,5 +212,5 @@ fn bare_frame(token: &[u8]) -> Frame {
     bytes.put_u32(u32::try_from(token.len()).expect("our own tokens are short"));
     bytes.put_slice(token);
     let len = bytes.len();
-    Frame { chunks: smallvec![Chunk::Bytes(bytes)], len }
+    Frame { chunks: smallvec![Chunk::Bytes(bytes)], len, pause_ms: 0 }
 }

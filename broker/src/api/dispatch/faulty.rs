@@ -9,12 +9,12 @@ use kafka_protocol::error::ResponseError;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::{Head, answer, refusals};
+use super::{Head, answer, refusals, throttle_field};
 use crate::api::{BoxFuture, Cx, FETCH, Outcome, Row, fetch};
 use crate::codec::fetch_request::FetchRequest;
 use crate::codec::fetch_response::{FetchAnswer, PartitionAnswer, TopicAnswer};
 use crate::faults::{Act, Asked, Hit, Subjects};
-use crate::net::frame::{Chunk, Frame, PREFIX};
+use crate::net::frame::Frame;
 use crate::net::{Closing, Served};
 
 /// The rule that a request meets, if any.
@@ -89,7 +89,9 @@ fn settled(served: Served) -> BoxFuture<Result<Frame, Closing>> {
     match served {
         Served::Now(frame) => Box::pin(std::future::ready(Ok(frame))),
         Served::Later(answer) => answer,
-        Served::Nothing => Box::pin(std::future::ready(Ok(Frame { chunks: SmallVec::new(), len: 0 }))),
+        Served::Nothing => {
+            Box::pin(std::future::ready(Ok(Frame { chunks: SmallVec::new(), len: 0, pause_ms: 0 })))
+        }
         Served::Close(closing) => Box::pin(std::future::ready(Err(closing))),
         Served::Last(last) => Box::pin(std::future::ready(Err(last.why))),
     }
@@ -141,25 +143,8 @@ fn spoil_one(answer: &mut FetchAnswer, name: &Arc<str>, id: Uuid, index: i32, co
     }
 }
 
-/// Bytes of a correlation id.
-const CORRELATION: usize = 4;
-
 /// Writes the throttle time into an answer that is encoded.
 fn throttled(mut frame: Frame, key: i16, head: Head, ms: i32) -> Frame {
-    let Some(place) = refusals::throttle_place(key, head.version) else { return frame };
-    let chunk = match place {
-        refusals::Place::First => frame.chunks.first_mut(),
-        refusals::Place::Last => frame.chunks.last_mut(),
-    };
-    if let Some(Chunk::Bytes(bytes)) = chunk {
-        let at = match place {
-            refusals::Place::First => Some(PREFIX + CORRELATION + usize::from(head.flexible)),
-            // Before the tags, of which an answer without an error has none.
-            refusals::Place::Last => bytes.len().checked_sub(4 + usize::from(head.flexible)),
-        };
-        if let Some(field) = at.and_then(|at| bytes.get_mut(at..at + 4)) {
-            field.copy_from_slice(&ms.to_be_bytes());
-        }
-    }
+    throttle_field::write(&mut frame, key, head, ms);
     frame
 }

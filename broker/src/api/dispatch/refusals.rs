@@ -23,47 +23,6 @@ use crate::net::{Closing, Served};
 pub(in crate::api) const REFUSED: &[i16] =
     &[0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 16, 19, 20, 22, 24, 25, 26, 28, 60, 68];
 
-/// Where an answer has its throttle time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
-    /// Right behind the header.
-    First,
-    /// At the end.
-    Last,
-}
-
-/// APIs whose answers have one, from which version on, and where.
-pub(in crate::api) const THROTTLED: &[(i16, i16, bool)] = &[
-    (0, 1, false),
-    (1, 1, true),
-    (2, 2, true),
-    (3, 3, true),
-    (8, 3, true),
-    (9, 3, true),
-    (10, 1, true),
-    (11, 2, true),
-    (12, 1, true),
-    (13, 1, true),
-    (14, 1, true),
-    (15, 1, true),
-    (16, 1, true),
-    (19, 2, true),
-    (20, 1, true),
-    (22, 0, true),
-    (24, 0, true),
-    (25, 0, true),
-    (26, 0, true),
-    (28, 0, true),
-    (32, 0, true),
-    (60, 0, true),
-    (68, 0, true),
-];
-
-pub(super) fn throttle_place(key: i16, version: i16) -> Option<Place> {
-    let (_, _, first) = THROTTLED.iter().find(|(each, from, _)| *each == key && version >= *from)?;
-    Some(if *first { Place::First } else { Place::Last })
-}
-
 /// The answer of an API whose response has its error at the top.
 macro_rules! flat {
     ($cx:expr, $head:expr, $body:expr, $error:expr, $request:ty, $response:ty) => {

@@ -12,9 +12,9 @@ pub(super) const ROWS: &[Row] = &[
         .doc("The length of each of these windows."),
     Row::unset("client.quota.callback.class", Kind::Class).low().accepted().kip(257)
         .doc("A Java class that computes client quotas."),
-    Row::int("controller.quota.window.num", "11").at_least(1.0).low().accepted()
+    Row::int("controller.quota.window.num", "11").at_least(1.0).low()
         .doc("How many sample windows are kept for quotas on changes of metadata."),
-    Row::int("controller.quota.window.size.seconds", "1").at_least(1.0).low().accepted()
+    Row::int("controller.quota.window.size.seconds", "1").at_least(1.0).low()
         .doc("The length of each of these windows."),
     Row::long("follower.replication.throttled.rate", "9223372036854775807").at_least(0.0).cluster_wide().hidden()
         .doc("Bytes per second that followers of throttled replicas may fetch."),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::Settings;
+use crate::quotas::rate::RateWindow;
 
 /// Sockets and request frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +37,8 @@ pub struct ConnectionSettings {
     pub by_listener: BTreeMap<String, ListenerLimits>,
     /// The listener between brokers, for which the broker's limits do not hold if there are others.
     pub inter_broker_listener: String,
-    /// The rate is measured over so many samples of such a length.
-    pub rate_samples: u32,
-    pub rate_sample_length: Duration,
+    /// Over what the rate is measured.
+    pub rate_window: RateWindow,
 }
 
 /// What one listener may have: its own value of a setting, or the broker's.
@@ -69,7 +69,6 @@ impl Settings {
     }
 
     pub fn connections(&self) -> ConnectionSettings {
-        let seconds = u64::try_from(self.long("quota.window.size.seconds")).unwrap_or_default();
         ConnectionSettings {
             max_idle: self.optional_millis("connections.max.idle.ms"),
             max: self.count("max.connections"),
@@ -81,8 +80,25 @@ impl Settings {
                 .text("inter.broker.listener.name")
                 .or_else(|| self.text("security.inter.broker.protocol"))
                 .unwrap_or_default(),
-            rate_samples: u32::try_from(self.count("quota.window.num")).unwrap_or(u32::MAX).max(1),
-            rate_sample_length: Duration::from_secs(seconds.max(1)),
+            rate_window: self.quota_window(),
+        }
+    }
+
+    /// Over what quotas of clients are measured.
+    pub fn quota_window(&self) -> RateWindow {
+        self.rate_window("quota.window.num", "quota.window.size.seconds")
+    }
+
+    /// Over what quotas on changes of metadata are measured.
+    pub fn mutation_window(&self) -> RateWindow {
+        self.rate_window("controller.quota.window.num", "controller.quota.window.size.seconds")
+    }
+
+    fn rate_window(&self, samples: &str, seconds: &str) -> RateWindow {
+        let seconds = u64::try_from(self.long(seconds)).unwrap_or_default();
+        RateWindow {
+            samples: u32::try_from(self.count(samples)).unwrap_or(u32::MAX).max(1),
+            length: Duration::from_secs(seconds.max(1)),
         }
     }
 

@@ -19,7 +19,7 @@ fn state(topic: Option<&str>, id: Uuid) -> DeleteTopicState {
 }
 
 fn delete(stage: &mut Stage, request: &DeleteTopicsRequest) -> Vec<(Option<String>, i16, String)> {
-    let plan = delete_topics(&stage.ctx(), request);
+    let plan = delete_topics(&mut stage.ctx(), request);
     let told = stage.run(plan).into_iter();
     told.map(|r| {
         (r.name.map(|n| n.to_string()), r.error_code, r.error_message.unwrap_or_default().to_string())
