@@ -200,6 +200,9 @@ fn seen(server: &Server) -> String {
     told += &partition(server, TRANSACTIONS, 1);
     told += &ask("kafka-configs", "--describe --topic compacted");
     told += &ask("kafka-configs", "--describe --broker-defaults");
+    for of in ["users", "clients", "users --entity-type clients", "ips"] {
+        told += &ask("kafka-configs", &format!("--describe --entity-type {of}"));
+    }
     let offsets = ask("kafka-consumer-groups", "--describe --offsets --group readers");
     let mut lines: Vec<_> =
         offsets.lines().map(str::trim).filter(|line| line.starts_with("readers")).collect();
@@ -253,6 +256,12 @@ fn fill(server: &Server) {
     ask("kafka-console-consumer", "--topic in-gzip --group readers --from-beginning --max-messages 777");
     ask("kafka-console-consumer", "--topic cut --group readers --from-beginning --max-messages 1");
     ask("kafka-configs", "--alter --broker-defaults --add-config log.cleaner.threads=2");
+    let rate = "--add-config producer_byte_rate=1e12";
+    for of in ["--user a/b", "--user a/b --client c", "--user-defaults --client c", "--client-defaults"] {
+        ask("kafka-configs", &format!("--alter {of} {rate}"));
+    }
+    ask("kafka-configs", "--alter --ip 10.1.2.3 --add-config connection_creation_rate=7");
+    ask("kafka-configs", "--alter --user a/b --add-config SCRAM-SHA-256=[iterations=4096,password=p]");
     transactions(server);
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milena_coordinator::controller::{Adopted, AdoptedPartition, AdoptedTopic};
-use milena_coordinator::image::{ConfigKind, Configs};
+use milena_coordinator::image::{ConfigKind, Configs, QuotaEntity};
 use milena_storage::ids::BrokerId;
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ use super::record::{MetadataRecord, PartitionState};
 pub(super) struct Content {
     topics: BTreeMap<Uuid, Topic>,
     configs: BTreeMap<(ConfigKind, String), Configs>,
+    /// Those of users are among the configs.
+    quotas: BTreeMap<QuotaEntity, Configs>,
     next_producer_id: i64,
     /// Records of a metadata transaction that has not ended (KIP-868).
     pending: Option<Vec<MetadataRecord>>,
@@ -69,6 +71,18 @@ impl Content {
                 let configs = self.configs.entry((kind, name)).or_default();
                 match value {
                     Some(value) => configs.insert(key, value),
+                    None => configs.remove(&key),
+                };
+            }
+            MetadataRecord::Quota { entity, key, value } => {
+                let configs = match &entity {
+                    QuotaEntity::User(user) => {
+                        self.configs.entry((ConfigKind::User, user.to_string())).or_default()
+                    }
+                    _ => self.quotas.entry(entity).or_default(),
+                };
+                match value {
+                    Some(value) => configs.insert(key, value.to_string()),
                     None => configs.remove(&key),
                 };
             }
@@ -126,8 +140,9 @@ impl Content {
         }
         let configs = self.configs.into_iter().filter(|(_, configs)| !configs.is_empty());
         let configs = configs.map(|((kind, name), configs)| (kind, name, configs)).collect();
+        let quotas = self.quotas.into_iter().filter(|(_, configs)| !configs.is_empty()).collect();
         let next_producer_id = self.next_producer_id;
-        (Adopted { node, topics, configs, next_producer_id, mark: String::new() }, notes)
+        (Adopted { node, topics, configs, quotas, next_producer_id, mark: String::new() }, notes)
     }
 }
 

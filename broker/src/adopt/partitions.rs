@@ -61,7 +61,7 @@ pub(super) fn topics(
         AdoptedTopic { name, id, partitions: (0..count).map(partition).collect() }
     };
     let topics = topics.into_iter().map(topic).collect();
-    Ok(Some(Adopted { node, topics, configs, next_producer_id: 0, mark: String::new() }))
+    Ok(Some(Adopted { node, topics, configs, quotas: Vec::new(), next_producer_id: 0, mark: String::new() }))
 }
 
 /// The largest epoch in a partition's checkpoint; 0 if it cannot be told.

@@ -2,9 +2,11 @@
 //!
 //! It must never guess at a version that it does not know: what a directory holds would be taken up wrongly.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use milena_coordinator::controller::{ScramCredential, ScramMechanism};
-use milena_coordinator::image::ConfigKind;
+use milena_coordinator::image::{ConfigKind, QuotaEntity};
 use uuid::Uuid;
 
 use crate::api::MessageError;
@@ -14,7 +16,7 @@ use crate::codec::read::Reader;
 const FRAME_VERSION: u32 = 1;
 
 /// One record, as far as it is taken up.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) enum MetadataRecord {
     Topic {
         name: String,
@@ -36,6 +38,12 @@ pub(super) enum MetadataRecord {
         name: String,
         key: String,
         value: Option<String>,
+    },
+    /// `None`: the entity has it no more.
+    Quota {
+        entity: QuotaEntity,
+        key: String,
+        value: Option<f64>,
     },
     /// The first producer id that was not given out.
     ProducerIds(i64),
@@ -70,7 +78,7 @@ impl MetadataRecord {
             3 | 5 => 2,
             _ => 0,
         };
-        let known = matches!(key, 2..=5 | 9 | 11 | 15 | 22..=25);
+        let known = matches!(key, 2..=5 | 9 | 11 | 14 | 15 | 22..=25);
         if known && version > highest {
             return Err(MessageError(format!("version {version} of record {key} is not known")));
         }
@@ -93,7 +101,7 @@ impl MetadataRecord {
                 let (name, key) = (reader.string()?.to_string(), mechanism(&mut reader)?.name().to_owned());
                 Self::Config { kind: ConfigKind::User, name, key, value: None }
             }
-            14 => Self::NotTaken("client quotas"),
+            14 => return quota(&mut reader),
             18 => Self::NotTaken("access control entries"),
             _ => Self::Ignored,
         })
@@ -141,6 +149,37 @@ fn credential(reader: &mut Reader) -> Result<MetadataRecord, MessageError> {
     let (salt, stored_key, server_key) = (bytes()?, bytes()?, bytes()?);
     let credential = ScramCredential { salt, stored_key, server_key, iterations: reader.int32()? };
     Ok(MetadataRecord::Config { kind: ConfigKind::User, name, key, value: Some(credential.to_text()) })
+}
+
+/// What names no entity that there is was never set.
+fn quota(reader: &mut Reader) -> Result<MetadataRecord, MessageError> {
+    let (mut user, mut client, mut ip) = (None, None, None);
+    let parts = reader.array(|reader| {
+        let part = (reader.string()?, reader.nullable_string()?);
+        reader.no_tags()?;
+        Ok(part)
+    })?;
+    for (kind, name) in parts {
+        // Everybody else has the empty name.
+        let name: Arc<str> = name.unwrap_or_default().as_str().into();
+        match kind.as_str() {
+            "user" => user = Some(name),
+            "client-id" => client = Some(name),
+            "ip" => ip = Some(name),
+            _ => return Ok(MetadataRecord::Ignored),
+        }
+    }
+    let key = reader.string()?.to_string();
+    let value = f64::from_bits(reader.int64()?.cast_unsigned());
+    let value = (reader.int8()? == 0).then_some(value);
+    let entity = match (user, client, ip) {
+        (Some(user), Some(client), None) => QuotaEntity::UserClient(user, client),
+        (Some(user), None, None) => QuotaEntity::User(user),
+        (None, Some(client), None) => QuotaEntity::Client(client),
+        (None, None, Some(ip)) => QuotaEntity::Ip(ip),
+        _ => return Ok(MetadataRecord::Ignored),
+    };
+    Ok(MetadataRecord::Quota { entity, key, value })
 }
 
 fn mechanism(reader: &mut Reader) -> Result<ScramMechanism, MessageError> {
@@ -198,6 +237,21 @@ mod tests {
             replicas: None,
         };
         assert_eq!(parse(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_quota_is_read_with_its_entity() {
+        let mut bytes = vec![1, 14, 0, 3];
+        bytes.extend_from_slice(b"\x05user\x02u\x00\x0aclient-id\x00\x00");
+        bytes.extend_from_slice(b"\x02k");
+        bytes.extend_from_slice(&12.5_f64.to_be_bytes());
+        bytes.extend_from_slice(&[0, 0]);
+        let entity = QuotaEntity::UserClient("u".into(), "".into());
+        let set = |value| MetadataRecord::Quota { entity: entity.clone(), key: "k".into(), value };
+        assert_eq!(parse(&bytes).unwrap(), set(Some(12.5)));
+        let remove = bytes.len() - 2;
+        bytes[remove] = 1;
+        assert_eq!(parse(&bytes).unwrap(), set(None));
     }
 
     #[test]

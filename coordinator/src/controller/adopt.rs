@@ -3,11 +3,13 @@
 //! Must never touch what is in the tree already but to raise an epoch or an id, so that it can be repeated: after a
 //! crash, and when the older cluster ran again in between.
 
+use std::collections::BTreeSet;
+
 use milena_storage::ids::BrokerId;
 use uuid::Uuid;
 
 use crate::image::nodes::{ConfigNodeJson, ProducerIdsNode, StateNode, TopicNode, to_json, topic_id_text};
-use crate::image::{ConfigKind, Configs, MetadataImage, paths};
+use crate::image::{ConfigKind, Configs, MetadataImage, QuotaEntity, paths};
 use crate::tree::{ANY_VERSION, Op};
 
 use super::PRODUCER_ID_BLOCK;
@@ -19,6 +21,8 @@ pub struct Adopted {
     pub node: BrokerId,
     pub topics: Vec<AdoptedTopic>,
     pub configs: Vec<(ConfigKind, String, Configs)>,
+    /// Those of users are among the configs.
+    pub quotas: Vec<(QuotaEntity, Configs)>,
     /// No producer id from here on was given out.
     pub next_producer_id: i64,
     /// Tells the older cluster's state from its later ones; written last.
@@ -55,12 +59,15 @@ pub fn adopt(image: &MetadataImage, exists: impl Fn(&str) -> bool, adopted: Adop
             groups.push(topic_ops(adopted.node, topic));
         }
     }
+    let mut made = BTreeSet::new();
     for (kind, name, configs) in adopted.configs {
         let path = paths::config(kind, &name);
         if !exists(&path) {
+            made.insert(path.clone());
             groups.push(vec![Op::create(path, to_json(&ConfigNodeJson::new(configs)))]);
         }
     }
+    groups.extend(quota_ops(&exists, made, adopted.quotas));
     if adopted.next_producer_id > image.next_producer_id {
         let start = (adopted.next_producer_id - PRODUCER_ID_BLOCK).max(0);
         let node = ProducerIdsNode::new(adopted.node, start, adopted.next_producer_id - start);
@@ -68,6 +75,31 @@ pub fn adopt(image: &MetadataImage, exists: impl Fn(&str) -> bool, adopted: Adop
     }
     groups.push(vec![put(paths::ADOPTED, adopted.mark.into_bytes(), exists(paths::ADOPTED))]);
     groups.retain(|group| !group.is_empty());
+    groups
+}
+
+/// A client that has quotas as a user needs the user's node and a folder in it, which may be there for another's sake.
+fn quota_ops(
+    exists: impl Fn(&str) -> bool,
+    mut made: BTreeSet<String>,
+    quotas: Vec<(QuotaEntity, Configs)>,
+) -> Vec<Vec<Op>> {
+    let mut groups = Vec::new();
+    for (entity, configs) in quotas {
+        let mut ops = Vec::new();
+        let mut make = |path: String, data: Vec<u8>| {
+            if !exists(&path) && made.insert(path.clone()) {
+                ops.push(Op::create(path, data));
+            }
+        };
+        if let QuotaEntity::UserClient(user, _) = &entity {
+            let nothing = to_json(&ConfigNodeJson::new(Configs::new()));
+            make(paths::config(ConfigKind::User, user), nothing);
+            make(paths::clients_of(user), Vec::new());
+        }
+        make(paths::quotas(&entity), to_json(&ConfigNodeJson::new(configs)));
+        groups.push(ops);
+    }
     groups
 }
 
@@ -121,6 +153,10 @@ mod tests {
     use super::super::{allocate_producer_ids, take_up_leadership};
     use super::*;
 
+    fn rate() -> Configs {
+        [("producer_byte_rate".to_owned(), "5".to_owned())].into()
+    }
+
     fn adopted() -> Adopted {
         let here = AdoptedPartition { replicas: vec![BrokerId(1)], leader_epoch: 6, in_sync_here: true };
         let away = AdoptedPartition { replicas: vec![BrokerId(9)], leader_epoch: 2, in_sync_here: false };
@@ -129,7 +165,8 @@ mod tests {
         Adopted {
             node: BrokerId(1),
             topics: vec![topic],
-            configs: vec![(ConfigKind::Topic, "t".into(), configs)],
+            configs: vec![(ConfigKind::Topic, "t".into(), configs), (ConfigKind::User, "u".into(), rate())],
+            quotas: ["u", "v"].map(|user| (QuotaEntity::UserClient(user.into(), "c".into()), rate())).into(),
             next_producer_id: 4000,
             mark: "a".into(),
         }
@@ -138,7 +175,7 @@ mod tests {
     #[test]
     fn what_is_taken_over_is_led_from_the_next_epoch_on() {
         let mut stage = Stage::with_brokers(&[1]);
-        for groups_left in [4, 1] {
+        for groups_left in [7, 1] {
             let groups = adopt(&stage.image, |path| stage.tree.stat(path).is_some(), adopted());
             assert_eq!(groups.len(), groups_left, "the second time, only the mark is written");
             groups.into_iter().for_each(|group| stage.commit(group));
@@ -151,6 +188,7 @@ mod tests {
         let away = topic.partition(PartitionIndex(1)).unwrap();
         assert_eq!((away.leader, away.leader_epoch), (None, LeaderEpoch(2)));
         assert_eq!(stage.image.topic_config("t").unwrap()["cleanup.policy"], "compact");
+        assert_eq!(stage.image.quotas().unwrap().entities().count(), 3);
         let mut later = adopted();
         later.topics[0].partitions[0].leader_epoch = 11;
         let groups = adopt(&stage.image, |path| stage.tree.stat(path).is_some(), later);
