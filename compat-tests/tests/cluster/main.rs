@@ -5,6 +5,7 @@
 mod leader_loss;
 mod operating;
 mod quorum;
+mod quotas;
 mod serving;
 mod suspects;
 mod throttled;
