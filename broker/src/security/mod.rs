@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod dev;
+mod jks;
 pub(crate) mod pem;
 pub mod sasl;
 mod stores;

@@ -1,4 +1,4 @@
-//! Key and trust stores: PEM texts, PEM files and PKCS#12 files (`DefaultSslEngineFactory`).
+//! Key and trust stores: PEM texts, PEM files, PKCS#12 and JKS files (`DefaultSslEngineFactory`).
 //!
 //! Must never take a store for less than was asked: what cannot be read stops the start.
 
@@ -12,13 +12,19 @@ use rustls::pki_types::{
 };
 
 use super::Flaw;
+use super::jks;
 use super::pem::{self, Block};
 use crate::settings::StoreSettings;
 
 const PEM: &str = "PEM";
 const CERTIFICATE: &str = "CERTIFICATE";
-/// How a store of Java's own older format begins.
-const JKS_MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
+const NO_KEY: &str = "there is no private key with a certificate";
+
+/// A file of Java's tools.
+enum Opened {
+    Pkcs12(KeyStore),
+    Jks(jks::Contents),
+}
 
 /// Who the broker is.
 pub(super) struct Identity {
@@ -80,12 +86,16 @@ pub(super) fn trusted(store: &StoreSettings) -> Result<Option<Vec<CertificateDer
         (Some(text), None) => certificates("ssl.truststore.certificates", text).map(Some),
         (None, Some(path)) if is_pem => certificates(path, &String::from_utf8_lossy(&read(path)?)).map(Some),
         (None, Some(path)) => {
-            let keystore = open(path, &store.kind, store.password.as_deref())?;
             let certificate = |entry: &KeyStoreEntry| match entry {
                 KeyStoreEntry::Certificate(certificate) => Some(owned(certificate.as_der())),
                 _ => None,
             };
-            Ok(Some(keystore.entries().filter_map(|(_, entry)| certificate(entry)).collect()))
+            Ok(Some(match open(path, &store.kind, store.password.as_deref())? {
+                Opened::Pkcs12(keystore) => {
+                    keystore.entries().filter_map(|(_, entry)| certificate(entry)).collect()
+                }
+                Opened::Jks(contents) => contents.certificates,
+            }))
         }
         (None, None) => Ok(None),
     }
@@ -148,31 +158,34 @@ fn of_file(path: &str, settings: &StoreSettings, key_password: Option<&str>) -> 
     let Some(password) = settings.password.as_deref() else {
         return refuse("SSL key store is specified, but key store password is not specified.".to_owned());
     };
+    let keystore = match open(path, &settings.kind, Some(password))? {
+        Opened::Pkcs12(keystore) => keystore,
+        Opened::Jks(contents) => return of_jks(path, contents, key_password.unwrap_or(password)),
+    };
     // Keys of a PKCS#12 file have the file's password; Java's tools make none with two.
     if key_password.is_some_and(|of_key| of_key != password) {
         return refuse(format!("{path} is PKCS#12: ssl.key.password must be ssl.keystore.password"));
     }
-    let keystore = open(path, &settings.kind, Some(password))?;
-    let (_, found) = keystore
-        .private_key_chain()
-        .ok_or_else(|| store(path, "there is no private key with a certificate"))?;
+    let (_, found) = keystore.private_key_chain().ok_or_else(|| store(path, NO_KEY))?;
     let chain: Vec<_> = found.chain().iter().map(|certificate| owned(certificate.as_der())).collect();
     Ok(Identity { key: PrivatePkcs8KeyDer::from(found.key().to_vec()).into(), chain })
 }
 
-/// Java's own type takes both formats, so the file says which it is (`DualFormatJKS`).
-fn open(path: &str, kind: &str, password: Option<&str>) -> Result<KeyStore, Flaw> {
+fn of_jks(path: &str, contents: jks::Contents, password: &str) -> Result<Identity, Flaw> {
+    let (sealed, chain) = contents.keys.into_iter().next().ok_or_else(|| store(path, NO_KEY))?;
+    Ok(Identity { key: sealed.open(password).map_err(|why| store(path, why))?.into(), chain })
+}
+
+/// Either type takes files of both, so the file says which it is (`DualFormatJKS`).
+fn open(path: &str, kind: &str, password: Option<&str>) -> Result<Opened, Flaw> {
     if !matches!(kind, "JKS" | "PKCS12") {
-        return refuse(format!("stores of type {kind} are not supported: use PEM or PKCS12"));
+        return refuse(format!("stores of type {kind} are not supported: use PEM, PKCS12 or JKS"));
     }
     let bytes = read(path)?;
-    if bytes.starts_with(&JKS_MAGIC) {
-        return Err(store(
-            path,
-            "this is Java's older JKS format, which is not supported: convert it with keytool -importkeystore \
-             -srckeystore FILE -destkeystore FILE.p12 -deststoretype pkcs12, and set the type to PKCS12",
-        ));
-    }
     let what = format!("Failed to load SSL keystore {path} of type {kind}");
-    KeyStore::from_pkcs12(&bytes, password.unwrap_or_default()).map_err(|error| store(&what, error))
+    if bytes.starts_with(&jks::MAGIC) {
+        return jks::read(&bytes, password).map(Opened::Jks).map_err(|why| store(&what, why));
+    }
+    let keystore = KeyStore::from_pkcs12(&bytes, password.unwrap_or_default());
+    keystore.map(Opened::Pkcs12).map_err(|error| store(&what, error))
 }

@@ -12,6 +12,7 @@ mod consumer_groups;
 mod dump_log;
 mod group_flags;
 mod groups;
+mod jks;
 mod native;
 mod native_cluster;
 mod native_configs;

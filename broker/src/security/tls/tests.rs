@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::authority::{Authority, Signed};
+use super::super::{jks, pem};
 use super::*;
 use crate::settings::Settings;
 
@@ -133,16 +134,49 @@ fn what_does_not_fit_is_refused_in_kafkas_words() {
     check_refused(&[pem, ("ssl.keystore.location", nowhere)], "cannot read /nowhere/at/all");
 }
 
+/// Java takes files of either kind under both names, and keys of JKS files with passwords of their own.
+#[test]
+fn javas_older_stores_are_read_under_both_names() {
+    let made = made();
+    let der = |text: &str| pem::blocks(text).unwrap().remove(0).bytes;
+    let (key, certificate) = (der(&made.server.key), der(&made.server.certificate));
+    let file = |of_key: &str| {
+        let store = jks::testing::store("changeit", Some((&key, of_key, &certificate)), &[]);
+        made.file(&format!("{of_key}.jks"), store)
+    };
+    let (same, own) = (file("changeit"), file("another"));
+    let trusted = made.file("trusted.jks", jks::testing::store("secret", None, &[&certificate]));
+    for kind in ["JKS", "PKCS12"] {
+        let with = |file: &str, more: &[(&str, &str)]| {
+            let store = [
+                ("ssl.keystore.type", kind),
+                ("ssl.keystore.location", file),
+                ("ssl.keystore.password", "changeit"),
+                ("ssl.truststore.location", &trusted),
+                ("ssl.client.auth", "required"),
+            ];
+            config(&[&store[..], more].concat())
+        };
+        with(&same, &[]).unwrap();
+        with(&own, &[("ssl.key.password", "another"), ("ssl.truststore.password", "secret")]).unwrap();
+        let refused = with(&own, &[]).unwrap_err();
+        assert!(refused.contains("Cannot recover key"), "{refused}");
+    }
+}
+
 #[test]
 fn files_that_are_no_stores_are_refused() {
     let made = made();
     let store = made.authority.key_store("broker", &made.server, "changeit").unwrap();
     let good = made.file("good.p12", store);
-    let old = made.file("old.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
+    let cut = made.file("cut.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
+    let keyless = made.file("keyless.jks", jks::testing::store("x", None, &[b"ca"]));
     let refused = |file: &str, password: &str, expected: &str| {
         check_refused(&[("ssl.keystore.location", file), ("ssl.keystore.password", password)], expected);
     };
-    refused(&old, "x", "convert it with keytool");
+    refused(&cut, "x", "the file is cut off");
+    refused(&keyless, "x", "there is no private key with a certificate");
+    refused(&keyless, "y", "Keystore was tampered with, or password was incorrect");
     refused(&good, "wrong!", "Failed to load SSL keystore");
     check_refused(&[("ssl.keystore.location", &good)], "but key store password is not specified");
     check_refused(

@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::unset("ssl.engine.factory.class", Kind::Class).low().per_broker().accepted()
         .doc("The Java class that makes TLS engines."),
     Row::unset("ssl.key.password", Kind::Password).per_broker()
-        .doc("The password of the private key: of the encrypted PEM key, or of the key in a PKCS#12 file, which must be the file's."),
+        .doc("The password of the private key: of the encrypted PEM key, of the key in a JKS file, or of the key in a PKCS#12 file, which must be the file's."),
     Row::text("ssl.keymanager.algorithm", "SunX509").per_broker().accepted()
         .doc("The Java algorithm of the key manager."),
     Row::unset("ssl.keystore.certificate.chain", Kind::Password).per_broker()
@@ -49,7 +49,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::unset("ssl.keystore.password", Kind::Password).per_broker()
         .doc("The password of that file; PEM files have none."),
     Row::text("ssl.keystore.type", "JKS").per_broker()
-        .doc("The format of that file: PEM or PKCS12. JKS is taken if the file is PKCS#12, as those of today's keytool are."),
+        .doc("The format of that file: PEM, PKCS12 or JKS. Under either of the last two names a file may be of both, as Java reads them."),
     Row::text("ssl.principal.mapping.rules", "DEFAULT").low().accepted()
         .doc("Rules that shorten the names in clients' certificates."),
     Row::text("ssl.protocol", "TLSv1.3").per_broker().accepted()
