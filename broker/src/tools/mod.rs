@@ -16,6 +16,7 @@ mod java;
 mod log_dirs;
 mod options;
 mod producer;
+mod ready;
 mod storage;
 mod time;
 mod topics;
@@ -59,6 +60,7 @@ enum Wrong {
 
 /// Each also with `.sh` at its end, as Kafka's own package has them. `config/image/tools` has them, too.
 const TOOLS: &[Tool] = &[
+    Tool { name: "cub", does: Does::Anything(ready::run) },
     Tool {
         name: "kafka-broker-api-versions",
         does: Does::Asks(api_versions::OPTIONS, api_versions::run, Wrong::Thrown),
@@ -75,6 +77,7 @@ const TOOLS: &[Tool] = &[
     Tool { name: "kafka-log-dirs", does: Does::Asks(log_dirs::OPTIONS, log_dirs::run, Wrong::Thrown) },
     Tool { name: "kafka-storage", does: Does::Anything(storage::run) },
     Tool { name: "kafka-topics", does: Does::Asks(topics::OPTIONS, topics::run, Wrong::Thrown) },
+    Tool { name: "ub", does: Does::Anything(ready::run) },
     Tool { name: "zookeeper-server-start", does: Does::Anything(zookeeper_stub::run) },
 ];
 

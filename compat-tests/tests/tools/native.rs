@@ -9,9 +9,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use milena_compat_tests::paths;
 use milena_compat_tests::server::Setup;
-use milena_compat_tests::{Server, Target, dice};
+use milena_compat_tests::{Server, Target, dice, paths, port};
 use tempfile::TempDir;
 
 /// One command: the tool, its arguments behind `--bootstrap-server`, and its input.
@@ -357,6 +356,27 @@ fn records_of_the_console_producer() {
         lines
     };
     assert_eq!((ours.len(), keyed(&ours)), (5, keyed(&theirs)));
+}
+
+/// What scripts beside Confluent's images wait with; a cluster of one never has two brokers.
+#[test]
+fn a_script_waits_for_brokers() {
+    let server = Server::shared();
+    let address = server.bootstrap();
+    let call = |tool: &str, line: String| run(tool, &words(&line), "");
+    for tool in ["cub", "ub"] {
+        let ready = call(tool, format!("kafka-ready -b {address} 1 30"));
+        assert_eq!((ready.status, ready.stdout.as_str()), (0, ""), "{}", ready.stderr);
+        let behind = call(tool, format!("kafka-ready 1 30 -b {address}"));
+        assert_eq!(behind.status, 0, "{}", behind.stderr);
+        let few = call(tool, format!("kafka-ready -b {address} 2 1"));
+        assert_eq!(few.status, 1, "{}", few.stderr);
+        assert!(few.stderr.contains("Expected 2 brokers but found only 1."), "{}", few.stderr);
+        let nobody = call(tool, format!("kafka-ready -b 127.0.0.1:{} 1 1", port::free()));
+        assert_eq!(nobody.status, 1, "{}", nobody.stderr);
+        assert_eq!(call(tool, "kafka-ready 1".to_owned()).status, 2, "as Python's argparse ends");
+        assert_eq!(call(tool, format!("zk-ready {address} 1")).status, 2);
+    }
 }
 
 #[test]
