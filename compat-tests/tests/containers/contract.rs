@@ -12,25 +12,29 @@ use milena_compat_tests::{paths, port};
 use crate::engine::{BARE, IMAGE, docker, images};
 
 /// A running container. Dropping it removes it.
-struct Container(String);
+pub(crate) struct Container(String);
 
 impl Container {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut all = vec!["run", "--detach"];
         all.extend_from_slice(arguments);
         Self(docker(&all))
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn id(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn log(&self) -> String {
         docker(&["logs", &self.0])
     }
 
-    fn wait_ready(&self) -> String {
+    pub(crate) fn wait_ready(&self) -> String {
         let ready = || Some(self.log()).filter(|log| log.contains("Kafka Server started"));
         wait::until(PATIENCE, &format!("a ready line of the container; it said {}", self.log()), ready)
     }
 
-    fn exec(&self, command: &str) -> String {
+    pub(crate) fn exec(&self, command: &str) -> String {
         docker(&["exec", &self.0, "sh", "-c", command])
     }
 }

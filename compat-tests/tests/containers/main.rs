@@ -2,6 +2,7 @@
 //!
 //! It must never look into the binary, nor pull an image. Where no Docker engine can run it says so in one line and passes.
 
+mod compose;
 mod contract;
 mod engine;
 mod libraries;
