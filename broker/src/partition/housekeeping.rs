@@ -16,7 +16,7 @@ use crate::blocking;
 use crate::clock::Clock;
 use crate::settings::Settings;
 
-/// How often deleted files are looked for; their delay is `file.delete.delay.ms`.
+/// How often deleted files are looked for, beside each look for what is to be deleted; their delay is `file.delete.delay.ms`.
 const REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
 /// Kafka's bound for a disabled interval would overflow timers.
 const INTERVAL_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -122,7 +122,7 @@ fn tend(task: Task, partition: &Partition, now: Timestamp) -> Result<(), Partiti
         // The cleaner deletes from compacted logs, so that it does not meet itself there.
         Task::Retain if partition.is_compacted() => Ok(()),
         Task::Retain => partition.retain(now),
-        Task::Remove => partition.tend(|log| log.remove_deleted(now).map(drop)),
+        Task::Remove => partition.remove_deleted(now),
         Task::Flush => partition.sync_overdue(now),
         // An unclean stop then leaves only the active segments to scan (`UnifiedLog.roll`).
         Task::SyncRolled => partition.sync_rolled(),

@@ -79,7 +79,14 @@ impl Partition {
         if self.log_start_offset() != start {
             self.moved();
         }
-        Ok(())
+        // Where nothing is delayed, what was deleted now goes now.
+        self.remove_deleted(now)
+    }
+
+    /// Removes the files of deleted segments whose delay has passed (`file.delete.delay.ms`). Blocks, and holds up no append.
+    pub fn remove_deleted(&self, now: Timestamp) -> Result<(), PartitionError> {
+        let removal = self.tend(|log| Ok(log.take_deleted(now)))?;
+        self.noted(removal.run())
     }
 
     /// The next answer to each follower has something to tell, if only that nothing has changed.

@@ -39,7 +39,7 @@ pub use error::{AppendError, ReadError};
 pub use flush::FlushPlan;
 pub use open::{OpenHow, OpenReport};
 pub use read::LogSlice;
-pub use retain::RetainReport;
+pub use retain::{Removal, RetainReport};
 pub use times::FoundOffset;
 pub use txn_index::AbortedTransaction;
 pub use verifying::Guard;

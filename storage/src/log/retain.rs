@@ -2,7 +2,10 @@
 //!
 //! Must never remove a record at or above the offset that the caller allows.
 
-use super::place::FileKind;
+use std::path::PathBuf;
+
+use super::open::remove_if_present;
+use super::place::{FileKind, Place};
 use super::segment::Segment;
 use super::{Log, LogConfig};
 use crate::StorageError;
@@ -119,13 +122,31 @@ impl Log {
 
     /// Removes the `.deleted` files whose delay has passed; tells when the next are due.
     pub fn remove_deleted(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StorageError> {
-        while let Some((due, name)) = self.doomed.front() {
-            if *due > now {
-                return Ok(Some(*due));
-            }
-            self.remove_if_present(name)?;
-            self.doomed.pop_front();
+        self.take_deleted(now).run()?;
+        Ok(self.doomed.front().map(|(due, _)| *due))
+    }
+
+    /// The `.deleted` files whose delay has passed, to be removed without the log's lock: the pages of a large file take
+    /// the kernel milliseconds. The log forgets them; what is left of them is found when it is opened again.
+    pub fn take_deleted(&mut self, now: Timestamp) -> Removal {
+        let mut paths = Vec::new();
+        while let Some((_, name)) = self.doomed.pop_front_if(|(due, _)| *due <= now) {
+            paths.push(self.place.dir.join(name));
         }
-        Ok(None)
+        Removal { place: self.place.clone(), paths }
+    }
+}
+
+/// Files that are to be removed.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    place: Place,
+    paths: Vec<PathBuf>,
+}
+
+impl Removal {
+    /// Removes them; one that is gone already is no error.
+    pub fn run(&self) -> Result<(), StorageError> {
+        self.paths.iter().try_for_each(|path| remove_if_present(&self.place, path))
     }
 }

@@ -1,4 +1,4 @@
-//! Syncs over a disk that holds them back until it is told.
+//! Syncs and removals over a disk that holds them back until it is told.
 //!
 //! Must never wait for time: a sync that is held is seen to be held.
 
@@ -26,7 +26,7 @@ use crate::partition::{AppendAs, Place, TopicRules};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A disk whose syncs of segments are counted, and held while it is shut.
+/// A disk whose syncs of segments and removals of deleted files are counted, and held while it is shut.
 #[derive(Debug)]
 struct Slow {
     disk: SimFs,
@@ -114,6 +114,9 @@ impl Fs for Slow {
         self.disk.rename(from, to)
     }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        if path.extension().is_some_and(|extension| extension == "deleted") {
+            self.door.pass();
+        }
         self.disk.remove_file(path)
     }
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -214,6 +217,40 @@ fn appends_go_on_during_a_sync_and_are_not_promised_by_it() {
     assert_eq!((recovery_point(&partition), partition.log_end_offset()), (Offset(1), Offset(2)));
     partition.sync().unwrap();
     assert_eq!(recovery_point(&partition), Offset(2));
+}
+
+#[test]
+fn deleted_files_go_when_their_delay_has_passed_and_hold_up_no_append() {
+    let config = LogConfig { segment_bytes: 100, retention_ms: 0, ..LogConfig::default() };
+    let due = Timestamp(100_000 + config.file_delete_delay_ms);
+    for delay in [0, config.file_delete_delay_ms] {
+        let (partition, door) = partition(LogConfig { file_delete_delay_ms: delay, ..config.clone() });
+        for _ in 0..5 {
+            append(&partition, 0);
+        }
+        let before = door.begun();
+        if delay > 0 {
+            partition.retain(Timestamp(100_000)).unwrap();
+            partition.remove_deleted(Timestamp(due.0 - 1)).unwrap();
+            assert_eq!(door.begun(), before, "removed too early");
+        }
+        assert!(delay == 0 || partition.log_start_offset() > Offset(0));
+        door.set_shut(true);
+        std::thread::scope(|scope| {
+            let removal = scope.spawn(|| match delay {
+                0 => partition.retain(Timestamp(100_000)).unwrap(),
+                _ => partition.remove_deleted(due).unwrap(),
+            });
+            door.await_begun(before + 1);
+            let (done, came) = mpsc::channel();
+            let other = partition.clone();
+            std::thread::spawn(move || done.send(append(&other, 100_000).0));
+            let appended = came.recv_timeout(PATIENCE);
+            door.set_shut(false);
+            assert_eq!(appended, Ok(Offset(6)), "an append waited for a removal");
+            removal.join().unwrap();
+        });
+    }
 }
 
 #[test]
