@@ -254,10 +254,8 @@ impl Connection {
             return true;
         }
         restart(tick, self.look);
-        // Who waits for an answer, or has to wait, is not idle: a join may take minutes.
-        self.window.is_empty()
-            && self.muted.is_none()
-            && self.shared.max_idle.is_some_and(|idle| self.silent >= idle)
+        // Who waits for an answer is not idle: a join may take minutes. Who has to wait for its quotas is, as it may be gone.
+        self.window.is_empty() && self.shared.max_idle.is_some_and(|idle| self.silent >= idle)
     }
 
     /// Looks more often from the moment on when this connection keeps memory that others need.
