@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,7 +58,8 @@ struct Shared {
     peers: Mutex<BTreeMap<i32, Peer>>,
     /// Voters with the directories that their logs are in, zero where that is not known.
     voters: RwLock<BTreeMap<i32, Uuid>>,
-    inbound: OnceLock<Arc<dyn Inbound>>,
+    /// Who takes requests, until this node stops: whoever that is holds these links in turn.
+    inbound: RwLock<Option<Arc<dyn Inbound>>>,
     strangers: Semaphore,
     stopped: std::sync::atomic::AtomicBool,
 }
@@ -80,7 +81,7 @@ impl Links {
             secret,
             peers: Mutex::default(),
             voters: RwLock::default(),
-            inbound: OnceLock::new(),
+            inbound: RwLock::default(),
             strangers: Semaphore::new(MAX_STRANGERS),
             stopped: false.into(),
         }))
@@ -88,7 +89,7 @@ impl Links {
 
     /// Says who takes requests; before, nobody is connected.
     pub(in super::super) fn serve(&self, inbound: Arc<dyn Inbound>) {
-        let _ = self.0.inbound.set(inbound);
+        *self.0.inbound.write() = Some(inbound);
     }
 
     pub(in super::super) fn me(&self) -> &Identity {
@@ -205,16 +206,23 @@ impl Links {
         for connection in self.0.peers.lock().values().flat_map(|peer| &peer.connections) {
             connection.close();
         }
+        // What it holds may end with it, and must find the lock free.
+        let inbound = self.0.inbound.write().take();
+        drop(inbound);
+    }
+
+    fn inbound(&self) -> Option<Arc<dyn Inbound>> {
+        self.0.inbound.read().clone()
     }
 
     fn adopt(&self, stream: Box<dyn Stream>, peer: (i32, Uuid)) -> io::Result<Arc<Connection>> {
         if self.0.stopped.load(std::sync::atomic::Ordering::Acquire) {
             return Err(io::Error::other("this node has stopped"));
         }
-        let inbound = self.0.inbound.get().ok_or_else(|| io::Error::other("this node has not started"))?;
+        let inbound = self.inbound().ok_or_else(|| io::Error::other("this node has not started"))?;
         let links = self.clone();
         let ended = move |connection: &Arc<Connection>, error| links.part(connection, &error);
-        let connection = Connection::start(stream, peer, &**inbound, ended);
+        let connection = Connection::start(stream, peer, &*inbound, ended);
         tracing::debug!(peer = peer.0, "linked");
         self.0.peers.lock().entry(peer.0).or_default().connections.push(Arc::clone(&connection));
         if !connection.is_open() {
@@ -231,7 +239,7 @@ impl Links {
         let is_hung_up = !connection.is_given_up();
         if is_last
             && is_hung_up
-            && let Some(inbound) = self.0.inbound.get()
+            && let Some(inbound) = self.inbound()
         {
             inbound.parted(connection.peer);
         }
@@ -249,5 +257,35 @@ impl Links {
 impl Peer {
     fn newest(&self) -> Option<Arc<Connection>> {
         self.connections.iter().rev().find(|connection| connection.can_be_asked()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Asked, TcpDialer};
+    use super::*;
+
+    /// Takes requests, and holds the links that it came by, as a node does.
+    struct Holder(Links);
+
+    impl Inbound for Holder {
+        fn met(&self, _connection: &Arc<Connection>) -> Box<dyn Asked> {
+            unreachable!("nobody connects to {}", self.0.me().id)
+        }
+
+        fn parted(&self, _peer: i32) {}
+    }
+
+    #[test]
+    fn links_that_have_stopped_keep_nobody() {
+        let me = Arc::new(Identity::new(1, Uuid::nil()));
+        let links = Links::new(me, Arc::new(TcpDialer), ClusterSecret::new("secret"));
+        let holder: Arc<dyn Inbound> = Arc::new(Holder(links.clone()));
+        let left = Arc::downgrade(&holder);
+        links.serve(holder);
+        assert!(left.upgrade().is_some());
+        links.stop();
+        assert!(left.upgrade().is_none());
+        links.stop();
     }
 }
