@@ -149,14 +149,14 @@ pub(super) mod testing {
         certificates: &[&[u8]],
     ) -> Vec<u8> {
         let long = |to: &mut Vec<u8>, bytes: &[u8]| {
-            to.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
+            to.extend_from_slice(&u32::try_from(bytes.len()).expect("tests write little").to_be_bytes());
             to.extend_from_slice(bytes);
         };
         let certificate = |to: &mut Vec<u8>, der: &[u8]| {
             to.extend_from_slice(b"\0\x05X.509");
             long(to, der);
         };
-        let number = |count: usize| u32::try_from(count).unwrap().to_be_bytes();
+        let number = |count: usize| u32::try_from(count).expect("tests write little").to_be_bytes();
         let mut body =
             [&MAGIC[..], &2_u32.to_be_bytes(), &number(key.iter().len() + certificates.len())].concat();
         if let Some((key, password, der)) = key {
@@ -187,7 +187,7 @@ pub(super) mod testing {
     }
 
     fn der(tag: u8, bytes: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        let length = u16::try_from(bytes.len()).expect("tests write little").to_be_bytes();
         let head = match bytes.len() {
             0..128 => vec![tag, length[1]],
             128..256 => vec![tag, 0x81, length[1]],
