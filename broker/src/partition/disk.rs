@@ -77,6 +77,9 @@ pub struct Disk {
     futures: Mutex<Vec<FoundFuture>>,
     doomed: Mutex<Vec<Doomed>>,
     settled: AtomicBool,
+    /// Partitions of an earlier run that lie in a directory which had failed at the start, each with its topic; never more than
+    /// the broker had.
+    lost: Mutex<HashMap<TopicPartition, Uuid>>,
     metadata_dir: PathBuf,
     /// Kafka's metadata lies here, so that Kafka may go on here.
     beside_kafka: bool,
@@ -141,6 +144,7 @@ impl Disk {
             futures: Mutex::new(found.futures),
             doomed: Mutex::default(),
             settled: AtomicBool::new(false),
+            lost: Mutex::default(),
             metadata_dir: settings.metadata_dir.clone(),
             beside_kafka,
             threads_per_dir: settings.recovery_threads_per_dir.max(1),
@@ -200,8 +204,8 @@ impl Disk {
         let (index, existed) = self.place(name);
         let dir = &self.dirs[index];
         let path = dir.path.join(name.to_string());
-        if !existed && !self.is_settled() {
-            self.check_nothing_is_missing(&path)?;
+        if !existed {
+            self.check_is_not_lost(name, topic_id, &path)?;
         }
         if existed && dirs::read_partition_metadata(self.fs.as_ref(), &path)?.is_some_and(|id| id != topic_id)
         {
@@ -255,15 +259,22 @@ impl Disk {
     }
 
     /// A partition of an earlier run that no good directory holds lies in a failed one; an empty log in its place would
-    /// look like the loss of everything (LogManager.getOrCreateLog).
-    fn check_nothing_is_missing(&self, path: &Path) -> Result<(), StorageError> {
-        match self.dirs.iter().find(|dir| dir.health.has_failed()) {
-            None => Ok(()),
-            Some(failed) => {
-                let cause = std::io::Error::other(format!("{} is offline", failed.path.display()));
-                Err(StorageError::io("find", path, cause))
-            }
+    /// look like the loss of everything (LogManager.getOrCreateLog). However often it is asked for later, it is no new one.
+    fn check_is_not_lost(
+        &self,
+        name: &TopicPartition,
+        topic_id: Uuid,
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        let Some(failed) = self.dirs.iter().find(|dir| dir.health.has_failed()) else { return Ok(()) };
+        let mut lost = self.lost.lock();
+        if !self.is_settled() {
+            lost.insert(name.clone(), topic_id);
+        } else if lost.get(name) != Some(&topic_id) {
+            return Ok(());
         }
+        let cause = std::io::Error::other(format!("{} is offline", failed.path.display()));
+        Err(StorageError::io("find", path, cause))
     }
 
     /// These directories get no new partitions from now on, the others do (KIP-1066).

@@ -71,3 +71,36 @@ fn a_process_whose_id_was_taken_leads_nothing_until_it_has_it_back() {
     append(&partitions).unwrap();
     assert_eq!(partitions.get("t", 0).unwrap().log_end_offset(), Offset(3));
 }
+
+/// The image changes again after the start: when the controller hears of the failed directory it takes the leaders away.
+#[test]
+fn what_lies_in_a_failed_directory_is_never_made_anew() {
+    let own = tempfile::tempdir().unwrap();
+    let (bad, good) = (own.path().join("bad"), own.path().join("good"));
+    let dirs = format!("{},{}", bad.display(), good.display());
+    let metadata = good.display().to_string();
+    let pairs = [("log.dirs", dirs.as_str()), ("metadata.log.dir", metadata.as_str())];
+    let settings = Arc::new(Settings::from_pairs(&pairs).unwrap());
+    let start = || {
+        let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: Some("test".into()) };
+        let fs = Arc::new(milena_storage::fs::RealFs);
+        let disk = Disk::open(fs, &settings.storage(), &who).unwrap();
+        Partitions::new(Peers::new(BrokerId(1), Arc::default()), disk)
+    };
+    let image = || image_of("t", Uuid::from_u128(1));
+    let partitions = start();
+    let _ = partitions.follow(&image(), &settings, NOW);
+    append(&partitions).unwrap();
+    drop(partitions);
+    assert!(bad.join("t-0").is_dir(), "the first directory gets the first partition");
+    std::fs::rename(&bad, own.path().join("aside")).unwrap();
+    std::fs::write(&bad, "").unwrap();
+    let partitions = start();
+    let _ = partitions.follow(&image(), &settings, NOW);
+    partitions.set_strays_aside(&image(), NOW);
+    let _ = partitions.follow(&image(), &settings, NOW);
+    assert!(partitions.get("t", 0).is_none() && !good.join("t-0").exists(), "an empty log in its place");
+    // Another topic of the name was never there.
+    let _ = partitions.follow(&image_of("t", Uuid::from_u128(2)), &settings, NOW);
+    assert!(partitions.get("t", 0).is_some() && good.join("t-0").is_dir());
+}
