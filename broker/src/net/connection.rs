@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::futures::Notified;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use tracing::{debug, error, warn};
 
 use super::Closing;
@@ -171,9 +171,9 @@ impl Connection {
     /// Answers go out at once, and then nothing more is taken until the time is over that they tell (KIP-219).
     fn mute(&mut self) {
         let Some(pause) = self.outbox.take_pause() else { return };
-        let until = Instant::now() + pause;
-        if self.muted.as_ref().is_none_or(|muted| muted.deadline() < until) {
-            self.muted = Some(Box::pin(tokio::time::sleep_until(until)));
+        let muted = tokio::time::sleep(pause);
+        if self.muted.as_ref().is_none_or(|earlier| earlier.deadline() < muted.deadline()) {
+            self.muted = Some(Box::pin(muted));
         }
     }
 
