@@ -171,6 +171,28 @@ fn append(partition: &Partition, now: i64) -> (Offset, bool) {
     (appended.last.plus(1), appended.flush_due)
 }
 
+/// Appends while work is held at the door, which is opened then; an error if the append had to wait for it.
+fn append_during(
+    partition: &Arc<Partition>,
+    door: &Door,
+    now: i64,
+    work: impl FnOnce() + Send,
+) -> Result<Offset, mpsc::RecvTimeoutError> {
+    let before = door.begun();
+    door.set_shut(true);
+    std::thread::scope(|scope| {
+        let working = scope.spawn(work);
+        door.await_begun(before + 1);
+        let (done, came) = mpsc::channel();
+        let partition = partition.clone();
+        std::thread::spawn(move || done.send(append(&partition, now).0));
+        let appended = came.recv_timeout(PATIENCE);
+        door.set_shut(false);
+        working.join().unwrap();
+        appended
+    })
+}
+
 fn recovery_point(partition: &Partition) -> Offset {
     partition.peek(Log::recovery_point).unwrap()
 }
@@ -202,18 +224,8 @@ async fn many_appends_share_one_sync() {
 fn appends_go_on_during_a_sync_and_are_not_promised_by_it() {
     let (partition, door) = partition(LogConfig::default());
     append(&partition, 0);
-    door.set_shut(true);
-    std::thread::scope(|scope| {
-        let sync = scope.spawn(|| partition.sync().unwrap());
-        door.await_begun(1);
-        let (done, came) = mpsc::channel();
-        let other = partition.clone();
-        std::thread::spawn(move || done.send(append(&other, 0).0));
-        let appended = came.recv_timeout(PATIENCE);
-        door.set_shut(false);
-        assert_eq!(appended, Ok(Offset(2)), "an append waited for the sync");
-        sync.join().unwrap();
-    });
+    let appended = append_during(&partition, &door, 0, || partition.sync().unwrap());
+    assert_eq!(appended, Ok(Offset(2)), "an append waited for the sync");
     assert_eq!((recovery_point(&partition), partition.log_end_offset()), (Offset(1), Offset(2)));
     partition.sync().unwrap();
     assert_eq!(recovery_point(&partition), Offset(2));
@@ -235,21 +247,11 @@ fn deleted_files_go_when_their_delay_has_passed_and_hold_up_no_append() {
             assert_eq!(door.begun(), before, "removed too early");
         }
         assert!(delay == 0 || partition.log_start_offset() > Offset(0));
-        door.set_shut(true);
-        std::thread::scope(|scope| {
-            let removal = scope.spawn(|| match delay {
-                0 => partition.retain(Timestamp(100_000)).unwrap(),
-                _ => partition.remove_deleted(due).unwrap(),
-            });
-            door.await_begun(before + 1);
-            let (done, came) = mpsc::channel();
-            let other = partition.clone();
-            std::thread::spawn(move || done.send(append(&other, 100_000).0));
-            let appended = came.recv_timeout(PATIENCE);
-            door.set_shut(false);
-            assert_eq!(appended, Ok(Offset(6)), "an append waited for a removal");
-            removal.join().unwrap();
+        let appended = append_during(&partition, &door, 100_000, || match delay {
+            0 => partition.retain(Timestamp(100_000)).unwrap(),
+            _ => partition.remove_deleted(due).unwrap(),
         });
+        assert_eq!(appended, Ok(Offset(6)), "an append waited for a removal");
     }
 }
 
