@@ -12,7 +12,7 @@ use milena_coordinator::image::ClientQuotas;
 use smallvec::SmallVec;
 
 use super::{Head, throttle_field};
-use crate::api::{BoxFuture, Cx, FETCH, PRODUCE, Row};
+use crate::api::{BoxFuture, Cx, PRODUCE, Row};
 use crate::net::frame::Frame;
 use crate::net::{Closing, Served};
 use crate::quotas::meter::{Meter, milliseconds};
@@ -72,13 +72,10 @@ impl Ticket {
     /// The answer as its client gets it. What its handler has told already holds if it is longer.
     fn settle(&self, mut frame: Frame) -> Frame {
         let now = self.now();
-        let mut pause = match self.key {
-            // A fetch has decided with its bytes in hand.
-            FETCH => Duration::ZERO,
-            PRODUCE => self.meter.of_produced(self.bytes, now),
-            _ => Duration::ZERO,
-        };
-        pause = pause.max(self.meter.of_time(now));
+        // A fetch has decided with its bytes in hand.
+        let of_bytes =
+            if self.key == PRODUCE { self.meter.of_produced(self.bytes, now) } else { Duration::ZERO };
+        let pause = of_bytes.max(self.meter.of_time(now));
         let told = throttle_field::read(&mut frame, self.key, self.head);
         frame.pause_ms = milliseconds(pause).max(told);
         if frame.pause_ms > told {
