@@ -48,7 +48,7 @@ fn limits(
 ) -> Result<(), Refused> {
     let (kind, name) = (entities.types[0], entities.names[0]);
     let names: Vec<&str> = added.iter().map(|(name, _)| name.as_str()).collect();
-    let is_quota = |name: &&str| quotas::NAMES.contains(name);
+    let is_quota = |name: &&str| quotas::is_of_clients(name);
     let is_scram = |name: &&str| scram::mechanism(name).is_some();
     let is_unknown = |name: &&str| !is_quota(name) && !is_scram(name);
     let of = |names: &[&'_ str], which: &dyn Fn(&&str) -> bool| -> Vec<String> {
@@ -56,7 +56,7 @@ fn limits(
     };
     if kind == "ips" {
         let all = [&names[..], deleted].concat();
-        let unknown = of(&all, &|name| *name != quotas::OF_ADDRESSES);
+        let unknown = of(&all, &|name| !quotas::is_of_addresses(name));
         if !unknown.is_empty() {
             return Err(illegal(format!(
                 "Only connection quota configs can be added for 'ips' using --bootstrap-server. Unexpected config names: {}",

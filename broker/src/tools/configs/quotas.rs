@@ -7,17 +7,22 @@ use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_client_quotas_response::EntryData as Found;
 use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest};
 use kafka_protocol::protocol::StrBytes;
+use milena_coordinator::image::QuotaKey;
 
 use super::{Entities, illegal, invalid};
 use crate::tools::client::{At, Client, Refused};
 use crate::tools::console::Console;
 use crate::tools::java;
 
-/// Those of users and clients (`QuotaConfig.isClientOrUserQuotaConfig`).
-pub(super) const NAMES: [&str; 4] =
-    ["producer_byte_rate", "consumer_byte_rate", "request_percentage", "controller_mutation_rate"];
-/// The only one of an address.
-pub(super) const OF_ADDRESSES: &str = "connection_creation_rate";
+/// Whether it is one of users and clients (`QuotaConfig.isClientOrUserQuotaConfig`).
+pub(super) fn is_of_clients(name: &str) -> bool {
+    QuotaKey::from_name(name).is_some_and(|key| key != QuotaKey::ConnectionCreationRate)
+}
+
+/// Whether it is the only one of an address.
+pub(super) fn is_of_addresses(name: &str) -> bool {
+    QuotaKey::from_name(name) == Some(QuotaKey::ConnectionCreationRate)
+}
 
 /// What the protocol calls a type, and what the tool calls an entity of it, in the order in which it names them.
 const KINDS: [(&str, &str, &str); 3] =
