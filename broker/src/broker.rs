@@ -16,7 +16,6 @@ use arc_swap::ArcSwap;
 use milena_coordinator::controller::{FirstContent, supported_features};
 use milena_coordinator::image::{Configs, Endpoint, MetadataImage};
 use milena_storage::fs::{Fs, RealFs};
-use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -30,6 +29,7 @@ use crate::blocking;
 use crate::cleaner::Cleaner;
 use crate::clock::Clock;
 use crate::diagnosis::Diagnosis;
+use crate::ephemeral::EphemeralDirectory;
 use crate::faults::Faults;
 use crate::fetch::cache::SessionCache;
 use crate::http::Http;
@@ -120,7 +120,7 @@ pub struct Broker {
     listening: Vec<Listening>,
     _workers: Arc<Workers>,
     /// Everything that an ephemeral broker wrote; gone with it.
-    directory: Option<TempDir>,
+    directory: Option<EphemeralDirectory>,
 }
 
 impl Broker {

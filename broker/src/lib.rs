@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod diagnosis;
+mod ephemeral;
 pub mod error;
 pub mod faults;
 pub mod fetch;

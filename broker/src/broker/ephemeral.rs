@@ -7,12 +7,16 @@ use std::sync::Arc;
 use milena_storage::fs::UnsyncedFs;
 
 use super::{Broker, StartError};
+use crate::ephemeral::EphemeralDirectory;
 use crate::net::workers::Workers;
 use crate::settings::{Problem, Settings, SettingsError, Source};
 
 impl Broker {
-    /// Starts a broker that is a whole cluster, on a free port of 127.0.0.1, in a temporary directory that goes when the
-    /// broker is stopped or dropped. Must be called on a tokio runtime that lives as long as the broker.
+    /// Starts a broker that is a whole cluster, on a free port of 127.0.0.1, with its data in memory; it goes when the broker is
+    /// stopped or dropped. Must be called on a tokio runtime that lives as long as the broker.
+    ///
+    /// The memory is `/dev/shm`; if that has less than 1 GiB free, or if `TMPDIR` is set, it is the temporary directory, in which
+    /// nothing is ever synced.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -39,7 +43,7 @@ impl Broker {
         workers: Arc<Workers>,
         pairs: &[(&str, &str)],
     ) -> Result<Self, StartError> {
-        let directory = tempfile::Builder::new().prefix("milena-").tempdir()?;
+        let directory = EphemeralDirectory::new()?;
         let data = directory.path().join("data").display().to_string();
         let mut all = vec![("listeners", "PLAINTEXT://127.0.0.1:0")];
         all.extend_from_slice(pairs);

@@ -67,7 +67,7 @@ pub(super) struct StartArguments {
     pub sources: SourceArguments,
     #[command(flatten)]
     pub dev: DevSecurityArguments,
-    /// Keep the data in a temporary directory that is gone at the end
+    /// Keep the data in memory, gone at the end (in $TMPDIR if it is set, or if /dev/shm has less than 1 GiB free)
     #[arg(long)]
     pub ephemeral: bool,
     /// The process that started this one, which is not to outlive it
@@ -95,7 +95,7 @@ pub(super) struct ClusterArguments {
     /// Where each broker's settings file and data are kept
     #[arg(long, value_name = "DIR", default_value = "./milena-cluster", conflicts_with = "ephemeral")]
     pub directory: PathBuf,
-    /// Keep everything in a temporary directory that is gone at the end
+    /// Keep everything in memory, gone at the end (in $TMPDIR if it is set, or if /dev/shm has less than 1 GiB free)
     #[arg(long)]
     pub ephemeral: bool,
     /// An HTTP port on which brokers are stopped, killed and started (docs/HTTP.md); without a host on 127.0.0.1
@@ -116,7 +116,7 @@ pub(super) struct ContainerArguments {
     /// Write the settings that hold to a properties file, for Kafka's tools, and start nothing
     #[arg(long, value_name = "FILE")]
     pub write_properties: Option<PathBuf>,
-    /// Keep the data in a temporary directory that is gone at the end
+    /// Keep the data in memory, gone at the end (in $TMPDIR if it is set, or if /dev/shm has less than 1 GiB free)
     #[arg(long)]
     pub ephemeral: bool,
     /// How log lines look

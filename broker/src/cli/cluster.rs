@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::arguments::ClusterArguments;
 use super::{WRONG_SETTINGS, complain};
+use crate::ephemeral::EphemeralDirectory;
 use crate::http;
 use crate::http::local::{LocalCluster, NO_SUCH, Order, Shown, What};
 use crate::net::listener::{self, ListenerConfig};
@@ -84,13 +85,13 @@ pub(super) fn run(arguments: &ClusterArguments) -> ExitCode {
 /// Where everything is kept; a temporary one goes with this value.
 enum Directory {
     Lasting(PathBuf),
-    Temporary(tempfile::TempDir),
+    Temporary(EphemeralDirectory),
 }
 
 impl Directory {
     fn of(arguments: &ClusterArguments) -> io::Result<Self> {
         if arguments.ephemeral {
-            return tempfile::Builder::new().prefix("milena-cluster-").tempdir().map(Self::Temporary);
+            return EphemeralDirectory::new().map(Self::Temporary);
         }
         std::fs::create_dir_all(&arguments.directory)?;
         arguments.directory.canonicalize().map(Self::Lasting)

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use milena_storage::fs::{Fs, RealFs, UnsyncedFs};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{DevSecurityArguments, LogFormat, StartArguments};
 use super::{complain, refuse};
 use crate::broker::{Broker, StartError};
 use crate::clock::Clock;
+use crate::ephemeral::EphemeralDirectory;
 use crate::logging::{self, Form};
 use crate::resident;
 use crate::settings::{Loaded, Note, NoteLevel, Settings, Sources};
@@ -46,10 +46,10 @@ pub(super) fn dev_security(arguments: &DevSecurityArguments) -> Vec<String> {
 
 /// Starts with what these sources hold, and serves until it is told to stop.
 pub(super) fn run_from(mut sources: Sources, ephemeral: bool, log: (LogFormat, Option<&str>)) -> ExitCode {
-    let directory = match ephemeral_directory(ephemeral) {
+    let directory = match ephemeral.then(EphemeralDirectory::new).transpose() {
         Ok(directory) => directory,
         Err(error) => {
-            complain(&format!("cannot make a temporary directory: {error}"));
+            complain(&format!("cannot make a directory for the data: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -86,10 +86,6 @@ fn ends_with(parent: i32) -> bool {
         tracing::warn!(%error, "this process may outlive its parent");
     }
     getppid().is_some_and(|present| present.as_raw_nonzero().get() == parent)
-}
-
-fn ephemeral_directory(wanted: bool) -> io::Result<Option<TempDir>> {
-    if wanted { tempfile::Builder::new().prefix("milena-").tempdir().map(Some) } else { Ok(None) }
 }
 
 /// Everything that writes, below one directory; whatever the file says of its own.

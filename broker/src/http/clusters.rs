@@ -88,12 +88,16 @@ impl Clusters {
     }
 }
 
-/// What dropped clusters held is free then, but the allocator keeps it for later: megabytes after a hundred of them.
+/// What dropped clusters held is free then, but the allocator keeps it for later: megabytes after a hundred of them. The code that
+/// starts and drops them stays mapped besides.
 async fn give_back(mut dropped: watch::Receiver<()>, runtimes: Vec<Handle>) {
     while dropped.changed().await.is_ok() {
         for wait in GIVE_BACK_AFTER {
             sleep(wait).await;
             resident::give_heap_back(&runtimes).await;
+        }
+        if let Err(error) = resident::give_code_back() {
+            tracing::debug!("the code of dropped clusters stays mapped: {error}");
         }
     }
 }

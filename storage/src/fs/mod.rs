@@ -155,10 +155,6 @@ pub trait File: Send + Sync + Debug {
     fn set_modified(&self, at: Timestamp) -> io::Result<()>;
     /// Reserves space without changing the length; file systems that cannot do it succeed too.
     fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
-    /// Reads only what is in memory already; `None` if the disk would have to be asked.
-    fn read_cached_at(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
-        self.read_at(buf, at).map(Some)
-    }
     /// The descriptor for `sendfile`; `None` if the file is not one of the system's.
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -3,7 +3,7 @@
 //! Must never interpret what it reads or writes.
 
 use std::fs;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 
 use super::{Entry, File, Fs, Lock, Meta, Open};
 use crate::ids::Timestamp;
@@ -156,15 +156,6 @@ impl File for RealFile {
     fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
         match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, at, len) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn read_cached_at(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
-        let mut bufs = [IoSliceMut::new(buf)];
-        match rustix::io::preadv2(&self.0, &mut bufs, at, ReadWriteFlags::NOWAIT) {
-            Ok(n) => Ok(Some(n)),
-            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
