@@ -206,7 +206,8 @@ impl State {
         let may_end = |listener: &Arc<str>| !self.limits.protects(listener, listeners);
         let candidates = self.open.values().filter(|(name, life)| may_end(name) && !life.is_ending());
         let mut candidates: Vec<_> = candidates.map(|(_, life)| Arc::clone(life)).collect();
-        candidates.sort_by_key(|life| life.used.load(Ordering::Relaxed));
+        // Each is read once: they go on being used, and a sort may panic at an order that changes.
+        candidates.sort_by_cached_key(|life| life.used.load(Ordering::Relaxed));
         candidates.truncate(excess);
         candidates
     }
