@@ -4,8 +4,11 @@
 
 mod lz4;
 mod snappy;
+mod zstd;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+
+use flate2::bufread::MultiGzDecoder;
 
 /// How the records of a batch are packed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -27,11 +30,8 @@ pub enum DecompressError {
     Damaged { codec: Codec, reason: String },
 }
 
-/// The zstd decoder's window may take 2^27 bytes, as with Java's default; the pages are taken only as data come.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Buffer between a decoder and the record parser.
 const READ_BUFFER_LEN: usize = 16 * 1024;
-const ZSTD_DEFAULT_LEVEL: i32 = 3;
 
 impl Codec {
     pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
@@ -77,7 +77,7 @@ pub fn compress(codec: Codec, level: Option<i32>, input: &[u8], out: &mut Vec<u8
         Codec::Gzip => gzip(level, input, out),
         Codec::Snappy => snappy::compress(input, out),
         Codec::Lz4 => lz4::compress(level, input, out),
-        Codec::Zstd => zstd(level.unwrap_or(ZSTD_DEFAULT_LEVEL), input, out),
+        Codec::Zstd => zstd::compress(level, input, out),
     };
     done.expect("compressing from memory into memory cannot fail");
 }
@@ -88,12 +88,6 @@ fn gzip(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         _ => flate2::Compression::default(),
     };
     let mut encoder = flate2::write::GzEncoder::new(out, level);
-    encoder.write_all(input)?;
-    encoder.finish().map(drop)
-}
-
-fn zstd(level: i32, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let mut encoder = zstd::stream::write::Encoder::new(out, level)?;
     encoder.write_all(input)?;
     encoder.finish().map(drop)
 }
@@ -115,49 +109,50 @@ pub fn decompress(codec: Codec, input: &[u8], cap: usize, out: &mut Vec<u8>) -> 
     read().map_err(|error| DecompressError::from_io(codec, error))
 }
 
-/// A stream of uncompressed bytes; see [`reader`].
-pub struct Reader<'a>(BufReader<Capped<Box<dyn Read + 'a>>>);
+/// A stream of uncompressed bytes that fails instead of giving more than a cap; see [`reader`].
+pub struct Reader<'a> {
+    inner: Box<dyn BufRead + 'a>,
+    cap: usize,
+    left: usize,
+}
 
 /// Unpacks as a stream that fails once more than `cap` bytes have come out.
 pub fn reader(codec: Codec, input: &[u8], cap: usize) -> Result<Reader<'_>, DecompressError> {
-    let inner: Box<dyn Read + '_> = match codec {
+    let inner: Box<dyn BufRead + '_> = match codec {
         Codec::None => Box::new(input),
         // Java's GZIPInputStream reads members that follow each other too.
-        Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Codec::Gzip => Box::new(BufReader::with_capacity(READ_BUFFER_LEN, MultiGzDecoder::new(input))),
         Codec::Snappy => Box::new(snappy::Decoder::new(input, cap)),
         Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
-        Codec::Zstd => Box::new(zstd_reader(input).map_err(|error| DecompressError::from_io(codec, error))?),
+        Codec::Zstd => {
+            let decoder = zstd::Decoder::new(input);
+            Box::new(decoder.map_err(|error| DecompressError::from_io(codec, error))?)
+        }
     };
-    Ok(Reader(BufReader::with_capacity(READ_BUFFER_LEN, Capped { inner, cap, left: cap })))
-}
-
-fn zstd_reader(input: &[u8]) -> io::Result<zstd::stream::read::Decoder<'static, &[u8]>> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-    Ok(decoder)
-}
-
-impl Read for Reader<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
+    Ok(Reader { inner, cap, left: cap })
 }
 
 impl BufRead for Reader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.0.fill_buf()
+        let chunk = self.inner.fill_buf()?;
+        if chunk.len() > self.left {
+            return Err(cap_reached(self.cap));
+        }
+        Ok(chunk)
     }
 
     fn consume(&mut self, amount: usize) {
-        self.0.consume(amount);
+        self.left -= amount;
+        self.inner.consume(amount);
     }
 }
 
-/// Fails instead of giving more than `cap` bytes.
-struct Capped<R> {
-    inner: R,
-    cap: usize,
-    left: usize,
+impl Read for Reader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill_buf()?.read(buf)?;
+        self.consume(n);
+        Ok(n)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -166,14 +161,6 @@ struct CapReached(usize);
 
 fn cap_reached(cap: usize) -> io::Error {
     io::Error::other(CapReached(cap))
-}
-
-impl<R: Read> Read for Capped<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.left = self.left.checked_sub(n).ok_or_else(|| cap_reached(self.cap))?;
-        Ok(n)
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! Must never give memory for a claimed size before it is plausible.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use super::cap_reached;
 
@@ -75,17 +75,23 @@ impl<'a> Decoder<'a> {
     }
 }
 
-impl Read for Decoder<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.block.len() {
-            if self.rest.is_empty() {
-                return Ok(0);
-            }
+impl BufRead for Decoder<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.block.len() && !self.rest.is_empty() {
             self.next_block()?;
         }
-        let n = buf.len().min(self.block.len() - self.at);
-        buf[..n].copy_from_slice(&self.block[self.at..self.at + n]);
-        self.at += n;
+        Ok(&self.block[self.at..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at += amount;
+    }
+}
+
+impl Read for Decoder<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill_buf()?.read(buf)?;
+        self.consume(n);
         Ok(n)
     }
 }
