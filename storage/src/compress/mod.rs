@@ -118,16 +118,14 @@ pub struct Reader<'a> {
 
 /// Unpacks as a stream that fails once more than `cap` bytes have come out.
 pub fn reader(codec: Codec, input: &[u8], cap: usize) -> Result<Reader<'_>, DecompressError> {
+    let damaged = |error| DecompressError::from_io(codec, error);
     let inner: Box<dyn BufRead + '_> = match codec {
         Codec::None => Box::new(input),
         // Java's GZIPInputStream reads members that follow each other too.
         Codec::Gzip => Box::new(BufReader::with_capacity(READ_BUFFER_LEN, MultiGzDecoder::new(input))),
         Codec::Snappy => Box::new(snappy::Decoder::new(input, cap)),
-        Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
-        Codec::Zstd => {
-            let decoder = zstd::Decoder::new(input);
-            Box::new(decoder.map_err(|error| DecompressError::from_io(codec, error))?)
-        }
+        Codec::Lz4 => Box::new(lz4::Decoder::new(input).map_err(damaged)?),
+        Codec::Zstd => Box::new(zstd::Decoder::new(input).map_err(damaged)?),
     };
     Ok(Reader { inner, cap, left: cap })
 }
