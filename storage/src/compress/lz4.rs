@@ -11,6 +11,8 @@ use std::io::{self, BufRead, Read, Write};
 use lz4::block::CompressionMode;
 use twox_hash::XxHash32;
 
+use super::damaged;
+
 /// The default of `compression.lz4.level`.
 const FAST_LEVEL: i32 = 9;
 /// The C library knows no higher one; Kafka takes numbers up to 17.
@@ -205,9 +207,7 @@ impl BufRead for Decoder<'_> {
 
 impl Read for Decoder<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.fill_buf()?.read(buf)?;
-        self.consume(n);
-        Ok(n)
+        super::read_from_buffer(self, buf)
     }
 }
 
@@ -217,10 +217,6 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> io::Result<&'a [u8]> {
 
 fn number(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(bytes.try_into().expect("four bytes were taken"))
-}
-
-fn damaged(reason: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
 }
 
 #[cfg(test)]

@@ -118,14 +118,14 @@ pub struct Reader<'a> {
 
 /// Unpacks as a stream that fails once more than `cap` bytes have come out.
 pub fn reader(codec: Codec, input: &[u8], cap: usize) -> Result<Reader<'_>, DecompressError> {
-    let damaged = |error| DecompressError::from_io(codec, error);
+    let refused = |error| DecompressError::from_io(codec, error);
     let inner: Box<dyn BufRead + '_> = match codec {
         Codec::None => Box::new(input),
         // Java's GZIPInputStream reads members that follow each other too.
         Codec::Gzip => Box::new(BufReader::with_capacity(READ_BUFFER_LEN, MultiGzDecoder::new(input))),
         Codec::Snappy => Box::new(snappy::Decoder::new(input, cap)),
-        Codec::Lz4 => Box::new(lz4::Decoder::new(input).map_err(damaged)?),
-        Codec::Zstd => Box::new(zstd::Decoder::new(input).map_err(damaged)?),
+        Codec::Lz4 => Box::new(lz4::Decoder::new(input).map_err(refused)?),
+        Codec::Zstd => Box::new(zstd::Decoder::new(input).map_err(refused)?),
     };
     Ok(Reader { inner, cap, left: cap })
 }
@@ -147,10 +147,19 @@ impl BufRead for Reader<'_> {
 
 impl Read for Reader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.fill_buf()?.read(buf)?;
-        self.consume(n);
-        Ok(n)
+        read_from_buffer(self, buf)
     }
+}
+
+/// What `Read` is for a reader that has its bytes at hand.
+fn read_from_buffer(reader: &mut impl BufRead, buf: &mut [u8]) -> io::Result<usize> {
+    let n = reader.fill_buf()?.read(buf)?;
+    reader.consume(n);
+    Ok(n)
+}
+
+fn damaged(reason: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::cap_reached;
+use super::{cap_reached, damaged};
 
 const MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 /// Version 1, compatible with version 1, both as four bytes.
@@ -90,14 +90,8 @@ impl BufRead for Decoder<'_> {
 
 impl Read for Decoder<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.fill_buf()?.read(buf)?;
-        self.consume(n);
-        Ok(n)
+        super::read_from_buffer(self, buf)
     }
-}
-
-fn damaged(reason: impl ToString) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
 }
 
 #[cfg(test)]

@@ -92,9 +92,7 @@ impl BufRead for Decoder<'_> {
 
 impl Read for Decoder<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.fill_buf()?.read(buf)?;
-        self.consume(n);
-        Ok(n)
+        super::read_from_buffer(self, buf)
     }
 }
 
