@@ -31,8 +31,8 @@ const BLOCK_CHECKSUM: u8 = 1 << 4;
 const INDEPENDENT: u8 = 1 << 5;
 const RESERVED: u8 = 0b11;
 const VERSION: u8 = 1;
-/// Buffers of at most this size, which clients' blocks of 64 KiB need, stay with their thread: to zero one is a fifth of the work.
-const KEPT_MAX: usize = BLOCK_LEN;
+/// The largest block that a frame may name, as Go's clients do: to zero a buffer for each batch is a fifth of the work.
+const KEPT_MAX: usize = 4 << 20;
 /// A byte that is packed gives at most so many, so no block needs more room than it can fill.
 const GROWTH_MAX: usize = 255;
 
