@@ -5,13 +5,12 @@
 //! high-compression mode of the C library, as `LZ4Factory.highCompressor` in Java; it takes 256 KiB while it works.
 //! Blocks are unpacked by lz4_flex; the C library must never see what comes in.
 
-use std::cell::Cell;
 use std::io::{self, BufRead, Read, Write};
 
 use lz4::block::CompressionMode;
 use twox_hash::XxHash32;
 
-use super::damaged;
+use super::{damaged, kept};
 
 /// The default of `compression.lz4.level`.
 const FAST_LEVEL: i32 = 9;
@@ -31,14 +30,8 @@ const BLOCK_CHECKSUM: u8 = 1 << 4;
 const INDEPENDENT: u8 = 1 << 5;
 const RESERVED: u8 = 0b11;
 const VERSION: u8 = 1;
-/// The largest block that a frame may name, as Go's clients do: to zero a buffer for each batch is a fifth of the work.
-const KEPT_MAX: usize = 4 << 20;
 /// A byte that is packed gives at most so many, so no block needs more room than it can fill.
 const GROWTH_MAX: usize = 255;
-
-thread_local! {
-    static IDLE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
 
 pub(super) fn compress(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     match level {
@@ -136,8 +129,7 @@ impl<'a> Decoder<'a> {
     pub(super) fn new(input: &'a [u8]) -> io::Result<Self> {
         let mut rest = input;
         let header = Header::read(&mut rest)?;
-        let unpacked = IDLE.try_with(Cell::take).unwrap_or_default();
-        Ok(Self { rest, header, unpacked, block: Block::Stored(&[]), finished: false })
+        Ok(Self { rest, header, unpacked: kept::take(0), block: Block::Stored(&[]), finished: false })
     }
 
     fn next_block(&mut self) -> io::Result<()> {
@@ -181,11 +173,7 @@ impl<'a> Decoder<'a> {
 
 impl Drop for Decoder<'_> {
     fn drop(&mut self) {
-        if self.unpacked.len() <= KEPT_MAX {
-            let unpacked = std::mem::take(&mut self.unpacked);
-            // While its thread ends, there is nowhere to keep it.
-            let _ = IDLE.try_with(|idle| idle.set(unpacked));
-        }
+        kept::give_back(std::mem::take(&mut self.unpacked));
     }
 }
 
@@ -329,7 +317,7 @@ mod tests {
         let large = lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max4MB);
         let large = framed(large.block_mode(lz4_flex::frame::BlockMode::Independent), &[2; 300_000]);
         assert!(unpacked(&large).unwrap() == [2; 300_000]);
-        assert!(IDLE.take().len() <= KEPT_MAX);
+        assert!(kept::take(0).len() <= kept::KEPT_MAX);
     }
 
     #[test]

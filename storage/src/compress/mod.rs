@@ -2,13 +2,13 @@
 //!
 //! Must never give memory for a size that the compressed bytes claim beyond the caller's cap.
 
+mod gzip;
+mod kept;
 mod lz4;
 mod snappy;
 mod zstd;
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-
-use flate2::bufread::MultiGzDecoder;
+use std::io::{self, BufRead, Read};
 
 /// How the records of a batch are packed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -74,22 +74,12 @@ pub fn compress(codec: Codec, level: Option<i32>, input: &[u8], out: &mut Vec<u8
             out.extend_from_slice(input);
             Ok(())
         }
-        Codec::Gzip => gzip(level, input, out),
+        Codec::Gzip => gzip::compress(level, input, out),
         Codec::Snappy => snappy::compress(input, out),
         Codec::Lz4 => lz4::compress(level, input, out),
         Codec::Zstd => zstd::compress(level, input, out),
     };
     done.expect("compressing from memory into memory cannot fail");
-}
-
-fn gzip(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let level = match level.map(u32::try_from) {
-        Some(Ok(level @ 0..=9)) => flate2::Compression::new(level),
-        _ => flate2::Compression::default(),
-    };
-    let mut encoder = flate2::write::GzEncoder::new(out, level);
-    encoder.write_all(input)?;
-    encoder.finish().map(drop)
 }
 
 /// Unpacks `input` behind what `out` holds, adding at most `cap` bytes.
@@ -121,8 +111,7 @@ pub fn reader(codec: Codec, input: &[u8], cap: usize) -> Result<Reader<'_>, Deco
     let refused = |error| DecompressError::from_io(codec, error);
     let inner: Box<dyn BufRead + '_> = match codec {
         Codec::None => Box::new(input),
-        // Java's GZIPInputStream reads members that follow each other too.
-        Codec::Gzip => Box::new(BufReader::with_capacity(READ_BUFFER_LEN, MultiGzDecoder::new(input))),
+        Codec::Gzip => gzip::reader(input, cap),
         Codec::Snappy => Box::new(snappy::Decoder::new(input, cap)),
         Codec::Lz4 => Box::new(lz4::Decoder::new(input).map_err(refused)?),
         Codec::Zstd => Box::new(zstd::Decoder::new(input).map_err(refused)?),
