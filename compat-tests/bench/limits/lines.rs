@@ -157,7 +157,7 @@ impl Line {
         };
         let topic = &topics[0];
         if self.is_transfer() && self.sent(0).is_some() {
-            requests::create_brief(&mut wire, topic)?;
+            requests::create_brief(&mut wire, topic, requests::KEPT)?;
         } else {
             requests::create(&mut wire, &topics, 1)?;
         }

@@ -126,11 +126,11 @@ pub(crate) fn create(wire: &mut Wire, topics: &[String], partitions: i32) -> io:
     create_with(wire, topics, partitions, &[])
 }
 
-/// A new topic of one partition, which keeps little of what it is given: see [`KEPT`].
-pub(crate) fn create_brief(wire: &mut Wire, topic: &String) -> io::Result<()> {
+/// A new topic of one partition, which keeps so many bytes of what it is given: see [`KEPT`].
+pub(crate) fn create_brief(wire: &mut Wire, topic: &String, kept: u64) -> io::Result<()> {
     let configs = [
         ("segment.bytes", SEGMENT.to_string()),
-        ("retention.bytes", KEPT.to_string()),
+        ("retention.bytes", kept.to_string()),
         ("file.delete.delay.ms", "0".into()),
     ];
     let configs = configs.map(|(name, value)| {
