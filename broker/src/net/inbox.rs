@@ -17,8 +17,10 @@ use super::limits::{FrameMemory, Reservation};
 use super::transport::Transport;
 use crate::api::context::BoxFuture;
 
-/// A buffer's first size: many small requests, or the beginning of a large one.
-const FIRST: usize = 16 << 10;
+/// A buffer's first size: many small requests, or the beginning of a large one. Requests that are sent ahead come in one receive and are
+/// answered in one send, as far as they fit: 64 KB saves half as much again, but a single connection then waits for answers to all of
+/// them while it could send, and has a fifth less throughput (measured with the Java producer's batches of 16 KB, five at a time).
+const FIRST: usize = 32 << 10;
 /// A large request's buffer grows in steps of what has arrived, up to this at a time.
 const LARGEST_STEP: usize = 4 << 20;
 /// Smaller requests are copied out, so that the buffer is used again and no retained name keeps it alive.
