@@ -147,8 +147,8 @@ struct Disk {
 
 impl Disk {
     fn append(&mut self, frame: &[u8]) -> io::Result<()> {
-        let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, frame);
-        assert!(crc != u64::MAX, "it is not left out");
+        // Nobody asks for it, and what nobody asks for the compiler leaves out.
+        std::hint::black_box(crc_fast::crc32_iscsi(frame));
         if self.end + frame.len() as u64 > u64::from(requests::SEGMENT) {
             self.full.push_back(std::mem::replace(&mut self.file, tempfile::tempfile()?));
             (self.end, self.allocated) = (0, 0);
