@@ -21,8 +21,8 @@ use crate::{bare_tls, requests, tls};
 /// What a loop does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Receive, CRC-32C, one write at the file's end.
-    Append,
+    /// Receive, CRC-32C, one write at the end of a file: of so many in turns, as many partitions are.
+    Append(usize),
     /// Send so many bytes of a file that is in the page cache.
     Send(usize),
     /// Answer.
@@ -57,7 +57,7 @@ impl Bare {
     /// As `start`, with the files of a certificate.
     pub(crate) fn with(kind: Kind, files: &[&Path]) -> io::Result<Self> {
         let (name, size) = match kind {
-            Kind::Append => ("append", 0),
+            Kind::Append(files) => ("append", files),
             Kind::Send(size) => ("send", size),
             Kind::Echo => ("echo", 0),
             Kind::Relay => ("relay", 0),
@@ -88,7 +88,7 @@ impl Drop for Bare {
 pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
     let size = arguments.get(1).and_then(|size| size.parse().ok()).unwrap_or(0);
     let kind = match arguments.first().map(String::as_str) {
-        Some("append") => Kind::Append,
+        Some("append") => Kind::Append(size),
         Some("send") => Kind::Send(size),
         Some("relay") => Kind::Relay,
         Some("encrypt") => Kind::Encrypt(size),
@@ -108,7 +108,13 @@ pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
     let flags = epoll::EventFlags::IN;
     epoll::add(&poll, &listener, epoll::EventData::new_u64(u64::MAX), flags)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
-    let mut disk = Disk { file, end: 0, allocated: 0, full: VecDeque::new(), passed_on: Vec::new() };
+    let mut others = VecDeque::new();
+    if let Kind::Append(files) = kind {
+        for _ in 1..files {
+            others.push_back(Growing::new(tempfile::tempfile()?));
+        }
+    }
+    let mut disk = Disk { file: Growing::new(file), others, full: VecDeque::new(), passed_on: Vec::new() };
     let mut spare: Vec<Vec<u8>> = Vec::new();
     let mut events = Vec::with_capacity(1024);
     loop {
@@ -135,10 +141,22 @@ pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
     }
 }
 
-struct Disk {
+struct Growing {
     file: File,
     end: u64,
     allocated: u64,
+}
+
+impl Growing {
+    fn new(file: File) -> Self {
+        Self { file, end: 0, allocated: 0 }
+    }
+}
+
+struct Disk {
+    file: Growing,
+    /// Those that have their turn after it.
+    others: VecDeque<Growing>,
     /// Full files that are not deleted yet.
     full: VecDeque<File>,
     /// What is to go to a connection that waits.
@@ -149,19 +167,23 @@ impl Disk {
     fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         // Nobody asks for it, and what nobody asks for the compiler leaves out.
         std::hint::black_box(crc_fast::crc32_iscsi(frame));
-        if self.end + frame.len() as u64 > u64::from(requests::SEGMENT) {
-            self.full.push_back(std::mem::replace(&mut self.file, tempfile::tempfile()?));
-            (self.end, self.allocated) = (0, 0);
+        if self.file.end + frame.len() as u64 > u64::from(requests::SEGMENT) {
+            let full = std::mem::replace(&mut self.file, Growing::new(tempfile::tempfile()?));
+            self.full.push_back(full.file);
             if self.full.len() as u64 * u64::from(requests::SEGMENT) > requests::KEPT {
                 self.full.pop_front();
             }
         }
-        if self.end + frame.len() as u64 > self.allocated {
-            fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.allocated, PREALLOCATED)?;
-            self.allocated += PREALLOCATED;
+        let Growing { file, end, allocated } = &mut self.file;
+        if self.others.is_empty() && *end + frame.len() as u64 > *allocated {
+            fallocate(&*file, FallocateFlags::KEEP_SIZE, *allocated, PREALLOCATED)?;
+            *allocated += PREALLOCATED;
         }
-        self.file.write_all_at(frame, self.end)?;
-        self.end += frame.len() as u64;
+        file.write_all_at(frame, *end)?;
+        *end += frame.len() as u64;
+        if let Some(next) = self.others.pop_front() {
+            self.others.push_back(std::mem::replace(&mut self.file, next));
+        }
         Ok(())
     }
 }
@@ -226,7 +248,7 @@ impl Connection {
                     at += whole;
                     continue;
                 }
-                Kind::Append => disk.append(frame)?,
+                Kind::Append(_) => disk.append(frame)?,
                 Kind::Relay => {
                     disk.append(frame)?;
                     disk.passed_on.extend_from_slice(frame);
@@ -247,7 +269,7 @@ impl Connection {
     fn send(&mut self, kind: Kind, disk: &Disk) -> io::Result<()> {
         let sent = match kind {
             Kind::Send(size) => self.send_files(size, disk),
-            Kind::Append | Kind::Echo | Kind::Relay | Kind::Encrypt(_) => self.send_answers(),
+            Kind::Append(_) | Kind::Echo | Kind::Relay | Kind::Encrypt(_) => self.send_answers(),
         };
         match sent {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
@@ -286,7 +308,8 @@ impl Connection {
             while self.file_sent < size {
                 let mut from = self.file_sent as u64;
                 let left = size - self.file_sent;
-                self.file_sent += sendfile(self.stream.as_fd(), disk.file.as_fd(), Some(&mut from), left)?;
+                self.file_sent +=
+                    sendfile(self.stream.as_fd(), disk.file.file.as_fd(), Some(&mut from), left)?;
             }
             (self.owed, self.header_sent, self.file_sent) = (self.owed - 1, false, 0);
         }

@@ -125,10 +125,10 @@ impl Line {
         let topic = "bench-limits";
         let (kind, asked) = match self.what {
             What::Produce(records, bytes) => {
-                (Kind::Append, requests::produce(topic, 1, &requests::records(records, bytes)))
+                (Kind::Append(1), requests::produce(topic, 1, &requests::records(records, bytes)))
             }
             What::Packed(records, codec) => {
-                (Kind::Append, requests::produce(topic, 1, &codecs::batch(records, 1_000, codec)?))
+                (Kind::Append(1), requests::produce(topic, 1, &codecs::batch(records, 1_000, codec)?))
             }
             What::Fetch(bytes) if secure.is_some() => (Kind::Encrypt(bytes), requests::fetch(topic, 0)),
             What::Fetch(bytes) => (Kind::Send(bytes), requests::fetch(topic, 0)),

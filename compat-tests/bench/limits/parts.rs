@@ -109,7 +109,7 @@ impl Part {
             }
             Self::Scale => {
                 "Cost of a request with partitions and connections that all have their turn, one request at a time on each connection; memory and \
-                 processor of what nobody uses. Kernel memory is not counted, and a JVM takes its \
+                 processor of what nobody uses. The bare loop appends to as many files in turns. Kernel memory is not counted, and a JVM takes its \
                  own from a heap that it holds already."
             }
             Self::Start => {

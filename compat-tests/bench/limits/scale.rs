@@ -26,7 +26,7 @@ pub(crate) fn at_the_limit(table: &mut Table, length: &Length) -> io::Result<()>
     let batch = requests::records(1, 100);
     let append = || requests::produce("bench-limits", 1, &batch);
     for partitions in PARTITIONS {
-        let bare = Bare::start(Kind::Append)?;
+        let bare = Bare::start(Kind::Append(partitions as usize))?;
         let runs = runs(bare.address, bare.pid(), Asked { error_at: Some(8), ..append() }, FEW, length)?;
         table.runs(Column::Limit, &of_partitions(partitions), &runs);
     }
