@@ -407,7 +407,7 @@ async fn connect(
             None => return,
         },
     };
-    let inbox = Inbox::new(core.pool, shared.memory.clone());
+    let inbox = Inbox::new(core.pool, caller.connection, shared.memory.clone());
     Connection::new(transport, caller, shared, inbox, counted).run().await;
 }
 

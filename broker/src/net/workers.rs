@@ -61,8 +61,13 @@ impl Workers {
 
 impl Worker {
     fn start(index: usize) -> io::Result<Self> {
-        let runtime =
-            Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+        let pool = Arc::new(Pool::default());
+        let resting = Arc::clone(&pool);
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .on_thread_park(move || resting.rest())
+            .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name(format!("milena-{index}")).spawn(move || {
@@ -70,7 +75,7 @@ impl Worker {
             let _ = runtime.block_on(stopped);
             runtime.shutdown_timeout(LAST_OPERATION);
         })?;
-        let core = Core { handle, pool: Arc::default() };
+        let core = Core { handle, pool };
         Ok(Self { core, stop: Some(stop), thread: Some(thread) })
     }
 }
