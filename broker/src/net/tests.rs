@@ -12,14 +12,16 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes};
 use milena_storage::fs::{Fs, Open, RealFs};
 use parking_lot::Mutex;
+use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::frame::{FileSlice, Frame, FrameBuilder};
-use super::listener::{BindError, Bound, ListenerConfig, Net, Protection, bind, reserve};
+use super::listener::{BindError, Bound, ListenerConfig, NEAR_BUFFER, Net, Protection, bind, reserve};
 use super::workers::Workers;
 use super::*;
+use crate::api::context::EndpointKind;
 use crate::clock::Clock;
 use crate::settings::{ConnectionSettings, NetworkSettings};
 
@@ -518,6 +520,41 @@ fn stopping_finishes_what_is_started_and_closes_the_rest() {
     });
     assert_eq!(server.net.connections(), 0);
     assert!(TcpStream::connect(server.address).is_err());
+}
+
+/// The send buffer of a connection that came from there, and of one for which the system was asked for [`NEAR_BUFFER`].
+fn send_buffers(configured: Option<usize>, ip: [u8; 4]) -> (usize, usize) {
+    let workers = Workers::start(1).unwrap();
+    let settings = NetworkSettings { send_buffer_bytes: configured, ..settings() };
+    let dealer = Net::new(&settings, Arc::new(Toy::default()), &workers)
+        .dealer(&"PLAINTEXT".into(), EndpointKind::Broker);
+    let handle = workers.handles().next().unwrap().clone();
+    handle.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let accepted = stream::TcpStream::Real(accepted);
+        dealer.prepare(&accepted, ip.into()).unwrap();
+        let stream::TcpStream::Real(accepted) = accepted else { unreachable!("it was just made") };
+        let set = sockopt::socket_send_buffer_size(&accepted).unwrap();
+        sockopt::set_socket_send_buffer_size(&accepted, NEAR_BUFFER).unwrap();
+        (set, sockopt::socket_send_buffer_size(&accepted).unwrap())
+    })
+}
+
+#[test]
+fn a_client_on_this_machine_gets_a_send_buffer_of_its_own() {
+    const KAFKAS: Option<usize> = Some(102_400);
+    let (near, far) = ([127, 0, 0, 1], [192, 0, 2, 1]);
+    let (set, asked) = send_buffers(KAFKAS, near);
+    assert_eq!(set, asked);
+    let (system, _) = send_buffers(None, near);
+    assert_ne!(system, asked);
+    assert_eq!(send_buffers(KAFKAS, far).0, system, "it would be held up");
+    for from in [near, far] {
+        let (set, asked) = send_buffers(Some(50_000), from);
+        assert!(set < asked && set != system, "what is configured holds: {set}");
+    }
 }
 
 #[test]

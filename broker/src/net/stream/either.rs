@@ -78,6 +78,13 @@ impl TcpStream {
         }
     }
 
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Real(stream) => stream.local_addr(),
+            Self::Simulated(stream) => stream.local_addr(),
+        }
+    }
+
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Real(stream) => stream.peer_addr(),

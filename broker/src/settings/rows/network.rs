@@ -47,5 +47,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::int("socket.request.max.bytes", "104857600").at_least(1.0).high()
         .doc("The largest request that is read; a larger one closes its connection."),
     Row::int("socket.send.buffer.bytes", "102400").high()
-        .doc("The send buffer of connections; -1 leaves it to the operating system."),
+        .doc(
+            "The send buffer of connections; -1 leaves it to the operating system, and so does the default, but for clients on this \
+             machine, which get 200 KiB.",
+        ),
 ];
