@@ -41,7 +41,19 @@ impl Point {
 pub(super) struct Written(Mutex<Vec<Hashes>>);
 
 /// One for each file of a directory.
-type Hashes = [Option<u64>; Point::ALL.len()];
+type Hashes = [Option<Hash64>; Point::ALL.len()];
+
+/// A hash of points in any order, so that looking whether something has changed takes neither a copy of the names nor a sort.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Hash64(u64);
+
+impl Hash64 {
+    fn add(&mut self, name: &TopicPartition, offset: Offset) {
+        let mut hasher = DefaultHasher::new();
+        (name, offset).hash(&mut hasher);
+        self.0 = self.0.wrapping_add(hasher.finish());
+    }
+}
 
 impl Written {
     pub(super) fn new(dirs: usize) -> Self {
@@ -57,22 +69,38 @@ impl Partitions {
 
     /// Writes one checkpoint file of the directories that are chosen. A failed write takes the directory offline.
     pub(super) fn checkpoint_in(&self, point: Point, chosen: impl Fn(usize) -> bool) {
-        let mut offsets: Vec<Vec<(TopicPartition, Offset)>> = vec![Vec::new(); self.disk.dirs.len()];
         // Held while the offsets are gathered, so that an older state never comes after a newer one.
         let mut written = self.written.0.lock();
-        for partition in self.all() {
-            let dir = partition.dir();
-            if chosen(dir)
-                && let Some(offset) = partition.point(point)
-            {
-                offsets[dir].push((partition.name.clone(), offset));
-            }
+        let futures = self.future_points(point);
+        let mut found = vec![Hash64::default(); self.disk.dirs.len()];
+        for (dir, name, offset) in &futures {
+            found[*dir].add(name, *offset);
         }
-        for (dir, name, offset) in self.future_points(point) {
+        self.each_point(point, |dir, name, offset| found[dir].add(name, offset));
+        let changed = |dir: usize| {
+            let served = chosen(dir) && !self.disk.dirs[dir].health.has_failed();
+            served && written[dir][point as usize] != Some(found[dir])
+        };
+        if !(0..found.len()).any(changed) {
+            return;
+        }
+        // Offsets may have gone on since: what is written is a state of its own.
+        let mut offsets: Vec<Vec<(TopicPartition, Offset)>> = vec![Vec::new(); found.len()];
+        self.each_point(point, |dir, name, offset| offsets[dir].push((name.clone(), offset)));
+        for (dir, name, offset) in futures {
             offsets[dir].push((name, offset));
         }
         for (dir, offsets) in offsets.iter_mut().enumerate().filter(|(dir, _)| chosen(*dir)) {
             self.write_file(&mut written, dir, point, offsets);
+        }
+    }
+
+    /// Every partition that has such a point, with its directory.
+    fn each_point(&self, point: Point, mut take: impl FnMut(usize, &TopicPartition, Offset)) {
+        for partition in self.all() {
+            if let Some(offset) = partition.point(point) {
+                take(partition.dir(), &partition.name, offset);
+            }
         }
     }
 
@@ -97,14 +125,14 @@ impl Partitions {
         if place.health.has_failed() {
             return false;
         }
-        offsets.sort();
-        let mut hasher = DefaultHasher::new();
-        offsets.hash(&mut hasher);
-        let hash = Some(hasher.finish());
+        let mut hash = Hash64::default();
+        offsets.iter().for_each(|(name, offset)| hash.add(name, *offset));
+        let hash = Some(hash);
         let last = &mut written[dir][point as usize];
         if *last == hash {
             return true;
         }
+        offsets.sort();
         let lines = offsets.iter().map(|(name, offset)| (name, *offset));
         match dirs::write_checkpoint(self.disk.fs.as_ref(), &place.path, point.file(), lines) {
             Ok(()) => *last = hash,
