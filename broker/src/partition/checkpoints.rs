@@ -76,7 +76,7 @@ impl Partitions {
         for (dir, name, offset) in &futures {
             found[*dir].add(name, *offset);
         }
-        self.each_point(point, |dir, name, offset| found[dir].add(name, offset));
+        self.each_point(point, &chosen, |dir, name, offset| found[dir].add(name, offset));
         let changed = |dir: usize| {
             let served = chosen(dir) && !self.disk.dirs[dir].health.has_failed();
             served && written[dir][point as usize] != Some(found[dir])
@@ -86,7 +86,7 @@ impl Partitions {
         }
         // Offsets may have gone on since: what is written is a state of its own.
         let mut offsets: Vec<Vec<(TopicPartition, Offset)>> = vec![Vec::new(); found.len()];
-        self.each_point(point, |dir, name, offset| offsets[dir].push((name.clone(), offset)));
+        self.each_point(point, &chosen, |dir, name, offset| offsets[dir].push((name.clone(), offset)));
         for (dir, name, offset) in futures {
             offsets[dir].push((name, offset));
         }
@@ -95,11 +95,19 @@ impl Partitions {
         }
     }
 
-    /// Every partition that has such a point, with its directory.
-    fn each_point(&self, point: Point, mut take: impl FnMut(usize, &TopicPartition, Offset)) {
+    /// Every partition of these directories that has such a point, with its directory. Logs elsewhere are not locked.
+    fn each_point(
+        &self,
+        point: Point,
+        chosen: impl Fn(usize) -> bool,
+        mut take: impl FnMut(usize, &TopicPartition, Offset),
+    ) {
         for partition in self.all() {
-            if let Some(offset) = partition.point(point) {
-                take(partition.dir(), &partition.name, offset);
+            let dir = partition.dir();
+            if chosen(dir)
+                && let Some(offset) = partition.point(point)
+            {
+                take(dir, &partition.name, offset);
             }
         }
     }
