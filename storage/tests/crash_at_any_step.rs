@@ -21,6 +21,8 @@ const DIR: &str = "/data/t-0";
 enum Op {
     /// Appends this many records.
     Append(u8),
+    /// Appends four batches together, the first and the last of one producer.
+    Together(u8),
     /// Appends two batches as a follower.
     Follow(u8),
     Flush,
@@ -36,6 +38,7 @@ enum Op {
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         8 => (1u8..6).prop_map(Op::Append),
+        4 => (1u8..6).prop_map(Op::Together),
         2 => (1u8..6).prop_map(Op::Follow),
         3 => Just(Op::Flush),
         2 => Just(Op::Roll),
@@ -132,6 +135,7 @@ impl Run {
         self.before.clone_from(&self.model.tags);
         match op {
             Op::Append(count) => self.append(*count)?,
+            Op::Together(count) => self.append_together(*count)?,
             Op::Follow(count) => self.follow(*count)?,
             Op::Flush => {
                 self.log().flush()?;
@@ -175,16 +179,45 @@ impl Run {
 
     fn append(&mut self, count: u8) -> Result<(), AppendError> {
         let tag = self.model.next_tag;
-        self.model.next_tag += 1;
-        self.model.push(tag, usize::from(count));
-        let producer = ProducerId(tag % 3);
-        let known = self.log().producers().into_iter().find(|entry| entry.producer_id == producer);
-        let sequence = known.map_or(0, |entry| entry.last_sequence + 1);
-        let builder = batch(tag, count).producer(producer, ProducerEpoch(0), sequence);
-        let valid = ValidBatch::built(builder.finish(Codec::None, None));
+        let sequence = self.next_sequence(tag);
+        let valid = self.next_batch(count, sequence);
         let epoch = LeaderEpoch((tag / 7) as i32);
         self.log().append_as_leader(valid, epoch, Timestamp(0))?;
         Ok(())
+    }
+
+    fn append_together(&mut self, count: u8) -> Result<(), AppendError> {
+        // All of one epoch.
+        if self.model.next_tag % 7 > 3 {
+            self.model.next_tag += 7 - self.model.next_tag % 7;
+        }
+        let first = self.model.next_tag;
+        let sequences = (0..4i64).map(|n| {
+            let behind_first = if n == 3 { i32::from(count) } else { 0 };
+            self.next_sequence(first + n) + behind_first
+        });
+        let sequences: Vec<i32> = sequences.collect();
+        let batches: Vec<_> =
+            sequences.into_iter().map(|sequence| self.next_batch(count, sequence)).collect();
+        let epoch = LeaderEpoch((first / 7) as i32);
+        let appended = self.log().append_all_as_leader(&batches, epoch, Timestamp(0));
+        assert!(appended.len() == 4 || appended.last().is_some_and(Result::is_err));
+        appended.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+    }
+
+    /// Of the producer that writes this tag.
+    fn next_sequence(&mut self, tag: i64) -> i32 {
+        let producer = ProducerId(tag % 3);
+        let known = self.log().producers().into_iter().find(|entry| entry.producer_id == producer);
+        known.map_or(0, |entry| entry.last_sequence + 1)
+    }
+
+    fn next_batch(&mut self, count: u8, sequence: i32) -> ValidBatch {
+        let tag = self.model.next_tag;
+        self.model.next_tag += 1;
+        self.model.push(tag, usize::from(count));
+        let builder = batch(tag, count).producer(ProducerId(tag % 3), ProducerEpoch(0), sequence);
+        ValidBatch::built(builder.finish(Codec::None, None))
     }
 
     fn follow(&mut self, count: u8) -> Result<(), AppendError> {

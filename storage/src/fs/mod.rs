@@ -142,10 +142,13 @@ pub trait File: Send + Sync + Debug {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
     /// Writes all of `buf`, growing the file if needed.
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
-    /// Writes `head` and `body` behind each other with one call where the system can.
-    fn write_two_at(&self, head: &[u8], body: &[u8], at: u64) -> io::Result<()> {
-        self.write_at(head, at)?;
-        self.write_at(body, at + head.len() as u64)
+    /// Writes all parts behind each other, with as few calls as the system can.
+    fn write_parts_at(&self, parts: &[&[u8]], mut at: u64) -> io::Result<()> {
+        for part in parts {
+            self.write_at(part, at)?;
+            at += part.len() as u64;
+        }
+        Ok(())
     }
     fn len(&self) -> io::Result<u64>;
     fn set_len(&self, len: u64) -> io::Result<()>;

@@ -16,6 +16,9 @@ use rustix::io::Errno;
 use super::{Entry, File, Fs, Lock, Meta, Open};
 use crate::ids::Timestamp;
 
+/// Parts that one call writes; the system takes up to 1024.
+const PARTS: usize = 32;
+
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
@@ -120,20 +123,30 @@ impl File for RealFile {
         self.0.write_all_at(buf, at)
     }
 
-    fn write_two_at(&self, head: &[u8], body: &[u8], at: u64) -> io::Result<()> {
-        let written = loop {
-            match rustix::io::pwritev(&self.0, &[IoSlice::new(head), IoSlice::new(body)], at) {
-                Ok(written) => break written,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+    fn write_parts_at(&self, parts: &[&[u8]], mut at: u64) -> io::Result<()> {
+        for parts in parts.chunks(PARTS) {
+            let mut slices = [IoSlice::new(&[]); PARTS];
+            for (slice, part) in slices.iter_mut().zip(parts) {
+                *slice = IoSlice::new(part);
             }
-        };
-        // A short write is rare (a full disk, a signal); the remainder tells which.
-        if written < head.len() {
-            self.0.write_all_at(&head[written..], at + written as u64)?;
-            return self.0.write_all_at(body, at + head.len() as u64);
+            let mut written = loop {
+                match rustix::io::pwritev(&self.0, &slices[..parts.len()], at) {
+                    Ok(written) => break written,
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            for part in parts {
+                // A short write is rare (a full disk, a signal); the remainder tells which.
+                let here = written.min(part.len());
+                if here < part.len() {
+                    self.0.write_all_at(&part[here..], at + here as u64)?;
+                }
+                written -= here;
+                at += part.len() as u64;
+            }
         }
-        self.0.write_all_at(&body[written - head.len()..], at + written as u64)
+        Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {

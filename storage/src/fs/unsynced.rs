@@ -68,8 +68,8 @@ impl File for UnsyncedFile {
         self.0.write_at(buf, at)
     }
 
-    fn write_two_at(&self, head: &[u8], body: &[u8], at: u64) -> io::Result<()> {
-        self.0.write_two_at(head, body, at)
+    fn write_parts_at(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
+        self.0.write_parts_at(parts, at)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -110,9 +110,24 @@ mod tests {
         fs.replace(&path, b"content").unwrap();
         assert_eq!(fs.read(&path, 100).unwrap(), b"content");
         let file = fs.open(&path, Open::Write).unwrap();
-        file.write_two_at(b"12", b"34", 7).unwrap();
+        file.write_parts_at(&[b"12", b"34"], 7).unwrap();
         file.sync_data().unwrap();
         assert_eq!((file.len().unwrap(), file.as_fd().is_some()), (11, true));
         assert_eq!(RealFs.read(&path, 100).unwrap(), b"content1234");
+    }
+
+    #[test]
+    fn any_number_of_parts_is_written_behind_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fs, path) = (UnsyncedFs::default(), dir.path().join("a"));
+        let file = fs.open(&path, Open::Create).unwrap();
+        for count in [0, 1, 31, 32, 33, 64, 100] {
+            let parts: Vec<Vec<u8>> = (0..count).map(|n| vec![n; usize::from(n % 3)]).collect();
+            let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+            file.set_len(0).unwrap();
+            file.write_parts_at(&parts, 2).unwrap();
+            let written = fs.read(&path, 1000).unwrap();
+            assert_eq!(written.get(2..).unwrap_or_default(), parts.concat(), "{count} parts");
+        }
     }
 }

@@ -59,7 +59,7 @@ impl Log {
         }
         self.assign_epoch_start(epoch, header.base_offset)?;
         let rolled = self.make_room(&header, size, now)?;
-        self.write(size, |segment, file| file.write_two_at(&header.encode(), &body, segment.size))?;
+        self.write(size, |segment, file| file.write_parts_at(&[&header.encode(), &body], segment.size))?;
         self.enter(&header, marker);
         Ok(self.appended(header.base_offset, append_time, size, rolled))
     }
@@ -158,7 +158,7 @@ impl Log {
     }
 
     /// The rules of the batch's producer; a batch that the log has already comes back as the append that it was.
-    fn check_producer(
+    pub(super) fn check_producer(
         &self,
         header: &Header,
         marker: Marker,
@@ -217,7 +217,13 @@ impl Log {
         self.verifying.begin(header, bumps, now)
     }
 
-    fn appended(&self, first: Offset, append_time: Timestamp, bytes: usize, rolled: bool) -> Appended {
+    pub(super) fn appended(
+        &self,
+        first: Offset,
+        append_time: Timestamp,
+        bytes: usize,
+        rolled: bool,
+    ) -> Appended {
         let unflushed = self.log_end.0 - self.recovery_point.0;
         Appended {
             first,
@@ -232,30 +238,26 @@ impl Log {
 
     /// Writes at the end of the active segment; if that fails, nothing of it stays, not even when the power fails next: of a follower's
     /// batches some may have been written whole, and a recovery could not tell that they were refused.
-    fn write(
+    pub(super) fn write(
         &mut self,
         size: usize,
         write: impl FnOnce(&Segment, &dyn crate::fs::File) -> std::io::Result<()>,
     ) -> Result<(), StorageError> {
         let place = &self.place;
         let segment = self.segments.last_mut().expect("a log always has a segment");
+        segment.cut_earlier_rest(place)?;
         segment.reserve(place, size as u64, &self.config)?;
         let file = segment.file(place)?.clone();
         let written = write(segment, &*file).at_path("append to", || segment.path(place));
         if written.is_err() {
-            let cut = file.set_len(segment.size).and_then(|()| file.sync_data());
-            cut.at_path("cut", || segment.path(place))?;
+            segment.cut_rest(place)?;
         }
         written
     }
 
     /// Takes a batch that was written at the end of the active segment into all state.
     fn enter(&mut self, header: &Header, marker: Marker) {
-        let interval = self.config.index_interval_bytes;
-        let segment = self.segments.last_mut().expect("a log always has a segment");
-        self.tail.push(header, segment.size);
-        segment.note(&self.place, header, interval);
-        self.log_end = header.next_offset();
+        self.enter_in_segment(header);
         if header.is_transactional() {
             self.verifying.end(header.producer_id);
         }
@@ -266,26 +268,48 @@ impl Log {
         }
     }
 
-    /// Rolls if the next batch does not belong into the active segment (`LogSegment.shouldRoll`).
-    fn make_room(&mut self, header: &Header, size: usize, now: Timestamp) -> Result<bool, StorageError> {
-        let config = &self.config;
-        let place = &self.place;
+    /// As [`enter`](Self::enter), but for producers and transactions.
+    pub(super) fn enter_in_segment(&mut self, header: &Header) {
+        let interval = self.config.index_interval_bytes;
         let segment = self.segments.last_mut().expect("a log always has a segment");
-        let occupied = segment.size > 0;
-        let full = segment.size + size as u64 > u64::from(config.segment_bytes)
-            || segment.offsets.len() >= config.index_entries_max(8)
-            || segment.times.len() + 1 >= config.index_entries_max(12);
-        // Event time if the records have one, so that replays of old data roll as the original did.
-        let age = match segment.first_timestamp(place)? {
-            Some(first) if first.0 >= 0 => header.max_timestamp.0.saturating_sub(first.0),
-            _ => now.0.saturating_sub(segment.created.0),
-        };
-        let old = age > config.segment_ms_max().saturating_sub(jitter(place, segment.base, config));
-        let roll = (occupied && (full || old)) || !segment.can_hold(header.last_offset());
+        self.tail.push(header, segment.size);
+        segment.note(&self.place, header, interval);
+        self.log_end = header.next_offset();
+    }
+
+    /// Rolls if the next batch does not belong into the active segment.
+    fn make_room(&mut self, header: &Header, size: usize, now: Timestamp) -> Result<bool, StorageError> {
+        let roll = self.must_roll(header, size, &[], now)?;
         if roll {
             self.roll_at(header.base_offset.max(self.log_end), now)?;
         }
         Ok(roll)
+    }
+
+    /// Whether a batch does not belong into the active segment, behind others that are to be written first (`LogSegment.shouldRoll`).
+    pub(super) fn must_roll(
+        &mut self,
+        header: &Header,
+        size: usize,
+        ahead: &[Header],
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let config = &self.config;
+        let place = &self.place;
+        let segment = self.segments.last_mut().expect("a log always has a segment");
+        let end = segment.size + ahead.iter().map(|header| header.size() as u64).sum::<u64>();
+        let occupied = end > 0;
+        let full = end + size as u64 > u64::from(config.segment_bytes)
+            || segment.offsets.len() + ahead.len() >= config.index_entries_max(8)
+            || segment.times.len() + ahead.len() + 1 >= config.index_entries_max(12);
+        // Event time if the records have one, so that replays of old data roll as the original did.
+        let first = segment.first_timestamp(place)?.or(ahead.first().map(|header| header.max_timestamp));
+        let age = match first {
+            Some(first) if first.0 >= 0 => header.max_timestamp.0.saturating_sub(first.0),
+            _ => now.0.saturating_sub(segment.created.0),
+        };
+        let old = age > config.segment_ms_max().saturating_sub(jitter(place, segment.base, config));
+        Ok((occupied && (full || old)) || !segment.can_hold(header.last_offset()))
     }
 
     /// Begins a new segment.

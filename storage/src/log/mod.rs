@@ -22,6 +22,7 @@ mod segment;
 mod snapshot;
 mod tail;
 mod times;
+mod together;
 mod truncate;
 mod txn_index;
 mod verifying;

@@ -224,6 +224,18 @@ impl Producers {
         self.by_id.get(&id).is_some_and(|producer| !producer.written.is_empty())
     }
 
+    pub(super) fn get(&self, id: ProducerId) -> Option<&Producer> {
+        self.by_id.get(&id)
+    }
+
+    /// Makes a producer what it was before batches that were in no transaction.
+    pub(super) fn put_back(&mut self, id: ProducerId, before: Option<Producer>) {
+        match before {
+            Some(producer) => self.by_id.insert(id, producer),
+            None => self.by_id.remove(&id),
+        };
+    }
+
     /// Enters a data batch that is in the log.
     pub(super) fn apply(&mut self, header: &Header) {
         self.end = header.next_offset();

@@ -43,6 +43,8 @@ pub(super) struct Segment {
     reserved: u64,
     /// The file is longer than the batches in it, up to `reserved`.
     lengthened: bool,
+    /// What an append that failed has written is still behind the last whole batch.
+    overhangs: bool,
     file: OnceLock<Arc<dyn File>>,
     /// The segment has a transaction index; empty: not looked yet.
     aborts: OnceLock<bool>,
@@ -103,6 +105,7 @@ impl Segment {
             indexes_synced: true,
             bytes_since_entry: 0,
             reserved: 0,
+            overhangs: false,
             lengthened: false,
             file: OnceLock::new(),
             aborts: OnceLock::new(),
@@ -165,6 +168,22 @@ impl Segment {
             self.lengthened = lengthened;
         }
         Ok(())
+    }
+
+    /// Cuts what an append that failed has written, so that no recovery takes it for batches. A disk that hinders it is asked again before the
+    /// next append, behind which it would stay.
+    pub(super) fn cut_rest(&mut self, place: &Place) -> Result<(), StorageError> {
+        self.overhangs = true;
+        let file = self.file(place)?;
+        let cut = file.set_len(self.size).and_then(|()| file.sync_data());
+        cut.at("cut", &self.path(place))?;
+        self.overhangs = false;
+        Ok(())
+    }
+
+    /// As [`cut_rest`](Self::cut_rest), if there is any left of an append before.
+    pub(super) fn cut_earlier_rest(&mut self, place: &Place) -> Result<(), StorageError> {
+        if self.overhangs { self.cut_rest(place) } else { Ok(()) }
     }
 
     /// Notes a batch that was written at the end. The indexes catch up by themselves if the disk refuses them now.
@@ -354,9 +373,10 @@ impl Segment {
 
     /// Gives back what was reserved or half written behind the last batch.
     pub(super) fn trim(&mut self, place: &Place) -> Result<(), StorageError> {
-        if self.reserved > self.size || self.dirty {
+        if self.reserved > self.size || self.dirty || self.overhangs {
             self.file(place)?.set_len(self.size).at("trim", &self.path(place))?;
             self.reserved = 0;
+            self.overhangs = false;
             // A later segment with a longer file before it would look like the rest of a damaged log.
             self.dirty |= std::mem::take(&mut self.lengthened);
         }

@@ -3,6 +3,7 @@
 mod ahead;
 mod full;
 mod repeated;
+mod together;
 
 use std::sync::Arc;
 
