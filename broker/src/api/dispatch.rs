@@ -6,6 +6,7 @@ mod authentication;
 mod faulty;
 mod metered;
 mod refusals;
+mod run;
 mod throttle_field;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,30 +39,10 @@ impl Dispatch {
     }
 
     fn start(&self, caller: &Caller, frame: &Bytes) -> Result<Served, Closing> {
-        let principal = match &caller.sasl {
-            None => None,
-            Some(sasl) => match self.admit(caller, sasl, frame)? {
-                Admission::Request(principal) => Some(principal),
-                Admission::Served(served) => return Ok(served),
-            },
+        let (row, head, body, caller) = match self.begin(caller, frame)? {
+            Begun::Served(served) => return Ok(served),
+            Begun::Request { row, head, body, caller } => (row, head, body, caller),
         };
-        let (row, header, body) = match open(frame)? {
-            Opened::Request { row, .. } if !row.is_at(caller.endpoint) => {
-                return Err(Closing::UnknownApi(row.key));
-            }
-            Opened::Request { row, header, body } => (row, header, body),
-            Opened::TooNew(head) => {
-                return frame_of(head, api_versions::unsupported_version(), 0).map(Served::Now);
-            }
-        };
-        // KIP-511: the answer to ApiVersions keeps header 0 for ever, for clients that do not know the version yet.
-        let flexible = row.key != API_VERSIONS && row.shape.is_flexible(header.api_version);
-        let head = Head { flexible, ..Head::of(row, &header) };
-        self.broker.requests.note(caller.connection, row.key);
-        let mut caller = Caller { client_id: header.client_id, ..caller.clone() };
-        if let Some(principal) = principal {
-            caller.principal = principal;
-        }
         let cx = self.cx(&caller, head.version);
         self.look_for_lost(row.key, &cx);
         if self.broker.faults.is_armed()
@@ -75,6 +56,36 @@ impl Dispatch {
             None => row.start(&cx, head, body),
             Some(quotas) => metered::start(&quotas, cx, row, head, body, frame.len()),
         }
+    }
+
+    /// Everything before the handler that is the same whatever comes with the frame.
+    fn begin(&self, caller: &Caller, frame: &Bytes) -> Result<Begun, Closing> {
+        let principal = match &caller.sasl {
+            None => None,
+            Some(sasl) => match self.admit(caller, sasl, frame)? {
+                Admission::Request(principal) => Some(principal),
+                Admission::Served(served) => return Ok(Begun::Served(served)),
+            },
+        };
+        let (row, header, body) = match open(frame)? {
+            Opened::Request { row, .. } if !row.is_at(caller.endpoint) => {
+                return Err(Closing::UnknownApi(row.key));
+            }
+            Opened::Request { row, header, body } => (row, header, body),
+            Opened::TooNew(head) => {
+                return frame_of(head, api_versions::unsupported_version(), 0)
+                    .map(|answer| Begun::Served(Served::Now(answer)));
+            }
+        };
+        // KIP-511: the answer to ApiVersions keeps header 0 for ever, for clients that do not know the version yet.
+        let flexible = row.key != API_VERSIONS && row.shape.is_flexible(header.api_version);
+        let head = Head { flexible, ..Head::of(row, &header) };
+        self.broker.requests.note(caller.connection, row.key);
+        let mut caller = Caller { client_id: header.client_id, ..caller.clone() };
+        if let Some(principal) = principal {
+            caller.principal = principal;
+        }
+        Ok(Begun::Request { row, head, body, caller })
     }
 
     /// One image and one time for the whole request.
@@ -133,6 +144,14 @@ impl Service for Dispatch {
         self.start(caller, &frame).unwrap_or_else(Served::Close)
     }
 
+    fn goes_with_others(&self, frame: &[u8]) -> bool {
+        self.is_for_run(frame)
+    }
+
+    fn serve_run(&self, caller: &Caller, frames: Vec<Bytes>) -> Vec<Served> {
+        self.start_run(caller, frames)
+    }
+
     fn uptime(&self) -> Duration {
         self.broker.clock.uptime()
     }
@@ -144,6 +163,19 @@ impl Row {
         catch_unwind(AssertUnwindSafe(|| (self.serve)(cx, head, body)))
             .map_err(|_| Closing::Panicked { api: head.api, version: head.version })
     }
+}
+
+/// A frame of a connection that has proved what it has to.
+enum Begun {
+    /// It is answered already.
+    Served(Served),
+    Request {
+        row: &'static Row,
+        head: Head,
+        body: Bytes,
+        /// With the client id of this request.
+        caller: Caller,
+    },
 }
 
 /// A frame after the guard.
@@ -220,7 +252,12 @@ pub(super) fn answer<Q: Ask, R: Answer + 'static>(
         Ok(request) => request,
         Err(error) => return Served::Close(malformed(head.api, head.version, &error)),
     };
-    match handle(cx, request) {
+    served(head, handle(cx, request))
+}
+
+/// What a connection does about an outcome.
+fn served<R: Answer + 'static>(head: Head, outcome: Outcome<R>) -> Served {
+    match outcome {
         Outcome::Now(answer) => frame_of(head, answer, head.version).map_or_else(Served::Close, Served::Now),
         Outcome::Later(future) => {
             let panicked = Closing::Panicked { api: head.api, version: head.version };

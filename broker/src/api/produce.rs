@@ -22,6 +22,7 @@ use milena_storage::validate::InvalidKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod ahead;
 mod owed;
 mod refused;
 mod transaction;
@@ -37,6 +38,7 @@ use crate::partition::waiters::Wakes;
 use crate::partition::{AppendAs, PartitionError};
 use crate::refused_records;
 use crate::shard::Asked;
+use ahead::{Ahead, Done};
 use owed::{Owed, commit_due, settle};
 use refused::{Named, Sent};
 use transaction::Known;
@@ -53,17 +55,27 @@ const ACKS_ALL: i16 = -1;
 const ADMIN_CLIENT: &str = "__admin_client";
 
 pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
+    handle_next(cx, request, &mut Ahead::default())
+}
+
+/// Requests of one connection that came in together.
+pub fn handle_run(run: Vec<(Cx<'_>, ProduceRequest)>) -> Vec<Outcome<ProduceAnswer>> {
+    let mut ahead = Ahead::of(&run);
+    run.into_iter().map(|(cx, request)| handle_next(&cx, request, &mut ahead)).collect()
+}
+
+fn handle_next(cx: &Cx<'_>, request: ProduceRequest, ahead: &mut Ahead) -> Outcome<ProduceAnswer> {
     let gate = Gate::of(cx, &request);
     if let Gate::Refused(error, message) = &gate {
         return refuse_all(&request, *error, message.as_deref());
     }
     let Some(question) = gate.is_open().then(|| transaction::question(cx, &request)).flatten() else {
-        return append_all(cx, request, &gate, &Known::default());
+        return append_all(cx, request, &gate, &Known::default(), ahead);
     };
     let transaction::Question { client, guards, asked } = question;
     let known = |verdicts| Known { guards: guards.clone(), verdicts, client: Some(client.clone()) };
     match asked {
-        Asked::Now(verdicts) => append_all(cx, request, &gate, &known(verdicts)),
+        Asked::Now(verdicts) => append_all(cx, request, &gate, &known(verdicts), ahead),
         // Nobody writes in a transaction without waiting for the answer.
         Asked::Later(_) if request.acks == 0 => Outcome::Close,
         Asked::Later(verdicts) => {
@@ -73,7 +85,7 @@ pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
                 let known = Known { guards, verdicts: verdicts.await, client: Some(client) };
                 let outcome = {
                     let cx = Cx { version, image, caller: &caller, now, broker: &broker, meter: None };
-                    append_all(&cx, request, &gate, &known)
+                    append_all(&cx, request, &gate, &known, &mut Ahead::default())
                 };
                 match outcome {
                     Outcome::Now(answer) => answer,
@@ -85,7 +97,13 @@ pub fn handle(cx: &Cx<'_>, request: ProduceRequest) -> Outcome<ProduceAnswer> {
     }
 }
 
-fn append_all(cx: &Cx<'_>, request: ProduceRequest, gate: &Gate, known: &Known) -> Outcome<ProduceAnswer> {
+fn append_all(
+    cx: &Cx<'_>,
+    request: ProduceRequest,
+    gate: &Gate,
+    known: &Known,
+    ahead: &mut Ahead,
+) -> Outcome<ProduceAnswer> {
     let acks = request.acks;
     let mut wakes = Wakes::default();
     let mut response = ProduceAnswer::default();
@@ -93,7 +111,7 @@ fn append_all(cx: &Cx<'_>, request: ProduceRequest, gate: &Gate, known: &Known) 
     let mut owed = Vec::new();
     let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     for topic in request.topics {
-        let mut work = Work { acks, known, wakes: &mut wakes, owed: &mut owed };
+        let mut work = Work { acks, known, ahead, wakes: &mut wakes, owed: &mut owed };
         let answer = produce_topic(cx, topic, gate, &mut work, &mut response.nodes);
         failed =
             failed.or_else(|| answer.partitions.iter().map(|each| each.error_code).find(|code| *code != 0));
@@ -124,6 +142,7 @@ fn append_all(cx: &Cx<'_>, request: ProduceRequest, gate: &Gate, known: &Known) 
 struct Work<'a> {
     acks: i16,
     known: &'a Known,
+    ahead: &'a mut Ahead,
     wakes: &'a mut Wakes,
     /// Appends that are answered when they are on disk, or on other brokers.
     owed: &'a mut Vec<Owed>,
@@ -227,9 +246,12 @@ fn produce_topic(
         .map(|data| {
             let (index, sent) = (data.index, Sent::of(&data));
             let named = || Named::of(&topic, index, by_id);
+            let done = work.ahead.next();
+            // What was appended ahead was in its turn.
+            let waits = |image| if done.is_some() { Ok(()) } else { in_turn(cx, image, named, index, sent) };
             let outcome = admit(found, gate, by_id)
-                .and_then(|image| in_turn(cx, image, named, index, sent).map(|()| image))
-                .and_then(|image| append(cx, image, data, work).map_err(Refused::Partition))
+                .and_then(|image| waits(image).map(|()| image))
+                .and_then(|image| append(cx, image, data, done, work).map_err(Refused::Partition))
                 .map_err(|refused| gap_explained(cx, named, sent, refused));
             remember(cx, named, sent, outcome.as_ref().err());
             let answer = match outcome {
@@ -319,6 +341,7 @@ fn append(
     cx: &Cx<'_>,
     topic: &TopicImage,
     data: PartitionRecords,
+    done: Option<Done>,
     work: &mut Work<'_>,
 ) -> Result<(Appended, Offset), PartitionError> {
     let partition = cx.broker.partitions.find(&cx.image, &topic.name, data.index)?;
@@ -327,9 +350,11 @@ fn append(
     }
     let origin = work.known.origin(cx.version, &partition.name)?;
     let how = AppendAs { origin, all_replicas: work.acks == ACKS_ALL, now: cx.now };
-    let epoch = partition.leader_epoch();
     partition.traffic.add(Count::Produces, 1);
-    let appended = partition.append(data.records.unwrap_or_default(), how, work.wakes);
+    let Done { epoch, appended } = done.unwrap_or_else(|| Done {
+        epoch: partition.leader_epoch(),
+        appended: partition.append(data.records.unwrap_or_default(), how, work.wakes),
+    });
     let (up_to, sync) = match &appended {
         Ok(appended) => (appended.last.plus(1), appended.flush_due),
         // Whoever hears of it takes it for written, so it has to be.

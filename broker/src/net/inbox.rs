@@ -158,6 +158,13 @@ impl Inbox {
         Ok(Some(Received { frame, memory: self.held.take() }))
     }
 
+    /// The frame at the front, if it is complete.
+    pub(super) fn peek(&self, max_frame: usize) -> Option<&[u8]> {
+        let (size, rest) = self.buffer.split_first_chunk::<PREFIX>()?;
+        let length = usize::try_from(i32::from_be_bytes(*size)).ok().filter(|length| *length <= max_frame)?;
+        rest.get(..length)
+    }
+
     /// Takes memory for the frame at the front, once; `false` while it has to be waited for.
     fn reserve(&mut self, length: usize) -> bool {
         if self.reserved_for == Some(length) {

@@ -31,6 +31,17 @@ pub trait Service: Send + Sync + 'static {
     /// Starts one request; the caller's client id is the service's to read from the header.
     fn serve(&self, caller: &Caller, frame: Bytes) -> Served;
 
+    /// Whether this request is better started together with those of its kind that come after it.
+    fn goes_with_others(&self, _frame: &[u8]) -> bool {
+        false
+    }
+
+    /// Starts requests that [go together](Self::goes_with_others), and tells in their order what became of them. Ends with one that closes the
+    /// connection.
+    fn serve_run(&self, caller: &Caller, frames: Vec<Bytes>) -> Vec<Served> {
+        frames.into_iter().map(|frame| self.serve(caller, frame)).collect()
+    }
+
     /// Monotonic time, for what is limited per second.
     fn uptime(&self) -> Duration;
 }

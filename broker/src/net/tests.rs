@@ -1,5 +1,6 @@
 //! Connections over real sockets, against a service of a few one-letter requests.
 
+mod run;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ const PAUSE_MS: u32 = 400;
 
 /// Requests: a letter, then a name that comes back. `n` now, `l` when released by name, `0` no answer,
 /// `c` close, `f` the file, `x` fails after a wait, `b` a big answer, `t` now, and then the client has to wait, `q` has to wait
-/// without an answer.
+/// without an answer. Those that begin with `+` go together, and are what follows it.
 #[derive(Default)]
 struct Toy {
     started: AtomicUsize,
@@ -40,6 +41,8 @@ struct Toy {
     file: Option<FileSlice>,
     /// The first bytes of every request, in the order in which they were started.
     order: Mutex<Vec<Bytes>>,
+    /// How many requests were started together, each time that it was more than one.
+    runs: Mutex<Vec<usize>>,
     /// Seconds.
     uptime: AtomicU64,
 }
@@ -79,6 +82,7 @@ fn echo(name: &[u8]) -> Frame {
 impl Service for Toy {
     fn serve(&self, _caller: &Caller, frame: Bytes) -> Served {
         self.started.fetch_add(1, Ordering::SeqCst);
+        let frame = if frame[0] == b'+' { frame.slice(1..) } else { frame };
         let name = frame.slice(1..);
         self.order.lock().push(frame.slice(..frame.len().min(4)));
         match frame[0] {
@@ -108,6 +112,15 @@ impl Service for Toy {
             }
             _ => Served::Close(Closing::Asked),
         }
+    }
+
+    fn goes_with_others(&self, frame: &[u8]) -> bool {
+        frame[0] == b'+'
+    }
+
+    fn serve_run(&self, caller: &Caller, frames: Vec<Bytes>) -> Vec<Served> {
+        self.runs.lock().push(frames.len());
+        frames.into_iter().map(|frame| self.serve(caller, frame)).collect()
     }
 
     fn uptime(&self) -> Duration {

@@ -43,9 +43,9 @@ impl Window {
         self.slots.is_empty()
     }
 
-    /// Whether one more request may be started.
-    pub(super) fn has_room(&self) -> bool {
-        self.slots.len() < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
+    /// Whether one more request may be started, besides so many that are not yet here.
+    pub(super) fn has_room(&self, besides: usize) -> bool {
+        self.slots.len() + besides < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
     }
 
     /// Takes up what became of a request of `bytes` bytes, straight to the socket when nothing is before it.

@@ -2,6 +2,7 @@
 //!
 //! It must never elect, shrink an ISR or choose a leader: it follows the metadata image.
 
+mod append;
 mod checkpoints;
 pub mod config;
 pub mod directories;
@@ -31,22 +32,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use milena_coordinator::image::PartitionImage;
 use milena_coordinator::plant::{self, Bug};
 use milena_coordinator::replica::{Leading, Shortage};
 use milena_storage::StorageError;
 use milena_storage::ids::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
-use milena_storage::log::{Appended, FoundOffset, Log, LogConfig};
-use milena_storage::validate::{Origin, Rules, validate};
+use milena_storage::log::{FoundOffset, Log, LogConfig};
+use milena_storage::validate::Rules;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use crate::error::PartitionError;
+pub use append::AppendAs;
 use disk::Disk;
 use exchange::Exchange;
-use health::{DirHealth, judged};
+use health::DirHealth;
 use peers::Peers;
 use read::last_stable;
 pub use read::{ReadAt, ReadFrom};
@@ -64,15 +65,6 @@ pub struct TopicRules {
     pub min_insync_replicas: usize,
     /// `cleanup.policy` is compact alone, so that records cannot be deleted by offset.
     pub only_compacted: bool,
-}
-
-/// How a batch comes in.
-#[derive(Clone, Copy, Debug)]
-pub struct AppendAs {
-    pub origin: Origin,
-    /// `acks=all`: refused when fewer replicas are in sync than `min.insync.replicas`.
-    pub all_replicas: bool,
-    pub now: Timestamp,
 }
 
 /// The log directory that holds a partition: its index and its state; and who cleans there.
@@ -227,41 +219,6 @@ impl Partition {
 
     pub(super) fn set_throttled(&self, side: Side, throttled: bool) {
         self.throttled[side as usize].store(throttled, Ordering::Relaxed);
-    }
-
-    /// Appends one batch as the leader. Wakes are collected for the caller to fire.
-    pub fn append(
-        &self,
-        records: Bytes,
-        how: AppendAs,
-        wakes: &mut Wakes,
-    ) -> Result<Appended, PartitionError> {
-        self.check_leads()?;
-        let rules = self.rules.load();
-        if how.all_replicas && !self.has_enough_in_sync() {
-            return Err(PartitionError::NotEnoughReplicas);
-        }
-        let batch =
-            validate(records, &rules.validation, how.now, how.origin).map_err(PartitionError::Invalid)?;
-        let mut log = self.lock()?;
-        // Leadership changes under the log's lock: from here on it stays what it is.
-        self.check_leads()?;
-        log.settle_transactions(self.high_watermark());
-        let appended = log.append_as_leader(batch, self.leader_epoch(), how.now);
-        let end = log.log_end_offset();
-        drop(log);
-        let appended = self.noted(judged(&self.shortage, appended, how.now))?;
-        if !appended.duplicate {
-            self.traffic.note(&appended);
-            self.grown(end, appended.bytes, how.now, wakes);
-        }
-        if appended.rolled {
-            self.roll_wake.notify_one();
-            if rules.validation.compact {
-                self.cleaner_wake.notify_one();
-            }
-        }
-        Ok(appended)
     }
 
     /// Registers a long poll that saw the partition end at `seen`; bytes that came since count at once.

@@ -55,6 +55,7 @@ fn requests_allocate_no_more_than_they_did() {
     let mut over = Vec::new();
     for (what, bound, counted) in [
         produce(&mut client, topic),
+        produce_run(&mut client, topic),
         fetch(&mut client, topic),
         tail(&mut client, &mut broker.connect(), topic),
         heartbeat(&mut client),
@@ -93,6 +94,16 @@ fn produce(client: &mut Client, topic: Uuid) -> Counted {
         assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
     };
     ("Produce of one record", 6.0, counted(call))
+}
+
+/// Five that come in together and are appended with one write.
+fn produce_run(client: &mut Client, topic: Uuid) -> Counted {
+    let request = produce_request(topic);
+    let call = || {
+        let answers = client.call_together(13, &request, 5);
+        assert!(answers.iter().all(|answer| answer.responses[0].partition_responses[0].error_code == 0));
+    };
+    ("Produce of one record, five together", 46.0, counted(call))
 }
 
 /// A consumer that follows behind: a session, one batch of one record each time.

@@ -70,6 +70,7 @@ impl Drop for Served {
 pub(crate) struct Client {
     stream: TcpStream,
     correlation: i32,
+    answered: i32,
 }
 
 impl Client {
@@ -77,7 +78,7 @@ impl Client {
     pub(crate) fn of(address: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, correlation: 0 }
+        Self { stream, correlation: 0, answered: 0 }
     }
 
     pub(crate) fn call<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
@@ -85,7 +86,24 @@ impl Client {
         self.receive::<R>(version)
     }
 
+    /// As many answers as requests that are sent at once.
+    pub(crate) fn call_together<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+        times: usize,
+    ) -> Vec<R::Response> {
+        let frames: Vec<u8> = (0..times).flat_map(|_| self.frame(version, request)).collect();
+        self.stream.write_all(&frames).unwrap();
+        (0..times).map(|_| self.receive::<R>(version)).collect()
+    }
+
     pub(crate) fn send<R: Request>(&mut self, version: i16, request: &R) {
+        let frame = self.frame(version, request);
+        self.stream.write_all(&frame).unwrap();
+    }
+
+    fn frame<R: Request>(&mut self, version: i16, request: &R) -> BytesMut {
         counting::set_aside();
         self.correlation += 1;
         let header = RequestHeader::default()
@@ -98,7 +116,7 @@ impl Client {
         request.encode(&mut bytes, version).unwrap();
         let length = i32::try_from(bytes.len() - 4).unwrap();
         bytes[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.write_all(&bytes).unwrap();
+        bytes
     }
 
     pub(crate) fn receive<R: Request>(&mut self, version: i16) -> R::Response {
@@ -108,7 +126,8 @@ impl Client {
         self.stream.read_exact(&mut answer).unwrap();
         let mut answer = Bytes::from(answer);
         let header = ResponseHeader::decode(&mut answer, R::Response::header_version(version)).unwrap();
-        assert_eq!(header.correlation_id, self.correlation);
+        self.answered += 1;
+        assert_eq!(header.correlation_id, self.answered);
         R::Response::decode(&mut answer, version).unwrap()
     }
 }
