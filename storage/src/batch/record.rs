@@ -95,6 +95,9 @@ impl<'a> Iterator for Records<'a> {
 
 impl<'a> Headers<'a> {
     fn read(mut body: &'a [u8]) -> Result<Self, &'static str> {
+        if body == [0] {
+            return Ok(Self::default());
+        }
         let count = varint::read_i32(&mut body).ok_or("its header count is cut")?;
         let count = usize::try_from(count).map_err(|_| "its header count is negative")?;
         // Each header has at least two bytes, so this bounds the loop below by the bytes that are there.
@@ -139,6 +142,7 @@ fn take_byte(body: &mut &[u8]) -> Result<u8, &'static str> {
 }
 
 /// Bytes behind their length; a negative length means null.
+#[inline]
 fn take_bytes<'a>(body: &mut &'a [u8]) -> Result<Option<&'a [u8]>, &'static str> {
     let length = varint::read_i32(body).ok_or("a length is cut")?;
     let Ok(length) = usize::try_from(length) else { return Ok(None) };

@@ -5,7 +5,16 @@
 use std::io::{self, BufRead};
 
 /// Reads an int and moves `input` behind it; `None` if it is cut or too long.
+#[inline]
 pub(crate) fn read_i32(input: &mut &[u8]) -> Option<i32> {
+    // Most numbers of a record are small, and there are eight in each.
+    if let Some(byte) = read_one(input) {
+        return Some(i32::from(byte >> 1) ^ -i32::from(byte & 1));
+    }
+    read_long_i32(input)
+}
+
+fn read_long_i32(input: &mut &[u8]) -> Option<i32> {
     let mut value = 0u32;
     for (index, &byte) in input.iter().enumerate().take(5) {
         value |= u32::from(byte & 0x7F) << (7 * index);
@@ -18,7 +27,23 @@ pub(crate) fn read_i32(input: &mut &[u8]) -> Option<i32> {
 }
 
 /// Reads a long and moves `input` behind it; `None` if it is cut or too long.
+#[inline]
 pub(crate) fn read_i64(input: &mut &[u8]) -> Option<i64> {
+    if let Some(byte) = read_one(input) {
+        return Some(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+    }
+    read_long_i64(input)
+}
+
+/// The bits of a number that has one byte.
+#[inline]
+fn read_one(input: &mut &[u8]) -> Option<u8> {
+    let (&byte, rest) = input.split_first().filter(|(byte, _)| **byte < 0x80)?;
+    *input = rest;
+    Some(byte)
+}
+
+fn read_long_i64(input: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(10) {
         value |= u64::from(byte & 0x7F) << (7 * index);
