@@ -96,7 +96,8 @@ fn produce(client: &mut Client, topic: Uuid) -> Counted {
     ("Produce of one record", 6.0, counted(call))
 }
 
-/// Five that come in together and are appended with one write.
+/// Five that come in together and are appended with one write: thirty as alone, and the lists that a run passes through, for one lock and one
+/// write instead of five.
 fn produce_run(client: &mut Client, topic: Uuid) -> Counted {
     let request = produce_request(topic);
     let call = || {

@@ -4,7 +4,7 @@
 //! not written.
 
 use super::error::AppendError;
-use super::producers::Producers;
+use super::producers::{Producer, Producers};
 use super::{Appended, Log};
 use crate::batch::{HEADER_LEN, Header};
 use crate::error::StorageError;
@@ -14,7 +14,7 @@ use crate::validate::ValidBatch;
 /// What producers were before the batches of a group, for the case that these cannot be written.
 struct Before {
     end: Offset,
-    producers: Vec<(ProducerId, Option<super::producers::Producer>)>,
+    producers: Vec<(ProducerId, Option<Producer>)>,
 }
 
 impl Log {
