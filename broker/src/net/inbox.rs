@@ -193,7 +193,8 @@ impl Inbox {
         let is_crowded = self.pool.is_crowded(self.reader);
         if self.buffer.capacity() == 0 {
             self.buffer = self.pool.take();
-            self.buffer.reserve(PREFIX + self.proven);
+            // No more than is kept afterwards: small requests of who has sent large ones would each take a new one.
+            self.buffer.reserve((PREFIX + self.proven).min(KEEP_BELOW));
         } else if self.buffer.len() == self.buffer.capacity() {
             self.buffer.reserve(FIRST);
         }
@@ -348,6 +349,22 @@ mod tests {
         assert!(inbox.next_frame(1 << 20).unwrap().is_some());
         assert!(inbox.next_frame(1 << 20).unwrap().is_none(), "the buffer rests");
         assert_eq!(read(&mut inbox, &sent.repeat(9)), CROWDED, "from then on they come together");
+    }
+
+    #[test]
+    fn the_buffer_of_who_has_sent_large_frames_is_used_again() {
+        let mut inbox = inbox(&Arc::new(Pool::default()), 1);
+        inbox.proven = LARGEST_STEP;
+        let small = frame(10);
+        let places = [(); 3].map(|()| {
+            read(&mut inbox, &small);
+            let place = inbox.buffer.as_ptr();
+            assert!(inbox.next_frame(1 << 20).unwrap().is_some());
+            assert!(inbox.next_frame(1 << 20).unwrap().is_none());
+            place
+        });
+        assert_eq!(inbox.pool.free.lock().len(), 1);
+        assert_eq!(places, [places[0]; 3]);
     }
 
     #[test]
