@@ -86,7 +86,7 @@ impl Partition {
         if bytes > 0 {
             self.grown(end, bytes, how.now, wakes);
         }
-        if told.len() == valid.len() {
+        if told.len() == valid.len() && told.iter().all(Result::is_ok) {
             told.extend(invalid.map(Err));
         }
         told
