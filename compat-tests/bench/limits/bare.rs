@@ -134,7 +134,7 @@ pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
                 spare.extend(slot.take().map(|connection| connection.buffer));
             }
             if kind == Kind::Relay && !disk.passed_on.is_empty() {
-                let waiting = connections.iter_mut().flatten().find(|connection| connection.waits);
+                let waiting = connections.iter_mut().flatten().find(|connection| connection.is_waiting());
                 waiting.map_or(Ok(()), |connection| connection.hand_over(&mut disk.passed_on))?;
             }
         }
@@ -275,6 +275,11 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             other => other,
         }
+    }
+
+    /// Whether it waits and is still there: the end of one that has gone may be behind the record in the same round, which would go with it.
+    fn is_waiting(&self) -> bool {
+        self.waits && !matches!(self.stream.peek(&mut [0]), Ok(0))
     }
 
     /// Answers with all that is there.
