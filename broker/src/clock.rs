@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use milena_storage::ids::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -85,6 +86,13 @@ impl Clock {
         self.ahead_ms.fetch_add(millis, Ordering::Relaxed);
         self.moved.notify_waiters();
     }
+}
+
+/// For how long the calling thread has had a processor.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn since_epoch() -> Duration {

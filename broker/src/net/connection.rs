@@ -1,4 +1,5 @@
-//! One connection, one task: reads what is there, starts every complete request, answers in order, writes once.
+//! One connection, one task: reads what is there, starts every complete request, answers in order, writes once; and goes to another core when it
+//! has to, with nothing under way.
 //!
 //! Must never block its core, and never wait for one thing only: data, answers, a writable socket, silence and
 //! the broker's stop are waited for together.
@@ -15,11 +16,12 @@ use tokio::time::Sleep;
 use tracing::{debug, error, warn};
 
 use super::connections::Counted;
+use super::cores::Place;
 use super::inbox::{Arrived, Inbox, Received};
 use super::limits::Reservation;
 use super::listener::Shared;
 use super::outbox::Outbox;
-use super::transport::Transport;
+use super::transport::{Parked, Transport};
 use super::window::Window;
 use super::{Closing, Served};
 use crate::api::context::Caller;
@@ -77,7 +79,24 @@ pub(super) struct Connection {
     silent: Duration,
     /// Set while nothing is taken from the client because of its quotas.
     muted: Option<Pin<Box<Sleep>>>,
+    place: Place,
     counted: Counted,
+}
+
+/// A connection between two cores. Nothing is under way, but there may be bytes that have arrived.
+pub(super) struct Moving {
+    pub(super) parked: Parked,
+    pub(super) caller: Caller,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Inbox,
+    pub(super) place: Place,
+    pub(super) counted: Counted,
+}
+
+/// How a core is done with a connection.
+enum Left {
+    Ended,
+    For(Place),
 }
 
 impl Connection {
@@ -86,6 +105,7 @@ impl Connection {
         caller: Caller,
         shared: Arc<Shared>,
         inbox: Inbox,
+        place: Place,
         counted: Counted,
     ) -> Self {
         let look = shared.max_idle.map_or(Duration::MAX, |idle| idle / LOOKS);
@@ -102,11 +122,12 @@ impl Connection {
             look,
             silent: Duration::ZERO,
             muted: None,
+            place,
             counted,
         }
     }
 
-    /// Serves the connection to its end.
+    /// Serves the connection to its end, or until it goes to another core.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let mut stop = Box::pin(shared.stop.notified());
@@ -114,12 +135,13 @@ impl Connection {
         poll_once(stop.as_mut()).await;
         let mut tick = Box::pin(tokio::time::sleep(self.look));
         match self.serve(&mut tick).await {
-            Ok(()) => self.report(),
+            Ok(Left::Ended) => self.report(),
+            Ok(Left::For(place)) => self.go(place),
             Err(error) => debug!(peer = %self.caller.host, %error, "connection lost"),
         }
     }
 
-    async fn serve(&mut self, tick: &mut Pin<Box<Sleep>>) -> io::Result<()> {
+    async fn serve(&mut self, tick: &mut Pin<Box<Sleep>>) -> io::Result<Left> {
         loop {
             if self.ending.is_none() && self.shared.is_stopping() {
                 self.end(Ending::Stop, tick);
@@ -137,7 +159,10 @@ impl Connection {
             }
             if self.ending.is_some() && self.window.is_empty() && !self.owes() {
                 self.transport.close();
-                return Ok(());
+                return Ok(Left::Ended);
+            }
+            if let Some(place) = self.leaves_for() {
+                return Ok(Left::For(place));
             }
             if self.moved >= TURN {
                 self.moved = 0;
@@ -147,7 +172,7 @@ impl Connection {
             match poll_fn(|cx| self.poll_event(cx, tick)).await {
                 Ok(Event::Progress) => {}
                 Ok(Event::End) => self.end(Ending::Client, tick),
-                Ok(Event::Tick) if self.is_over(tick) => return Ok(()),
+                Ok(Event::Tick) if self.is_over(tick) => return Ok(Left::Ended),
                 Ok(Event::Tick) => {}
                 Err(Failure::Io(error)) => return Err(error),
                 Err(Failure::Closing(closing)) => self.end(Ending::Closed(closing), tick),
@@ -159,9 +184,9 @@ impl Connection {
     fn start_requests(&mut self) -> Result<(), Closing> {
         while self.may_start() && self.moved < TURN {
             let Some(received) = self.inbox.next_frame(self.max_frame())? else { return Ok(()) };
-            self.counted.life().used(self.shared.service.uptime());
+            self.begin();
             let bytes = received.frame.len();
-            self.moved += bytes;
+            self.moves(bytes);
             if self.goes_on() && self.shared.service.goes_with_others(&received.frame) {
                 self.start_run(received)?;
                 continue;
@@ -189,7 +214,8 @@ impl Connection {
             let is_over = self.moved >= TURN || frames.len() == RUN || !self.window.has_room(frames.len());
             next = if is_over || !self.goes_on() { None } else { self.inbox.next_frame(self.max_frame())? };
             if let Some(received) = &next {
-                self.moved += received.frame.len();
+                self.begin();
+                self.moves(received.frame.len());
             }
         }
         let served = self.shared.service.serve_run(&self.caller, frames);
@@ -203,7 +229,7 @@ impl Connection {
     fn take_up(&mut self, served: Served, bytes: usize, memory: Reservation) -> Result<(), Closing> {
         let queued = self.outbox.len();
         self.window.push(served, bytes, memory, &mut self.outbox)?;
-        self.moved += self.outbox.len() - queued;
+        self.moves(self.outbox.len() - queued);
         Ok(())
     }
 
@@ -211,7 +237,42 @@ impl Connection {
     fn collect(&mut self) {
         let queued = self.outbox.len();
         self.window.collect(&mut self.outbox);
-        self.moved += self.outbox.len() - queued;
+        self.moves(self.outbox.len() - queued);
+    }
+
+    fn begin(&mut self) {
+        let now = self.shared.service.uptime();
+        self.counted.life().used(now);
+        self.shared.cores.begin(&mut self.place, now);
+    }
+
+    /// So many bytes of a request or of answers.
+    fn moves(&mut self, bytes: usize) {
+        self.moved += bytes;
+        self.shared.cores.count(&mut self.place, bytes as u64);
+    }
+
+    /// Where it has to go, at a moment when nothing of it is under way.
+    fn leaves_for(&self) -> Option<Place> {
+        let is_free = self.ending.is_none() && self.muted.is_none() && self.window.is_empty() && !self.owes();
+        if is_free { self.shared.cores.leave(&self.place) } else { None }
+    }
+
+    /// Everything starts anew there, but for the bytes that have arrived.
+    fn go(self, place: Place) {
+        let Self { transport, caller, shared, mut inbox, counted, .. } = self;
+        let parked = match transport.park() {
+            Ok(parked) => parked,
+            Err(error) => {
+                debug!(peer = %caller.host, %error, "connection lost on its way to another core");
+                return;
+            }
+        };
+        let core = shared.cores.core(&place).clone();
+        inbox.move_to(core.pool);
+        let life = Arc::clone(counted.life());
+        let moving = Moving { parked, caller, shared, inbox, place, counted };
+        life.served_by(core.handle.spawn(arrive(moving)).abort_handle());
     }
 
     /// Answers go out at once, and then nothing more is taken until the time is over that they tell (KIP-219).
@@ -329,6 +390,14 @@ impl Connection {
 enum Failure {
     Io(io::Error),
     Closing(Closing),
+}
+
+async fn arrive(moving: Moving) {
+    let Moving { parked, caller, shared, inbox, place, counted } = moving;
+    match parked.unpark() {
+        Ok(transport) => Connection::new(transport, caller, shared, inbox, place, counted).run().await,
+        Err(error) => warn!(peer = %caller.host, %error, "connection lost on its way to another core"),
+    }
 }
 
 async fn poll_once(mut stop: Pin<&mut Notified<'_>>) {

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -53,7 +53,7 @@ struct OfListener {
 pub(super) struct Life {
     /// When its last request began, in nanoseconds of uptime: connections are used within the same millisecond.
     used: AtomicU64,
-    task: OnceLock<AbortHandle>,
+    task: Mutex<Option<AbortHandle>>,
     ending: AtomicBool,
 }
 
@@ -240,9 +240,9 @@ impl Life {
         self.used.store(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// The task that serves the connection, to be ended with it.
+    /// The task that serves the connection from now on, to be ended with it.
     pub(super) fn served_by(&self, task: AbortHandle) {
-        let _ = self.task.set(task);
+        *self.task.lock() = Some(task);
         if self.is_ending() {
             self.end();
         }
@@ -255,7 +255,7 @@ impl Life {
     /// Kafka, too, drops such a connection with what is under way on it (`Processor.closeExcessConnections`).
     fn end(&self) {
         self.ending.store(true, Ordering::Release);
-        if let Some(task) = self.task.get() {
+        if let Some(task) = &*self.task.lock() {
             task.abort();
         }
     }

@@ -125,6 +125,11 @@ impl Inbox {
         }
     }
 
+    /// Goes on with the buffers of another core, and with what has arrived.
+    pub(super) fn move_to(&mut self, pool: Arc<Pool>) {
+        self.pool = pool;
+    }
+
     /// Whether the frame that is arriving keeps memory from others who may need it.
     pub(super) fn holds_scarce_memory(&self) -> bool {
         self.held.is_some() && self.memory.is_scarce()

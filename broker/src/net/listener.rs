@@ -1,11 +1,11 @@
-//! Binds listeners and deals accepted connections to the cores, in turn.
+//! Binds listeners and deals accepted connections to the cores that serve them.
 //!
 //! Must never read from a connection: its task does, on the core that it was dealt to.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,15 +17,16 @@ use tracing::{debug, warn};
 
 use super::Service;
 use super::addresses::AddressRates;
-use super::connection::Connection;
-use super::connections::{Connections, Counted};
+use super::connection::{Connection, Moving};
+use super::connections::Connections;
+use super::cores::Cores;
 use super::inbox::Inbox;
 use super::limits::FrameMemory;
 use super::quiet::Gate;
-use super::stream::{self, Parked, Reserved, TcpListener, TcpStream};
+use super::stream::{self, Reserved, TcpListener, TcpStream};
 use super::tls::{Refused, TlsStream};
 use super::transport::Transport;
-use super::workers::{Core, Workers};
+use super::workers::Workers;
 use crate::api::context::{Caller, EndpointKind, Principal, java_address};
 use crate::security::sasl::{Sasl, SaslListener};
 use crate::settings::{ConnectionSettings, NetworkSettings};
@@ -90,8 +91,7 @@ pub struct Bound {
 
 /// All listeners and connections of a broker.
 pub struct Net {
-    shared: Arc<Shared>,
-    cores: Vec<Core>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What connections share.
@@ -114,7 +114,7 @@ pub(super) struct Shared {
     /// For connections that are to be closed late.
     late: Arc<Semaphore>,
     next_connection: AtomicU64,
-    next_core: AtomicUsize,
+    pub(super) cores: Cores,
 }
 
 impl Shared {
@@ -191,7 +191,6 @@ pub struct Dealer {
     endpoint: EndpointKind,
     protection: Protection,
     shared: Arc<Shared>,
-    cores: Vec<Core>,
 }
 
 impl Net {
@@ -214,15 +213,15 @@ impl Net {
             failed_authentication: settings.failed_authentication_delay,
             late: Arc::new(Semaphore::new(MAX_LATE)),
             next_connection: AtomicU64::new(0),
-            next_core: AtomicUsize::new(0),
+            cores: Cores::new(workers.cores()),
         };
-        Self { shared: Arc::new(shared), cores: workers.cores() }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Accepts from now on.
     pub fn serve(&self, bound: Bound, protection: &Protection) -> io::Result<()> {
         for socket in bound.sockets {
-            let core = &self.cores[0];
+            let core = self.shared.cores.first();
             let _inside = core.handle.enter();
             let listener = stream::listener(socket)?;
             let dealer = self.dealer(&bound.config.name, EndpointKind::Broker);
@@ -241,7 +240,6 @@ impl Net {
             endpoint,
             protection: Protection::default(),
             shared: Arc::clone(&self.shared),
-            cores: self.cores.clone(),
         }
     }
 
@@ -336,7 +334,7 @@ impl Dealer {
         connections.room(&self.name).await;
     }
 
-    /// Hands a connection to the next core, where it stays.
+    /// Hands a connection to a core, where it stays until others have less to do.
     pub fn deal(&self, stream: TcpStream, ip: IpAddr) {
         let ip = ip.to_canonical();
         let now = self.shared.service.uptime();
@@ -355,8 +353,8 @@ impl Dealer {
             debug!(peer = %ip, %error, "cannot set socket options");
         }
         // The socket leaves this core's event queue and enters the other's.
-        let Ok(stream) = stream::park(stream) else { return };
-        let core = &self.cores[self.shared.next_core.fetch_add(1, Ordering::Relaxed) % self.cores.len()];
+        let Ok(parked) = Transport::Plain(stream).park() else { return };
+        let place = self.shared.cores.deal();
         let caller = Caller {
             client_id: None,
             principal: Principal::anonymous(),
@@ -370,8 +368,10 @@ impl Dealer {
         };
         let life = Arc::clone(counted.life());
         let tls = self.protection.tls.clone();
-        let task = connect(stream, tls, caller, Arc::clone(&self.shared), core.clone(), counted);
-        life.served_by(core.handle.spawn(task).abort_handle());
+        let core = self.shared.cores.core(&place).clone();
+        let inbox = Inbox::new(core.pool, caller.connection, self.shared.memory.clone());
+        let moving = Moving { parked, caller, shared: Arc::clone(&self.shared), inbox, place, counted };
+        life.served_by(core.handle.spawn(connect(moving, tls)).abort_handle());
     }
 
     /// Kafka, too, keeps a connection that came too soon waiting before it closes it, so that its client does not come again at once.
@@ -394,31 +394,23 @@ fn send_buffer(configured: Option<usize>, near: bool) -> Option<usize> {
     if configured == Some(KAFKA_BUFFER) { near.then_some(NEAR_BUFFER) } else { configured }
 }
 
-async fn connect(
-    stream: Parked,
-    tls: Option<Arc<ServerConfig>>,
-    caller: Caller,
-    shared: Arc<Shared>,
-    core: Core,
-    counted: Counted,
-) {
-    let stream = match stream::unpark(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
+async fn connect(moving: Moving, tls: Option<Arc<ServerConfig>>) {
+    let Moving { parked, caller, shared, inbox, place, counted } = moving;
+    let transport = match (parked.unpark(), tls) {
+        // In a box, so that connections in plaintext have no room for it.
+        (Ok(Transport::Plain(stream)), Some(config)) => {
+            match Box::pin(shake_hands(stream, config, &caller, &shared)).await {
+                Some(tls) => Transport::Tls(Box::new(tls)),
+                None => return,
+            }
+        }
+        (Ok(transport), _) => transport,
+        (Err(error), _) => {
             warn!(peer = %caller.host, %error, "cannot register a connection");
             return;
         }
     };
-    let transport = match tls {
-        None => Transport::Plain(stream),
-        // In a box, so that connections in plaintext have no room for it.
-        Some(config) => match Box::pin(shake_hands(stream, config, &caller, &shared)).await {
-            Some(tls) => Transport::Tls(Box::new(tls)),
-            None => return,
-        },
-    };
-    let inbox = Inbox::new(core.pool, caller.connection, shared.memory.clone());
-    Connection::new(transport, caller, shared, inbox, counted).run().await;
+    Connection::new(transport, caller, shared, inbox, place, counted).run().await;
 }
 
 /// Who does it wrong is kept waiting, like everybody who fails to authenticate (`Selector.pollSelectionKeys`).

@@ -5,6 +5,7 @@
 mod addresses;
 mod connection;
 mod connections;
+mod cores;
 pub mod frame;
 pub mod guard;
 mod inbox;

@@ -1,5 +1,6 @@
 //! Connections over real sockets, against a service of a few one-letter requests.
 
+mod moves;
 mod run;
 mod tls;
 
@@ -41,6 +42,8 @@ struct Toy {
     file: Option<FileSlice>,
     /// The first bytes of every request, in the order in which they were started.
     order: Mutex<Vec<Bytes>>,
+    /// The threads that started them.
+    threads: Mutex<Vec<String>>,
     /// How many requests were started together, each time that it was more than one.
     runs: Mutex<Vec<usize>>,
     /// Seconds.
@@ -85,6 +88,7 @@ impl Service for Toy {
         let frame = if frame[0] == b'+' { frame.slice(1..) } else { frame };
         let name = frame.slice(1..);
         self.order.lock().push(frame.slice(..frame.len().min(4)));
+        self.threads.lock().push(std::thread::current().name().unwrap_or_default().to_owned());
         match frame[0] {
             b'n' => Served::Now(echo(&name)),
             b'l' => {

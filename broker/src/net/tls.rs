@@ -135,10 +135,32 @@ impl TlsStream {
         self.session.writer().write(&bytes)
     }
 
+    /// With what is decrypted and not read, and what is encrypted and not sent.
+    pub(super) fn park(self) -> io::Result<ParkedTls> {
+        let Self { socket, session, readable, ended } = self;
+        Ok(ParkedTls { socket: stream::park(socket)?, session, readable, ended })
+    }
+
     pub(super) fn close(&mut self) {
         self.session.send_close_notify();
         // Who does not read it has gone.
         let _ = self.flush();
+    }
+}
+
+/// A connection that belongs to no core.
+#[derive(Debug)]
+pub(super) struct ParkedTls {
+    socket: stream::Parked,
+    session: ServerConnection,
+    readable: usize,
+    ended: bool,
+}
+
+impl ParkedTls {
+    pub(super) fn unpark(self) -> io::Result<TlsStream> {
+        let Self { socket, session, readable, ended } = self;
+        Ok(TlsStream { socket: stream::unpark(socket)?, session, readable, ended })
     }
 }
 

@@ -5,8 +5,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::stream::TcpStream;
-use super::tls::TlsStream;
+use super::stream::{self, TcpStream};
+use super::tls::{ParkedTls, TlsStream};
 
 #[derive(Debug)]
 pub(super) enum Transport {
@@ -14,7 +14,32 @@ pub(super) enum Transport {
     Tls(Box<TlsStream>),
 }
 
+/// One that belongs to no core.
+#[derive(Debug)]
+pub(super) enum Parked {
+    Plain(stream::Parked),
+    Tls(Box<ParkedTls>),
+}
+
+impl Parked {
+    /// Enters the event queue of the core that this is called on.
+    pub(super) fn unpark(self) -> io::Result<Transport> {
+        Ok(match self {
+            Self::Plain(socket) => Transport::Plain(stream::unpark(socket)?),
+            Self::Tls(tls) => Transport::Tls(Box::new(tls.unpark()?)),
+        })
+    }
+}
+
 impl Transport {
+    /// Leaves its core's event queue. What has arrived meanwhile is seen by the next one.
+    pub(super) fn park(self) -> io::Result<Parked> {
+        Ok(match self {
+            Self::Plain(socket) => Parked::Plain(stream::park(socket)?),
+            Self::Tls(tls) => Parked::Tls(Box::new(tls.park()?)),
+        })
+    }
+
     /// Ready when a read brings something, or the end.
     pub(super) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use super::cores::idle::Idle;
 use super::inbox::Pool;
 
 /// Threads that a runtime may add for cold reads, syncs and deletions.
@@ -35,6 +36,7 @@ struct Worker {
 pub(super) struct Core {
     pub(super) handle: Handle,
     pub(super) pool: Arc<Pool>,
+    pub(super) idle: Arc<Idle>,
 }
 
 impl Workers {
@@ -42,7 +44,7 @@ impl Workers {
     pub fn start(count: usize) -> io::Result<Self> {
         #[cfg(test)]
         if turmoil::in_simulation() {
-            let core = Core { handle: Handle::current(), pool: Arc::default() };
+            let core = Core { handle: Handle::current(), pool: Arc::default(), idle: Arc::default() };
             return Ok(Self { workers: vec![Worker { core, stop: None, thread: None }] });
         }
         let workers = (0..count.max(1)).map(Worker::start).collect::<io::Result<_>>()?;
@@ -62,11 +64,16 @@ impl Workers {
 impl Worker {
     fn start(index: usize) -> io::Result<Self> {
         let pool = Arc::new(Pool::default());
-        let resting = Arc::clone(&pool);
+        let idle = Arc::new(Idle::default());
+        let (resting, falls_asleep, wakes) = (Arc::clone(&pool), Arc::clone(&idle), Arc::clone(&idle));
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
-            .on_thread_park(move || resting.rest())
+            .on_thread_park(move || {
+                resting.rest();
+                falls_asleep.begin();
+            })
+            .on_thread_unpark(move || wakes.end())
             .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
@@ -75,7 +82,7 @@ impl Worker {
             let _ = runtime.block_on(stopped);
             runtime.shutdown_timeout(LAST_OPERATION);
         })?;
-        let core = Core { handle, pool };
+        let core = Core { handle, pool, idle };
         Ok(Self { core, stop: Some(stop), thread: Some(thread) })
     }
 }

@@ -71,6 +71,34 @@ fn ask(client: &mut Client, request: &[u8]) {
 }
 
 #[test]
+fn a_connection_over_tls_goes_to_another_core_with_what_it_has_read() {
+    let keys = keys();
+    let server = keys.start(Toy::default(), "none");
+    server.net.shared.cores.set_used(2);
+    let mut clients = [keys.connect(&server, None), keys.connect(&server, None)];
+    let sent = |name: u8| [frame(&[b'l', name]), frame(&[b'n', name])].concat();
+    for (client, name) in clients.iter_mut().zip(*b"ab") {
+        // The first piece of the second request comes in one record with the first one, and is decrypted before the connection can go.
+        let sent = sent(name);
+        client.write_all(&sent[..sent.len() - 1]).unwrap();
+    }
+    server.toy.wait_for_started(2);
+    server.net.shared.cores.set_used(1);
+    for (client, name) in clients.iter_mut().zip(*b"ab") {
+        server.toy.release(&[name]);
+        assert_eq!(answer(client), [name]);
+        client.write_all(&sent(name)[sent(name).len() - 1..]).unwrap();
+        assert_eq!(answer(client), [name]);
+        ask(client, b"nlast");
+        assert_eq!(answer(client), b"last");
+    }
+    let threads = server.toy.threads.lock();
+    assert_ne!(threads[0], threads[1]);
+    assert_eq!(threads.last().unwrap(), "milena-0");
+    assert_eq!(threads.iter().filter(|thread| *thread == "milena-1").count(), 1, "{threads:?}");
+}
+
+#[test]
 fn requests_are_answered_over_tls_in_order() {
     let keys = keys();
     let server = keys.start(Toy::default(), "none");
