@@ -28,6 +28,8 @@ const UNEVEN: f64 = 0.25;
 /// Windows between a trial that changed nothing and the next; doubled each time up to the second one, a minute.
 const FIRST_PAUSE: u32 = 10;
 const LAST_PAUSE: u32 = 640;
+/// With so many times as much or as little to do it is tried again at once: others ask for other things.
+const ANOTHER_LOAD: f64 = 1.5;
 /// A window that took longer by this factor had hardly any requests, which ask for the look.
 const LATE: u32 = 3;
 
@@ -64,6 +66,8 @@ pub(super) struct Spread {
     pause: u32,
     last_pause: u32,
     calm: u32,
+    /// What was seen before the last trial that changed nothing.
+    in_vain: Option<Seen>,
 }
 
 /// Another number of cores, to see what comes of it.
@@ -106,6 +110,13 @@ impl Seen {
         }
     }
 
+    /// Whether what a trial showed of that one need not hold for this one.
+    fn is_another_load(self, before: Self) -> bool {
+        let is_near =
+            (1.0 / ANOTHER_LOAD..=ANOTHER_LOAD).contains(&(self.rate / before.rate.max(f64::EPSILON)));
+        !is_near || (self.kept_waiting - before.kept_waiting).abs() > KEPT_WAITING
+    }
+
     fn fulfils(self, hope: Hope, before: Self) -> bool {
         let waits_less =
             self.kept_waiting <= before.kept_waiting * LESS && before.kept_waiting >= KEPT_WAITING;
@@ -120,7 +131,7 @@ impl Seen {
 
 impl Spread {
     pub(super) fn new(cores: usize) -> Self {
-        Self { cores, used: 1, trial: None, pause: 0, last_pause: 0, calm: 0 }
+        Self { cores, used: 1, trial: None, pause: 0, last_pause: 0, calm: 0, in_vain: None }
     }
 
     /// The first so many cores have the connections.
@@ -132,6 +143,9 @@ impl Spread {
     pub(super) fn step(&mut self, elapsed: Duration, did: &[Did]) -> Vec<Order> {
         let seen = Seen::of(did, elapsed);
         self.pause = self.pause.saturating_sub(1);
+        if elapsed > WINDOW * LATE || self.in_vain.is_some_and(|before| seen.is_another_load(before)) {
+            (self.pause, self.last_pause, self.in_vain) = (0, 0, None);
+        }
         match self.trial.take() {
             Some(trial) if elapsed > WINDOW * LATE => self.used = trial.back,
             Some(trial) if !trial.settled => self.trial = Some(Trial { settled: true, ..trial }),
@@ -143,12 +157,12 @@ impl Spread {
 
     fn judge(&mut self, trial: &Trial, seen: Seen) {
         if seen.fulfils(trial.hope, trial.before) {
-            self.last_pause = 0;
-            self.pause = FIRST_PAUSE;
+            (self.pause, self.last_pause, self.in_vain) = (FIRST_PAUSE, 0, None);
         } else {
             self.used = trial.back;
             self.last_pause = (self.last_pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
             self.pause = self.last_pause;
+            self.in_vain = Some(trial.before);
         }
     }
 

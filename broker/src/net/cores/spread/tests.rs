@@ -109,6 +109,25 @@ fn long_work_of_some_does_not_keep_others_waiting() {
 }
 
 #[test]
+fn what_was_tried_in_vain_is_tried_again_with_another_load() {
+    let tried = || {
+        let mut spread = Spread::new(2);
+        windows(&mut spread, 3, 0.98, 100.0);
+        assert_eq!((spread.used(), spread.pause), (1, FIRST_PAUSE));
+        spread
+    };
+    assert_eq!(windows(&mut tried(), 3, 0.98, 140.0), [1; 3]);
+    assert_eq!(windows(&mut tried(), 1, 0.98, 160.0), [2], "much more");
+    assert_eq!(windows(&mut tried(), 1, 0.98, 60.0), [2], "much less, of something that takes longer");
+    let mut spread = tried();
+    spread.step(WINDOW, &[Did { kept_waiting: 0.3, ..did(0.98, 100.0) }, ASLEEP]);
+    assert_eq!(spread.used(), 2, "others are kept waiting");
+    let mut spread = tried();
+    spread.step(WINDOW * 10, &[did(0.1, 1.0), ASLEEP]);
+    assert_eq!(windows(&mut spread, 1, 0.98, 100.0), [2], "after a while in which nobody asked for anything");
+}
+
+#[test]
 fn one_that_keeps_its_core_waiting_always_is_left_with_ever_fewer_others() {
     let mut spread = Spread::new(8);
     let (cold, others) = (Did { kept_waiting: 0.9, ..did(0.95, 10.0) }, did(0.05, 10.0));
