@@ -36,7 +36,7 @@ use crate::http::Http;
 use crate::live_settings::{FollowSettings, LiveSettings};
 use crate::net::listener::{BindError, Net};
 use crate::net::workers::Workers;
-use crate::partition::disk::{Disk, DiskError, Identity, uuid_text};
+use crate::partition::disk::{Disk, DiskError, Identity, random_uuid, uuid_text};
 use crate::partition::{housekeeping, peers::Peers, set::Partitions};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::place::Place;
@@ -308,7 +308,7 @@ fn open_disk(fs: Arc<dyn Fs>, settings: &Settings) -> Result<Disk, DiskError> {
     let quorum = settings.quorum();
     // Where there are others, the cluster tells its id.
     let is_alone = node.is_controller && quorum.voters.len() <= 1 && quorum.bootstrap.len() <= 1;
-    let fresh_cluster_id = is_alone.then(|| uuid_text(Uuid::new_v4()));
+    let fresh_cluster_id = is_alone.then(|| uuid_text(random_uuid()));
     let who = Identity { node_id: node.id, cluster_id: node.cluster_id, fresh_cluster_id };
     Disk::open(fs, &settings.storage(), &who)
 }
@@ -414,7 +414,7 @@ async fn find_cluster(
         adopt_older(settings, disk, quorum).await?;
     }
     let expected = disk.cluster_id();
-    let known = expected.map_or_else(|| uuid_text(Uuid::new_v4()), str::to_owned);
+    let known = expected.map_or_else(|| uuid_text(random_uuid()), str::to_owned);
     let users = adopt::users(disk.fs.as_ref(), &settings.storage().metadata_dir).map_err(DiskError::from)?;
     quorum.bootstrap(FirstContent { users, ..first_content(settings, known) }).await?;
     let found = quorum.newest_image().cluster_id.to_string();

@@ -473,6 +473,17 @@ pub fn uuid_text(id: Uuid) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
+/// One whose text does not begin with a dash, which tools would read as a flag (Uuid.randomUuid).
+#[must_use]
+pub fn random_uuid() -> Uuid {
+    loop {
+        let id = Uuid::new_v4();
+        if !uuid_text(id).starts_with('-') {
+            return id;
+        }
+    }
+}
+
 /// As Kafka names doomed directories: a UUID without hyphens.
 pub(super) fn unique() -> String {
     Uuid::new_v4().simple().to_string()

@@ -17,9 +17,8 @@ use milena_storage::fs::Fs;
 use milena_storage::ids::{Offset, TopicPartition};
 use milena_storage::log::OpenHow;
 use parking_lot::Mutex;
-use uuid::Uuid;
 
-use super::disk::{DiskError, Identity, unique, uuid_text};
+use super::disk::{DiskError, Identity, random_uuid, unique, uuid_text};
 use super::futures::FoundFuture;
 use super::health::DirHealth;
 
@@ -113,7 +112,7 @@ impl LogDir {
             // A file of Kafka's older version has no directory id, and gets none while it stays as it is.
             id: match meta {
                 Some(meta) => meta.directory_id.unwrap_or_default(),
-                None => uuid_text(Uuid::new_v4()),
+                None => uuid_text(random_uuid()),
             },
             clean: marked,
             marked,
@@ -246,8 +245,10 @@ fn make(fs: &dyn Fs, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use milena_storage::fs::SimFs;
+    use milena_storage::ids::BrokerId;
 
     use super::*;
+    use crate::partition::health::Failures;
 
     #[test]
     fn a_new_directory_outlives_a_loss_of_power_with_those_above_it() {
@@ -256,6 +257,18 @@ mod tests {
             make(&fs, Path::new("/var/lib/log")).unwrap();
             fs.power_loss(seed);
             assert!(fs.meta(Path::new("/var/lib/log")).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_new_directory_can_be_given_to_a_tool() {
+        let fs = SimFs::new();
+        let health = DirHealth::new(Path::new("/"), Failures::default());
+        let who = Identity { node_id: BrokerId(1), cluster_id: None, fresh_cluster_id: None };
+        for number in 0..1000 {
+            let path = PathBuf::from(format!("/log-{number}"));
+            let dir = LogDir::open(&fs, &path, false, &health, &who, &mut None).unwrap();
+            assert!(!dir.id.starts_with('-'), "one of 64 would be taken for a flag: {}", dir.id);
         }
     }
 }

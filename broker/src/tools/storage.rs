@@ -12,11 +12,10 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use milena_storage::dirs::MetaProperties;
 use milena_storage::fs::RealFs;
-use uuid::Uuid;
 
 use super::{add_scram, features};
 use crate::adopt;
-use crate::partition::disk::{Disk, Identity, uuid_text};
+use crate::partition::disk::{Disk, Identity, random_uuid, uuid_text};
 use crate::settings::{Settings, Sources};
 
 /// What a new cluster begins with, as Kafka writes it (MetadataVersion.LATEST_PRODUCTION).
@@ -118,16 +117,6 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         Err(what) => {
             let _ = writeln!(io::stderr(), "{what}");
             ExitCode::FAILURE
-        }
-    }
-}
-
-/// One whose text does not begin with a dash, which tools would read as a flag (Uuid.randomUuid).
-fn random_uuid() -> Uuid {
-    loop {
-        let id = Uuid::new_v4();
-        if !uuid_text(id).starts_with('-') {
-            return id;
         }
     }
 }
