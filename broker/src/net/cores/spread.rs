@@ -12,6 +12,9 @@ pub(super) const WINDOW: Duration = Duration::from_millis(100);
 const NO_REST: f64 = 0.95;
 /// The part of the time in which connections are kept waiting by [long](super::LONG) work that is worth another core, too.
 const KEPT_WAITING: f64 = 0.2;
+/// The part in which another core helps at once: what takes long gains nothing from being on one core. Batches of 1 MB are above it, and other
+/// loads now and then, where the machine has no processor for a thread.
+const MOSTLY_WAITING: f64 = 0.5;
 /// Another core is worth it if so much more gets done, or if so little of the waiting is left.
 const MORE: f64 = 1.05;
 const LESS: f64 = 0.7;
@@ -170,6 +173,12 @@ impl Spread {
         let more = (self.used * 2).min(self.cores);
         let has_no_rest = |did: &Did| did.connections > 1 && did.busy >= NO_REST;
         let needs_help = seen.kept_waiting >= KEPT_WAITING || did.iter().any(has_no_rest);
+        if more > self.used && seen.kept_waiting >= MOSTLY_WAITING {
+            self.used = more;
+            // It may have been a moment only: fewer are tried again soon.
+            (self.pause, self.last_pause, self.in_vain) = (FIRST_PAUSE, 0, None);
+            return;
+        }
         if more > self.used && needs_help {
             self.try_with(more, Hope::Better, seen);
         }
@@ -186,7 +195,7 @@ impl Spread {
         if self.calm >= CALM {
             self.used = others;
             self.calm = 0;
-        } else if !is_easy && ran <= TOO_MUCH {
+        } else if !is_easy && ran <= TOO_MUCH && seen.kept_waiting < MOSTLY_WAITING {
             self.try_with(others, Hope::AsGood, seen);
         }
     }

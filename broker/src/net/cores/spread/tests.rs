@@ -144,7 +144,32 @@ fn one_that_keeps_its_core_waiting_always_is_left_with_ever_fewer_others() {
         spread.step(WINDOW, &all);
         used.push(spread.used());
     }
-    assert_eq!(used, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 4, 4, 4, 4]);
+    assert_eq!(used, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4]);
+}
+
+#[test]
+fn work_that_takes_long_is_on_all_cores_at_once_and_stays_there() {
+    let mut spread = Spread::new(4);
+    let long = Did { kept_waiting: 0.9, ..did(0.99, 100.0) };
+    let mut used = Vec::new();
+    for _ in 0..30 {
+        let cores = spread.used();
+        let all: Vec<Did> = (0..4).map(|core| if core < cores { long } else { ASLEEP }).collect();
+        spread.step(WINDOW, &all);
+        used.push(spread.used());
+    }
+    assert_eq!(used[..3], [2, 4, 4]);
+    assert_eq!(used[3..], [4; 27], "whatever gets done");
+}
+
+#[test]
+fn a_moment_of_long_work_brings_no_other_core_for_long() {
+    let mut spread = Spread { pause: LAST_PAUSE, ..Spread::new(2) };
+    spread.step(WINDOW, &[Did { kept_waiting: 0.6, ..did(0.98, 100.0) }, ASLEEP]);
+    assert_eq!(spread.used(), 2);
+    let used = windows(&mut spread, 14, 0.5, 90.0);
+    assert_eq!(used[..9], [2; 9]);
+    assert_eq!(used[9..], [1; 5], "tried, and as good");
 }
 
 #[test]
