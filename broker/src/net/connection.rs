@@ -19,7 +19,7 @@ use super::connections::Counted;
 use super::cores::Place;
 use super::inbox::{Arrived, Inbox, Received};
 use super::limits::Reservation;
-use super::listener::Shared;
+use super::listener::{Shared, connect};
 use super::outbox::Outbox;
 use super::transport::{Parked, Transport};
 use super::window::Window;
@@ -272,7 +272,7 @@ impl Connection {
         inbox.move_to(core.pool);
         let life = Arc::clone(counted.life());
         let moving = Moving { parked, caller, shared, inbox, place, counted };
-        life.served_by(core.handle.spawn(arrive(moving)).abort_handle());
+        life.served_by(|| core.handle.spawn(connect(moving, None)).abort_handle());
     }
 
     /// Answers go out at once, and then nothing more is taken until the time is over that they tell (KIP-219).
@@ -390,14 +390,6 @@ impl Connection {
 enum Failure {
     Io(io::Error),
     Closing(Closing),
-}
-
-async fn arrive(moving: Moving) {
-    let Moving { parked, caller, shared, inbox, place, counted } = moving;
-    match parked.unpark() {
-        Ok(transport) => Connection::new(transport, caller, shared, inbox, place, counted).run().await,
-        Err(error) => warn!(peer = %caller.host, %error, "connection lost on its way to another core"),
-    }
 }
 
 async fn poll_once(mut stop: Pin<&mut Notified<'_>>) {

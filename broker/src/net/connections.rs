@@ -240,9 +240,12 @@ impl Life {
         self.used.store(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// The task that serves the connection from now on, to be ended with it.
-    pub(super) fn served_by(&self, task: AbortHandle) {
-        *self.task.lock() = Some(task);
+    /// Starts the task that serves the connection from now on, to be ended with it. A task that goes on to yet another core at once waits with
+    /// that until it is known itself, so that the last one stays known.
+    pub(super) fn served_by(&self, start: impl FnOnce() -> AbortHandle) {
+        let mut task = self.task.lock();
+        *task = Some(start());
+        drop(task);
         if self.is_ending() {
             self.end();
         }
@@ -364,6 +367,25 @@ mod tests {
         assert_eq!(ending(), [false, true, true, false]);
         counts.set(&ConnectionSettings { max: 1, ..Default::default() });
         assert_eq!(ending(), [false, true, true, true]);
+    }
+
+    #[tokio::test]
+    async fn the_task_that_took_over_last_is_ended() {
+        let counts = Connections::new(&ConnectionSettings::default());
+        let admitted = counts.admit(&plain(), ip("127.0.0.1"), NOW).unwrap();
+        let life = admitted.life();
+        let [first, second] = [(); 2].map(|()| tokio::spawn(std::future::pending::<()>()));
+        life.served_by(|| {
+            assert!(life.task.try_lock().is_none(), "who is started here cannot hand on before it is known");
+            first.abort_handle()
+        });
+        life.served_by(|| second.abort_handle());
+        life.end();
+        assert!(second.await.unwrap_err().is_cancelled());
+        assert!(!first.is_finished());
+        let late = tokio::spawn(std::future::pending::<()>());
+        life.served_by(|| late.abort_handle());
+        assert!(late.await.unwrap_err().is_cancelled(), "it came when the end was said already");
     }
 
     #[tokio::test]

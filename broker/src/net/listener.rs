@@ -371,7 +371,7 @@ impl Dealer {
         let core = self.shared.cores.core(&place).clone();
         let inbox = Inbox::new(core.pool, caller.connection, self.shared.memory.clone());
         let moving = Moving { parked, caller, shared: Arc::clone(&self.shared), inbox, place, counted };
-        life.served_by(core.handle.spawn(connect(moving, tls)).abort_handle());
+        life.served_by(|| core.handle.spawn(connect(moving, tls)).abort_handle());
     }
 
     /// Kafka, too, keeps a connection that came too soon waiting before it closes it, so that its client does not come again at once.
@@ -394,7 +394,8 @@ fn send_buffer(configured: Option<usize>, near: bool) -> Option<usize> {
     if configured == Some(KAFKA_BUFFER) { near.then_some(NEAR_BUFFER) } else { configured }
 }
 
-async fn connect(moving: Moving, tls: Option<Arc<ServerConfig>>) {
+/// Serves a connection on the core that this runs on, after a handshake where it has yet to be made.
+pub(super) async fn connect(moving: Moving, tls: Option<Arc<ServerConfig>>) {
     let Moving { parked, caller, shared, inbox, place, counted } = moving;
     let transport = match (parked.unpark(), tls) {
         // In a box, so that connections in plaintext have no room for it.
