@@ -1,4 +1,5 @@
-//! How many cores serve connections, and which of them gives some to which: one until it has no rest, and another only where that gets more done.
+//! How many cores serve connections, and which of them gives some to which: one until it has no rest, and another only where more gets done or
+//! less is waited.
 //!
 //! A core that serves all of what there is wakes less often and gets more done each time: with 16 clients that wait for each answer, one takes a
 //! fifth less processor time a request than two (measured). Must never read a clock nor move a connection: what each core did comes in, what is
@@ -147,7 +148,7 @@ impl Spread {
         let seen = Seen::of(did, elapsed);
         self.pause = self.pause.saturating_sub(1);
         if elapsed > WINDOW * LATE || self.in_vain.is_some_and(|before| seen.is_another_load(before)) {
-            (self.pause, self.last_pause, self.in_vain) = (0, 0, None);
+            self.forget(0);
         }
         match self.trial.take() {
             Some(trial) if elapsed > WINDOW * LATE => self.used = trial.back,
@@ -160,13 +161,18 @@ impl Spread {
 
     fn judge(&mut self, trial: &Trial, seen: Seen) {
         if seen.fulfils(trial.hope, trial.before) {
-            (self.pause, self.last_pause, self.in_vain) = (FIRST_PAUSE, 0, None);
+            self.forget(FIRST_PAUSE);
         } else {
             self.used = trial.back;
             self.last_pause = (self.last_pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
             self.pause = self.last_pause;
             self.in_vain = Some(trial.before);
         }
+    }
+
+    /// What was tried in vain; the next trial may come after so many windows.
+    fn forget(&mut self, pause: u32) {
+        (self.pause, self.last_pause, self.in_vain) = (pause, 0, None);
     }
 
     fn adjust(&mut self, did: &[Did], seen: Seen) {
@@ -176,7 +182,7 @@ impl Spread {
         if more > self.used && seen.kept_waiting >= MOSTLY_WAITING {
             self.used = more;
             // It may have been a moment only: fewer are tried again soon.
-            (self.pause, self.last_pause, self.in_vain) = (FIRST_PAUSE, 0, None);
+            self.forget(FIRST_PAUSE);
             return;
         }
         if more > self.used && needs_help {
